@@ -1,0 +1,45 @@
+/* bytecode/alloc.c: the default allocator and the three calls through which components use any allocator. */
+#include "atoll/alloc.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *default_resize(void *context, void *p, size_t old_size, size_t new_size) {
+    (void)context, (void)old_size;
+    if (!new_size) {
+        free(p);
+        return NULL;
+    }
+    return realloc(p, new_size);
+}
+const struct atoll_alloc atoll_default_alloc = {default_resize, NULL};
+
+void *atoll_new(const struct atoll_alloc *a, size_t n_items, size_t item_size) {
+    size_t size;
+    if (__builtin_mul_overflow(n_items, item_size, &size)) return NULL;
+    if (!size) size = 1;
+    void *p = a->resize(a->context, NULL, 0, size);
+    if (p) memset(p, 0, size);
+    return p;
+}
+
+void atoll_free(const struct atoll_alloc *a, void *p, size_t size) {
+    if (p) a->resize(a->context, p, size ? size : 1, 0);
+}
+
+int atoll_grow(const struct atoll_alloc *a, void **p, size_t *capacity, size_t want, size_t item_size) {
+    if (want <= *capacity) return 0;
+    size_t new_capacity = *capacity ? *capacity : 8;
+    while (new_capacity < want)
+        if (__builtin_mul_overflow(new_capacity, 2, &new_capacity)) return -1;
+    size_t bytes;
+    if (__builtin_mul_overflow(new_capacity, item_size, &bytes)) return -1;
+    size_t old_bytes = *capacity * item_size;
+    char *q = a->resize(a->context, *p, old_bytes, bytes);
+    if (!q) return -1;
+    memset(q + old_bytes, 0, bytes - old_bytes);
+    *p = q;
+    *capacity = new_capacity;
+    return 0;
+}

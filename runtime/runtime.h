@@ -1,0 +1,399 @@
+/* runtime/runtime.h: a program brought to life. The one header of this folder for the others.
+ *
+ *   struct rt_engine    configuration, the canonical type registry, the tier that executes      shared by
+ * threads struct rt_module    a validated bc_module plus what execution adds; immutable               shared
+ * by threads struct rt_store     all instances of one program, their limits, the stack, the stop flag    one
+ * thread at a time struct rt_instance  one instantiated module
+ *
+ * The structs are open because interp/ and jit/ read their fields in every second instruction; others use the
+ * functions. Values travel in 64-bit slots without tags (design.md D3): i32 and f32 in the low half (the
+ * upper half is zero), v128 in two slots, low half first; a reference is a pointer, null is 0. */
+#ifndef ATOLL_RUNTIME_H
+#define ATOLL_RUNTIME_H
+
+#include <stdatomic.h>
+#include "bytecode/bytecode.h"
+
+union rt_slot {
+    uint64_t u64;
+    int64_t i64;
+    uint32_t u32;
+    int32_t i32;
+    float f32;
+    double f64;
+    void *ref;
+};
+
+struct rt_store;
+struct rt_instance;
+struct rt_func;
+
+/* ---- traps
+ * -------------------------------------------------------------------------------------------------------- */
+
+/* One list: code, message. Messages are those the official tests compare with. */
+#define RT_TRAP_LIST(X)                                                                                      \
+    X(NONE, "")                                                                                              \
+    X(UNREACHABLE, "unreachable")                                                                            \
+    X(MEMORY_BOUNDS, "out of bounds memory access")                                                          \
+    X(TABLE_BOUNDS, "out of bounds table access")                                                            \
+    X(UNDEFINED_ELEMENT, "undefined element")                                                                \
+    X(UNINITIALIZED_ELEMENT, "uninitialized element")                                                        \
+    X(INDIRECT_TYPE, "indirect call type mismatch")                                                          \
+    X(DIVIDE_BY_ZERO, "integer divide by zero")                                                              \
+    X(INTEGER_OVERFLOW, "integer overflow")                                                                  \
+    X(INVALID_CONVERSION, "invalid conversion to integer")                                                   \
+    X(STACK_EXHAUSTED, "call stack exhausted")                                                               \
+    X(NULL_REFERENCE, "null reference")                                                                      \
+    X(NULL_FUNCTION, "null function reference")                                                              \
+    X(NULL_EXCEPTION, "null exception reference")                                                            \
+    X(NULL_I31, "null i31 reference")                                                                        \
+    X(NULL_STRUCTURE, "null structure reference")                                                            \
+    X(NULL_ARRAY, "null array reference")                                                                    \
+    X(ARRAY_BOUNDS, "out of bounds array access")                                                            \
+    X(CAST_FAILURE, "cast failure")                                                                          \
+    X(UNALIGNED_ATOMIC, "unaligned atomic")                                                                  \
+    X(EXPECTED_SHARED, "expected shared memory")                                                             \
+    X(UNCAUGHT_EXCEPTION, "uncaught exception")                                                              \
+    X(OUT_OF_MEMORY, "out of memory")                                                                        \
+    X(INTERRUPTED, "interrupted")                                                                            \
+    X(OUT_OF_FUEL, "all fuel consumed")                                                                      \
+    X(TIMEOUT, "timeout")                                                                                    \
+    X(UNKNOWN_IMPORT, "unknown import called")                                                               \
+    X(UNSUPPORTED, "instruction not supported")                                                              \
+    X(HOST, "host function failed") /* rt_store.trap_text says how */                                        \
+    X(EXIT, "exit") /* not a trap for the user: the program asked to end with rt_store.exit_code */
+enum rt_trap {
+#define X(id, text) RT_TRAP_##id,
+    RT_TRAP_LIST(X)
+#undef X
+        RT_TRAP_COUNT
+};
+const char *rt_trap_text(enum rt_trap trap);
+
+struct rt_frame { /* of a backtrace, innermost first */
+    const struct rt_module *module;
+    uint32_t func;   /* index in the module; BC_NONE for a host function */
+    uint32_t offset; /* byte offset of the instruction in the module */
+};
+#define RT_BACKTRACE_MAX                                                                                     \
+    64 /* frames kept: the innermost 48 and the outermost 16; rt_store.n_frames counts all */
+
+/* ---- engine
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct rt_config {
+    const struct atoll_alloc *alloc; /* NULL = default */
+    bc_features features;            /* 0 = default */
+    const struct rt_tier *tier;      /* who executes: &interp_tier */
+    bool fuel;                       /* count instructions: stores start with fuel 0 */
+    bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
+    size_t stack_bytes;              /* wasm stack of a store; 0 = 8 MiB */
+};
+struct rt_engine {
+    const struct atoll_alloc *alloc;
+    struct rt_config config;
+    struct rt_types *types; /* canonical types, locked */
+    atomic_uint refs;
+};
+/* The engine, holding one reference. fails E_NOMEM. */
+enum atoll_status rt_engine_new(const struct rt_config *config, struct rt_engine **out,
+                                struct atoll_error *err);
+void rt_engine_ref(struct rt_engine *engine);
+void rt_engine_unref(struct rt_engine *engine);
+
+/* A type equal across modules is the same pointer in one engine, so signature checks compare pointers.
+ * Immortal in its engine. */
+struct rt_type {
+    const struct rt_type *super;          /* declared supertype or NULL */
+    uint32_t depth;                       /* display[depth] == this */
+    const struct rt_type *const *display; /* depth + 1 entries, root first: subtype check in constant time */
+    enum bc_type_form form;
+    bool final;
+    uint32_t n_params, n_results, param_slots, result_slots; /* FUNC */
+    const struct rt_valtype *params, *results;
+    uint32_t n_fields; /* STRUCT, ARRAY */
+    const struct rt_field *fields;
+};
+struct rt_valtype { /* a value type outside a module */
+    uint8_t kind;   /* enum bc_kind */
+    bool nullable;
+    uint8_t heap;               /* enum bc_heap_kind when type == NULL */
+    const struct rt_type *type; /* concrete heap type or NULL */
+};
+struct rt_field {
+    struct rt_valtype type; /* BC_KIND_PACKED: heap holds 8 or 16 */
+    bool mutable;
+};
+static inline bool rt_type_matches(const struct rt_type *sub, const struct rt_type *super) {
+    return sub == super || (sub->depth > super->depth && sub->display[super->depth] == super);
+}
+bool rt_valtype_matches(const struct rt_valtype *sub, const struct rt_valtype *super);
+/* The canonical function type with these parameters and results (host functions are declared with it); NULL =
+ * out of memory. */
+const struct rt_type *rt_func_type(struct rt_engine *engine, const struct rt_valtype *params,
+                                   uint32_t n_params, const struct rt_valtype *results, uint32_t n_results);
+/* A module's value type in engine terms. */
+struct rt_valtype rt_valtype_of(const struct rt_module *module, bc_valtype type);
+
+/* ---- module
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct rt_module {
+    struct rt_engine *engine; /* referenced */
+    atomic_uint refs;
+    struct bc_module *bc;             /* owned, validated */
+    struct bc_source_map *source_map; /* owned; NULL unless assembled from text */
+    const struct rt_type **types;     /* canonical, by type index */
+    char *label;                      /* what messages call it: file name or "" */
+    struct rt_image *image;           /* initial memory for copy-on-write mapping, or NULL */
+    void *tier_data;                  /* what the tier keeps a module: lowered or compiled code */
+};
+/* Takes ownership of `bc` (also on failure) and of `map` (may be NULL). fails E_NOMEM, E_INVALID when not
+ * validated. */
+enum atoll_status rt_module_new(struct rt_engine *engine, struct bc_module *bc, struct bc_source_map *map,
+                                const char *label, struct rt_module **out, struct atoll_error *err);
+/* Decode (or assemble, when the bytes do not start with \0asm), validate, wrap: what `atoll run FILE` does
+ * with its file. bytes   copied unless `borrow`, in which case they have to outlive the module */
+enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
+                                 const char *label, struct rt_module **out, struct atoll_error *err);
+void rt_module_ref(struct rt_module *module);
+void rt_module_unref(struct rt_module *module);
+
+/* ---- entities: what instances import, own and export
+ * ----------------------------------------------------------------- */
+
+/* args_results[0 ..) holds the parameters in slots and receives the results. Returns RT_TRAP_NONE,
+ * RT_TRAP_EXIT, or a trap; for RT_TRAP_HOST it sets the text with rt_store_trap_text first. `caller` is the
+ * calling instance or NULL. */
+typedef enum rt_trap rt_host_fn(struct rt_store *store, struct rt_instance *caller, void *context,
+                                union rt_slot *args_results);
+
+struct rt_func {
+    const void *code; /* interp: lowered code to enter; its first word is a handler */
+    const struct rt_type *type;
+    struct rt_instance *instance; /* NULL: host function */
+    uint32_t index;               /* in instance->module->bc; for imports of host functions unused */
+    rt_host_fn *host;             /* host function or NULL */
+    void *context;
+    void *jit_code;        /* reserved for jit/: machine code entry */
+    const char *host_name; /* for backtraces and --strace; not owned; NULL for wasm functions */
+};
+
+struct rt_memory {
+    uint8_t *base;
+    _Atomic uint64_t size_bytes; /* now; shared memories change it from other threads */
+    uint64_t max_bytes;          /* the type's and the configuration's bound */
+    uint64_t reserved_bytes;     /* address space behind base, guard included */
+    struct bc_limits type;
+    bool guarded; /* 32-bit index, whole 4 GiB + offset range reserved: plain accesses need no check */
+    struct rt_store *store;
+};
+/* Bytes reserved behind the base of a guarded memory: 4 GiB of index + 4 GiB of static offset + 64 KiB for
+ * the widest access. */
+#define RT_GUARDED_BYTES ((UINT64_C(8) << 30) + 65536)
+
+struct rt_table {
+    union rt_slot *elems;
+    uint64_t size, capacity;
+    struct rt_valtype elem_type;
+    struct bc_limits type;
+    struct rt_store *store;
+};
+struct rt_global {
+    union rt_slot value[2];
+    struct rt_valtype type;
+    bool mutable;
+};
+struct rt_tag {
+    const struct rt_type *type;
+};
+struct rt_extern {
+    enum bc_extern kind;
+    union {
+        struct rt_func *func;
+        struct rt_table *table;
+        struct rt_memory *memory;
+        struct rt_global *global;
+        struct rt_tag *tag;
+        void *any;
+    };
+};
+
+/* ---- store
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+struct rt_limits {             /* 0 = no limit but the specification's */
+    uint64_t max_memory_bytes; /* sum over all memories of the store */
+    uint64_t max_table_elems;  /* sum over all tables */
+    uint32_t max_instances, max_memories, max_tables;
+};
+
+enum rt_interrupt { RT_INTERRUPT_NONE, RT_INTERRUPT_CANCEL, RT_INTERRUPT_TIMEOUT };
+
+struct rt_store {
+    /* -- read by running code; keep in front -- */
+    _Atomic uint32_t interrupt; /* enum rt_interrupt; any thread or signal handler may set it; polled at
+                                   function entries and loop heads */
+    int64_t fuel;               /* RT fuel mode: instructions left; below zero = stop */
+    union rt_slot *stack;       /* wasm stack, low end; guard pages on both sides */
+    union rt_slot *stack_end;   /* frames have to end at or below it */
+    union rt_slot *stack_top;   /* first free slot while the host runs: where a nested call begins */
+    uint32_t host_depth;        /* nested host -> wasm calls, bounded so that the native stack holds */
+    /* -- the rest -- */
+    struct rt_engine *engine;
+    struct rt_limits limits;
+    uint64_t memory_bytes, table_elems; /* in use */
+    uint32_t n_memories, n_tables;
+    struct rt_instance **instances;
+    size_t n_instances, cap_instances;
+    struct rt_activation
+        *activation; /* innermost run of the tier: the signal handler and the stack walk start here */
+    void (*walk)(
+        struct rt_store *store); /* set by the tier while it runs: fills frames[] (see rt_store_capture) */
+    /* what ended the last call */
+    enum rt_trap trap;
+    int exit_code;
+    char trap_text[200];
+    struct rt_frame frames[RT_BACKTRACE_MAX];
+    uint32_t n_frames;      /* all frames there were */
+    void *host_data;        /* stdlib/ hangs its state here */
+    struct rt_owned *owned; /* externs created for the host: freed with the store */
+};
+enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
+                               struct rt_store **out, struct atoll_error *err);
+void rt_store_free(struct rt_store *store);
+/* Async-signal-safe, any thread: the running program stops at its next poll, within microseconds of wasm
+ * time. */
+void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why);
+/* printf into store->trap_text and returns RT_TRAP_HOST, for `return rt_store_trap_text(...)` in host
+ * functions. */
+enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* ---- instance
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct rt_instance {
+    uint8_t *memory0_base; /* memories[0]->base, or an address whose every use faults in a guard when there is
+                              none */
+    struct rt_store *store;
+    struct rt_func **funcs; /* by function index, imports first */
+    struct rt_global **globals;
+    struct rt_table **tables;
+    struct rt_memory **memories;
+    struct rt_tag **tags;
+    struct rt_module *module; /* referenced */
+    struct rt_func *own_funcs;
+    struct rt_global *own_globals;
+    uint8_t *dropped_elems, *dropped_datas; /* a byte a segment */
+    union rt_slot **elem_items; /* evaluated items of each element segment; NULL when dropped or empty */
+    char *name;                 /* registered name, or NULL */
+    uint32_t id;
+};
+/* Where a linker finds imports: asked once an import, in order. Returns false when there is no such name. */
+typedef bool rt_resolver(void *context, const struct rt_module *module, const struct bc_import *import,
+                         struct rt_extern *out);
+
+/* Instantiates: resolves and checks imports, allocates, evaluates constant expressions, copies active
+ * segments, runs start. fails   E_LINK ("unknown import", "incompatible import type" + which), E_LIMIT,
+ * E_NOMEM, E_TRAP / E_EXIT / E_INTERRUPTED (store->trap ...) The instance belongs to the store and lives as
+ * long as it, also after a trap, since its functions may be in others' tables. */
+enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *module, rt_resolver *resolve,
+                                 void *context, struct rt_instance **out, struct atoll_error *err);
+/* False when there is no such export. `name` need not be NUL-terminated. */
+bool rt_instance_export(const struct rt_instance *instance, const char *name, size_t size,
+                        struct rt_extern *out);
+
+/* Host-made entities; they belong to the store. */
+enum atoll_status rt_host_func_new(struct rt_store *store, const struct rt_type *type, rt_host_fn *fn,
+                                   void *context, const char *name, struct rt_func **out);
+enum atoll_status rt_memory_new(struct rt_store *store, const struct bc_limits *type, struct rt_memory **out,
+                                struct atoll_error *err);
+enum atoll_status rt_table_new(struct rt_store *store, struct rt_valtype elem, const struct bc_limits *type,
+                               union rt_slot init, struct rt_table **out, struct atoll_error *err);
+enum atoll_status rt_global_new(struct rt_store *store, struct rt_valtype type, bool mutable,
+                                const union rt_slot value[2], struct rt_global **out);
+enum atoll_status rt_tag_new(struct rt_store *store, const struct rt_type *type, struct rt_tag **out);
+
+/* Calls a function from the host. args_results has room for max(param_slots, result_slots) slots.
+ * fails   E_TRAP, E_EXIT, E_INTERRUPTED with the details in the store (trap, trap_text, exit_code, frames);
+ * err->text holds the message */
+enum atoll_status rt_call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results,
+                          struct atoll_error *err);
+
+/* ---- operations that interpreter, JIT and host share; each returns RT_TRAP_NONE or the trap
+ * -------------------------------------- */
+
+/* Grows by delta pages; *out_old = pages before, or -1 (as UINT64_MAX) when refused. The base never moves. */
+void rt_memory_grow(struct rt_memory *memory, uint64_t delta_pages, uint64_t *out_old);
+enum rt_trap rt_memory_fill(struct rt_memory *memory, uint64_t at, uint8_t byte, uint64_t n);
+enum rt_trap rt_memory_copy(struct rt_memory *dst, uint64_t dst_at, struct rt_memory *src, uint64_t src_at,
+                            uint64_t n);
+enum rt_trap rt_memory_init(struct rt_instance *instance, struct rt_memory *dst, uint32_t segment,
+                            uint64_t dst_at, uint32_t src_at, uint32_t n);
+void rt_data_drop(struct rt_instance *instance, uint32_t segment);
+void rt_table_grow(struct rt_table *table, uint64_t delta, union rt_slot init, uint64_t *out_old);
+enum rt_trap rt_table_fill(struct rt_table *table, uint64_t at, union rt_slot value, uint64_t n);
+enum rt_trap rt_table_copy(struct rt_table *dst, uint64_t dst_at, struct rt_table *src, uint64_t src_at,
+                           uint64_t n);
+enum rt_trap rt_table_init(struct rt_instance *instance, struct rt_table *dst, uint32_t segment,
+                           uint64_t dst_at, uint32_t src_at, uint32_t n);
+void rt_elem_drop(struct rt_instance *instance, uint32_t segment);
+/* Guest range -> host pointer: the one place where a guest address becomes one (hostile-inputs 17). NULL when
+ * [at, at + n) is not inside the memory now; n = 0 is inside when at <= size. */
+static inline void *rt_memory_at(struct rt_memory *memory, uint64_t at, uint64_t n) {
+    uint64_t size = atomic_load_explicit(&memory->size_bytes, memory_order_relaxed);
+    if (at > size || n > size - at) return NULL;
+    return memory->base + at;
+}
+/* Evaluates a validated constant expression. */
+enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, union rt_slot out[2]);
+
+/* ---- what a tier provides
+ * ------------------------------------------------------------------------------------------------------- */
+
+struct rt_tier {
+    const char *name;
+    /* Called once an instance, before it runs: sets funcs' `code` (cheap; code is made at first call). */
+    enum atoll_status (*prepare)(struct rt_instance *instance, struct atoll_error *err);
+    /* Runs func with arguments in slots at args_results (on the wasm stack or not); results replace them. On
+     * a trap the tier has called rt_store_capture (or filled frames) before it unwound. Never called for host
+     * functions. */
+    enum rt_trap (*call)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
+    void (*module_free)(struct rt_module *module); /* frees module->tier_data */
+};
+
+/* ---- faults become traps
+ * ----------------------------------------------------------------------------------------------------------
+ */
+
+/* An activation is one host -> wasm entry of a tier, on the native stack, linked from the store. The tier
+ * pushes it around its run. The process-wide SIGSEGV/SIGBUS handler (installed by rt_engine_new, chained to
+ * the previous one, on an alternate stack) asks the innermost activation of the current thread: when the
+ * fault address lies in a reservation of a memory of this store (or in the wasm stack's guards) and the pc in
+ * [code_begin, code_end), it calls on_fault in signal context, which rewrites the ucontext (registers) so
+ * that execution goes on in the tier's landing code, and returns true. Every other fault goes to the previous
+ * handler: a crash stays a crash. */
+struct rt_activation {
+    struct rt_activation *previous; /* of this thread */
+    struct rt_store *store;
+    const void *code_begin, *code_end;
+    bool (*on_fault)(struct rt_activation *activation, void *ucontext, const void *fault_address,
+                     enum rt_trap trap);
+    void *tier_state; /* the tier's own */
+};
+void rt_activation_push(struct rt_activation *activation); /* thread-local list; also store->activation */
+void rt_activation_pop(struct rt_activation *activation);
+/* Makes sure that the calling thread has an alternate signal stack; rt_activation_push does it. fails
+ * E_NOMEM, E_IO */
+enum atoll_status rt_thread_prepare(void);
+
+/* Records a frame of a backtrace, innermost first, keeping the first 48 and the last 16. */
+void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, uint32_t func,
+                        uint32_t offset);
+/* The backtrace of the last trap as text lines ("    0: fib+0x3a (fib.wasm:0x5c)"), appended to out. */
+void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out);
+
+#endif
