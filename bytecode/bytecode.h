@@ -17,8 +17,7 @@
 #include "atoll/alloc.h"
 #include "atoll/error.h"
 
-/* ---- arena: memory that dies as a whole
- * ------------------------------------------------------------------------- */
+/* ---- arena: memory that dies as a whole ---- */
 
 struct bc_arena {
     const struct atoll_alloc *alloc;
@@ -31,8 +30,7 @@ void bc_arena_fini(struct bc_arena *arena);
 /* n_items * item_size bytes, zeroed, aligned to 16; NULL when out of memory or on overflow. */
 void *bc_arena_new(struct bc_arena *arena, size_t n_items, size_t item_size);
 
-/* ---- byte buffer: what writers write into
- * ----------------------------------------------------------------------- */
+/* ---- byte buffer: what writers write into ---- */
 
 struct bc_buf {
     const struct atoll_alloc *alloc;
@@ -50,8 +48,7 @@ void bc_buf_s64(struct bc_buf *buf, int64_t value); /* signed LEB128, shortest f
 void bc_buf_fixed(struct bc_buf *buf, uint64_t value, unsigned n_bytes); /* little-endian */
 void bc_buf_text(struct bc_buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* ---- types
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- types ---- */
 
 /* A value type, packed:
  *
@@ -147,8 +144,7 @@ struct bc_limits {
     uint8_t page_size_log2; /* memories: 16 (0 by custom page sizes = 1 byte); tables: 0 */
 };
 
-/* ---- module
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- module ---- */
 
 enum bc_extern { BC_EXTERN_FUNC, BC_EXTERN_TABLE, BC_EXTERN_MEMORY, BC_EXTERN_GLOBAL, BC_EXTERN_TAG };
 #define BC_EXTERN_COUNT 5
@@ -259,8 +255,7 @@ struct bc_module {
     struct bc_names *names; /* decoded lazily, see bc_names_* */
 };
 
-/* ---- features and limits
- * ------------------------------------------------------------------------------------------ */
+/* ---- features and limits ---- */
 
 #define BC_FEATURE_LIST(X)                                                                                   \
     X(MVP, "mvp")                                                                                            \
@@ -322,8 +317,7 @@ typedef uint64_t bc_features; /* bit set of enum bc_feature */
 #define BC_MAX_PAGES32         65536u
 #define BC_MAX_PAGES64         (UINT64_C(1) << 48)
 
-/* ---- decoding and validation
- * ---------------------------------------------------------------------------------------- */
+/* ---- decoding and validation ---- */
 
 struct bc_config {
     const struct atoll_alloc *alloc; /* NULL = atoll_default_alloc */
@@ -352,8 +346,7 @@ void bc_module_free(struct bc_module *module); /* NULL is allowed */
 enum atoll_status bc_module_validate(struct bc_module *module, const struct bc_config *config,
                                      struct atoll_error *err);
 
-/* ---- type relations
- * --------------------------------------------------------------------------------------------------- */
+/* ---- type relations ---- */
 
 /* Both within one module. "matches" is the subtype relation <= of the specification ("Matching"); constant or
  * O(depth). */
@@ -363,8 +356,7 @@ bool bc_heaptype_matches(const struct bc_module *m, uint32_t sub, uint32_t super
 /* Writes the text form ("(ref null 3)", "i32") into out[size], always NUL-terminated; returns out. */
 const char *bc_valtype_text(bc_valtype type, char *out, size_t size);
 
-/* ---- instructions
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- instructions ---- */
 
 enum bc_op {
 #define OP(id, ...) BC_##id,
@@ -483,9 +475,7 @@ struct bc_block_sig {
 };
 void bc_block_signature(const struct bc_module *m, uint32_t block_type, struct bc_block_sig *out);
 
-/* ---- names
- * ---------------------------------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 enum bc_name_space {
     BC_NAMES_FUNC = 1, /* values are the name section's subsection ids */
@@ -507,9 +497,7 @@ struct bc_name bc_name_local(const struct bc_module *m, uint32_t func, uint32_t 
 struct bc_name bc_name_label(const struct bc_module *m, uint32_t func, uint32_t label);
 struct bc_name bc_name_field(const struct bc_module *m, uint32_t type, uint32_t field);
 
-/* ---- text format
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- text format ---- */
 
 /* Where bytes of an assembled module came from: sorted by offset, one entry an instruction or item. */
 struct bc_source_map {
@@ -550,9 +538,7 @@ enum atoll_status bc_module_dump(const struct bc_module *m, const struct bc_dump
 /* Writes a decoded module back to the binary format in canonical encoding. */
 enum atoll_status bc_module_write(const struct bc_module *m, struct bc_buf *out, struct atoll_error *err);
 
-/* ---- scripts (.wast)
- * ------------------------------------------------------------------------------------------------------------
- */
+/* ---- scripts (.wast) ---- */
 
 /* The reference interpreter's script format, parsed to a list; the modules in it are assembled only when
  * asked for, because assert_malformed wants some of them to fail. Source: the specification repository,

@@ -28,8 +28,7 @@ struct rt_store;
 struct rt_instance;
 struct rt_func;
 
-/* ---- traps
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- traps ---- */
 
 /* One list: code, message. Messages are those the official tests compare with. */
 #define RT_TRAP_LIST(X)                                                                                      \
@@ -79,8 +78,7 @@ struct rt_frame { /* of a backtrace, innermost first */
 #define RT_BACKTRACE_MAX                                                                                     \
     64 /* frames kept: the innermost 48 and the outermost 16; rt_store.n_frames counts all */
 
-/* ---- engine
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- engine ---- */
 
 struct rt_config {
     const struct atoll_alloc *alloc; /* NULL = default */
@@ -136,8 +134,7 @@ const struct rt_type *rt_func_type(struct rt_engine *engine, const struct rt_val
 /* A module's value type in engine terms. */
 struct rt_valtype rt_valtype_of(const struct rt_module *module, bc_valtype type);
 
-/* ---- module
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- module ---- */
 
 struct rt_module {
     struct rt_engine *engine; /* referenced */
@@ -160,8 +157,7 @@ enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes,
 void rt_module_ref(struct rt_module *module);
 void rt_module_unref(struct rt_module *module);
 
-/* ---- entities: what instances import, own and export
- * ----------------------------------------------------------------- */
+/* ---- entities: what instances import, own and export ---- */
 
 /* args_results[0 ..) holds the parameters in slots and receives the results. Returns RT_TRAP_NONE,
  * RT_TRAP_EXIT, or a trap; for RT_TRAP_HOST it sets the text with rt_store_trap_text first. `caller` is the
@@ -220,9 +216,7 @@ struct rt_extern {
     };
 };
 
-/* ---- store
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- store ---- */
 
 struct rt_limits {             /* 0 = no limit but the specification's */
     uint64_t max_memory_bytes; /* sum over all memories of the store */
@@ -272,8 +266,7 @@ void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why);
 enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* ---- instance
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- instance ---- */
 
 struct rt_instance {
     uint8_t *memory0_base; /* memories[0]->base, or an address whose every use faults in a guard when there is
@@ -323,8 +316,7 @@ enum atoll_status rt_tag_new(struct rt_store *store, const struct rt_type *type,
 enum atoll_status rt_call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results,
                           struct atoll_error *err);
 
-/* ---- operations that interpreter, JIT and host share; each returns RT_TRAP_NONE or the trap
- * -------------------------------------- */
+/* ---- operations that interpreter, JIT and host share; each returns RT_TRAP_NONE or the trap ---- */
 
 /* Grows by delta pages; *out_old = pages before, or -1 (as UINT64_MAX) when refused. The base never moves. */
 void rt_memory_grow(struct rt_memory *memory, uint64_t delta_pages, uint64_t *out_old);
@@ -351,8 +343,7 @@ static inline void *rt_memory_at(struct rt_memory *memory, uint64_t at, uint64_t
 /* Evaluates a validated constant expression. */
 enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, union rt_slot out[2]);
 
-/* ---- what a tier provides
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- what a tier provides ---- */
 
 struct rt_tier {
     const char *name;
@@ -365,9 +356,7 @@ struct rt_tier {
     void (*module_free)(struct rt_module *module); /* frees module->tier_data */
 };
 
-/* ---- faults become traps
- * ----------------------------------------------------------------------------------------------------------
- */
+/* ---- faults become traps ---- */
 
 /* An activation is one host -> wasm entry of a tier, on the native stack, linked from the store. The tier
  * pushes it around its run. The process-wide SIGSEGV/SIGBUS handler (installed by rt_engine_new, chained to
