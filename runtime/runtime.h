@@ -253,13 +253,16 @@ struct rt_store {
     struct rt_frame frames[RT_BACKTRACE_MAX];
     uint32_t n_frames;      /* all frames there were */
     void *host_data;        /* stdlib/ hangs its state here */
+    /* Ends a host call that blocks: rt_store_interrupt calls it behind setting `interrupt`. Async-signal-safe;
+     * NULL = nothing can block. */
+    void (*_Atomic wake)(struct rt_store *store);
     struct rt_owned *owned; /* externs created for the host: freed with the store */
 };
 enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
                                struct rt_store **out, struct atoll_error *err);
 void rt_store_free(struct rt_store *store);
 /* Async-signal-safe, any thread: the running program stops at its next poll, within microseconds of wasm
- * time. */
+ * time. Host calls that block are woken through store->wake. */
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why);
 /* printf into store->trap_text and returns RT_TRAP_HOST, for `return rt_store_trap_text(...)` in host
  * functions. */
