@@ -1,0 +1,46 @@
+/* stdlib/stdlib.h: what a program can import. The one header of this folder for the others.
+ *
+ * WASI preview1 ("wasi_snapshot_preview1") and its predecessor ("wasi_unstable"). The functions translate
+ * between the program's memory and sandbox/, which decides and acts; nothing here opens, reads or writes on
+ * its own. */
+#ifndef ATOLL_STDLIB_H
+#define ATOLL_STDLIB_H
+
+#include "runtime/runtime.h"
+#include "sandbox/sandbox.h"
+
+/* ---- WASI ---- */
+
+struct wasi;
+
+struct wasi_config {
+    const char *const *argv; /* what args_get gives; all below is copied */
+    size_t n_argv;
+    const char *const *env; /* "NAME=VALUE": the variables granted, none by default */
+    size_t n_env;
+    int stdio[3]; /* host descriptors for 0, 1, 2; -1 = the program has none. Borrowed: never closed */
+};
+
+/* The state of one program: its descriptor table over the sandbox's grants (3, 4, ... in the order granted).
+ * The sandbox and the store have to outlive it; store->wake and sb_set_stop are set, so that
+ * rt_store_interrupt ends blocking calls. fails  E_NOMEM, E_LIMIT (more descriptors than max_fds), E_IO (a
+ * stdio descriptor is not open) */
+enum atoll_status wasi_new(struct rt_store *store, struct sandbox *sandbox, const struct wasi_config *config,
+                           struct wasi **out, struct atoll_error *err);
+/* Closes the program's descriptors. Not while the program runs. NULL is allowed. */
+void wasi_free(struct wasi *wasi);
+
+/* rt_resolver with the struct wasi * as context: knows the functions of both modules. A name it knows
+ * imported with another type is found too, so that linking reports the type. */
+bool wasi_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
+                  struct rt_extern *out);
+
+/* Ends a blocking call when the store's interrupt flag is set; rt_store_interrupt does it by itself. Any
+ * thread, any signal handler. */
+void wasi_wake(struct wasi *wasi);
+
+/* Listing of what can be imported, for `atoll features` and tests: i from 0; false behind the last.
+ * *out_signature has parameters, a colon, results: i = i32, I = i64. */
+bool wasi_import_at(size_t i, const char **out_module, const char **out_name, const char **out_signature);
+
+#endif
