@@ -231,6 +231,7 @@ struct bc_module {
     struct bc_arena arena; /* everything below lives in it, but for borrowed bytes */
     const uint8_t *bytes;
     size_t n_bytes;
+    size_t n_bytes_allocated; /* when owned */
     bool owns_bytes;
     bool validated;
 
@@ -498,6 +499,19 @@ struct bc_name bc_name_label(const struct bc_module *m, uint32_t func, uint32_t 
 struct bc_name bc_name_field(const struct bc_module *m, uint32_t type, uint32_t field);
 
 /* ---- text format ---- */
+
+/* What bc_text_assemble and bc_text_print agree on beyond the specification, so that bytes survive the text:
+ * names       ids make a name section (subsections ascending by id, maps by index) that stands behind custom
+ *             sections placed (after data) and before those placed (after last), the default; none is made
+ *             when the text itself holds (@custom "name" ...)
+ * labels      the nth block, loop, if, try or try_table of a function is its label n, from 0, in the name
+ *             section
+ * data count  written when a function names a data segment, or when the module holds (@datacount)
+ * segments    (table x) and (memory x) written out select the encoding with an index, even for 0; items given
+ *             as `func x ...` the one with function indices, items given as expressions the one with them
+ * blocks      (type x) written out selects the index form; otherwise the short form where there is one
+ * if          a written else is encoded, even an empty one
+ * locals      neighbours of one type share a run */
 
 /* Where bytes of an assembled module came from: sorted by offset, one entry an instruction or item. */
 struct bc_source_map {
