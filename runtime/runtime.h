@@ -11,6 +11,7 @@
 #ifndef ATOLL_RUNTIME_H
 #define ATOLL_RUNTIME_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include "bytecode/bytecode.h"
 
@@ -143,8 +144,12 @@ struct rt_module {
     struct bc_source_map *source_map; /* owned; NULL unless assembled from text */
     const struct rt_type **types;     /* canonical, by type index */
     char *label;                      /* what messages call it: file name or "" */
+    atomic_uint n_instantiations;     /* from the second on, start-up data comes from the image */
+    pthread_mutex_t lock;             /* guards what is made on demand: image, names, export index */
     struct rt_image *image;           /* initial memory for copy-on-write mapping, or NULL */
-    void *tier_data;                  /* what the tier keeps a module: lowered or compiled code */
+    struct rt_export_index *exports;  /* hashed names, or NULL */
+    bool image_tried, names_loaded;
+    void *tier_data; /* what the tier keeps a module: lowered or compiled code */
 };
 /* Takes ownership of `bc` (also on failure) and of `map` (may be NULL). fails E_NOMEM, E_INVALID when not
  * validated. */
@@ -184,6 +189,7 @@ struct rt_memory {
     struct bc_limits type;
     bool guarded; /* 32-bit index, whole 4 GiB + offset range reserved: plain accesses need no check */
     struct rt_store *store;
+    struct rt_memory *next; /* of the store */
 };
 /* Bytes reserved behind the base of a guarded memory: 4 GiB of index + 4 GiB of static offset + 64 KiB for
  * the widest access. */
@@ -191,10 +197,12 @@ struct rt_memory {
 
 struct rt_table {
     union rt_slot *elems;
-    uint64_t size, capacity;
+    uint64_t size, capacity; /* elems moves when the table grows */
     struct rt_valtype elem_type;
     struct bc_limits type;
     struct rt_store *store;
+    struct rt_table *next; /* of the store */
+    bool mapped;           /* elems came from mmap: large tables cost nothing until used */
 };
 struct rt_global {
     union rt_slot value[2];
@@ -240,6 +248,8 @@ struct rt_store {
     struct rt_limits limits;
     uint64_t memory_bytes, table_elems; /* in use */
     uint32_t n_memories, n_tables;
+    struct rt_memory *memories; /* all of the store, newest first; the fault handler reads it */
+    struct rt_table *tables;
     struct rt_instance **instances;
     size_t n_instances, cap_instances;
     struct rt_activation
@@ -250,11 +260,11 @@ struct rt_store {
     enum rt_trap trap;
     int exit_code;
     char trap_text[200];
-    struct rt_frame frames[RT_BACKTRACE_MAX];
-    uint32_t n_frames;      /* all frames there were */
-    void *host_data;        /* stdlib/ hangs its state here */
-    /* Ends a host call that blocks: rt_store_interrupt calls it behind setting `interrupt`. Async-signal-safe;
-     * NULL = nothing can block. */
+    struct rt_frame frames[RT_BACKTRACE_MAX]; /* read with rt_store_frame: the outermost 16 are a ring */
+    uint32_t n_frames;                        /* all frames there were */
+    void *host_data;                          /* stdlib/ hangs its state here */
+    /* Ends a host call that blocks: rt_store_interrupt calls it behind setting `interrupt`.
+     * Async-signal-safe; NULL = nothing can block. */
     void (*_Atomic wake)(struct rt_store *store);
     struct rt_owned *owned; /* externs created for the host: freed with the store */
 };
@@ -283,6 +293,8 @@ struct rt_instance {
     struct rt_module *module; /* referenced */
     struct rt_func *own_funcs;
     struct rt_global *own_globals;
+    struct rt_tag *own_tags;
+    size_t block_bytes;                     /* the instance and its arrays are one allocation */
     uint8_t *dropped_elems, *dropped_datas; /* a byte a segment */
     union rt_slot **elem_items; /* evaluated items of each element segment; NULL when dropped or empty */
     char *name;                 /* registered name, or NULL */
@@ -382,9 +394,15 @@ void rt_activation_pop(struct rt_activation *activation);
  * E_NOMEM, E_IO */
 enum atoll_status rt_thread_prepare(void);
 
+/* Begins the record of a trap: forgets older frames and asks the running tier (store->walk, if set) for new
+ * ones. A tier calls it where a trap arises, before it unwinds; not again where a trap of a nested call
+ * passes through. */
+void rt_store_capture(struct rt_store *store);
 /* Records a frame of a backtrace, innermost first, keeping the first 48 and the last 16. */
 void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, uint32_t func,
                         uint32_t offset);
+/* The i-th innermost frame of the last trap, i < n_frames; NULL for one of those that were not kept. */
+const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i);
 /* The backtrace of the last trap as text lines ("    0: fib+0x3a (fib.wasm:0x5c)"), appended to out. */
 void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out);
 

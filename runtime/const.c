@@ -1,0 +1,94 @@
+/* runtime/const.c: constant expressions: initial values of globals and tables, offsets, segment items. */
+#include <string.h>
+#include "runtime/internal.h"
+
+#define SMALL_STACK 16 /* slots; deeper expressions take heap memory */
+
+struct evaluation {
+    struct rt_instance *instance;
+    union rt_slot *stack;
+    size_t n, capacity; /* slots */
+    union rt_slot small[SMALL_STACK];
+};
+
+static bool grow_stack(struct evaluation *e) {
+    const struct atoll_alloc *alloc = rt_alloc(e->instance->store);
+    union rt_slot *bigger = atoll_new(alloc, e->capacity * 2, sizeof *bigger);
+    if (!bigger) return false;
+    memcpy(bigger, e->stack, e->n * sizeof *bigger);
+    if (e->stack != e->small) atoll_free(alloc, e->stack, e->capacity * sizeof *bigger);
+    e->stack = bigger;
+    e->capacity *= 2;
+    return true;
+}
+
+/* Room for the widest value, a v128. */
+static bool room(struct evaluation *e) { return e->n + 2 <= e->capacity || grow_stack(e); }
+
+static void push(struct evaluation *e, uint64_t bits) { e->stack[e->n++].u64 = bits; }
+
+static void push_global(struct evaluation *e, uint32_t index) {
+    const struct rt_global *global = e->instance->globals[index];
+    e->stack[e->n++] = global->value[0];
+    if (global->type.kind == BC_KIND_V128) e->stack[e->n++] = global->value[1];
+}
+
+static void push_v128(struct evaluation *e, const uint8_t bytes[16]) {
+    memcpy(e->stack + e->n, bytes, 16);
+    e->n += 2;
+}
+
+/* The integer instructions of extended constant expressions; wrapping. */
+static enum rt_trap binary(struct evaluation *e, enum bc_op op) {
+    uint64_t right = e->stack[--e->n].u64, *left = &e->stack[e->n - 1].u64;
+    switch (op) {
+    case BC_I32_ADD: *left = (uint32_t)(*left + right); break;
+    case BC_I32_SUB: *left = (uint32_t)(*left - right); break;
+    case BC_I32_MUL: *left = (uint32_t)(*left * right); break;
+    case BC_I64_ADD: *left += right; break;
+    case BC_I64_SUB: *left -= right; break;
+    case BC_I64_MUL: *left *= right; break;
+    default: return RT_TRAP_UNSUPPORTED;
+    }
+    return RT_TRAP_NONE;
+}
+
+static enum rt_trap step(struct evaluation *e, const struct bc_instr *instr) {
+    if (!room(e)) return RT_TRAP_OUT_OF_MEMORY;
+    switch (instr->op) {
+    case BC_I32_CONST: push(e, (uint32_t)instr->i32); break;
+    case BC_I64_CONST: push(e, (uint64_t)instr->i64); break;
+    case BC_F32_CONST: push(e, instr->f32_bits); break;
+    case BC_F64_CONST: push(e, instr->f64_bits); break;
+    case BC_V128_CONST: push_v128(e, instr->v128); break;
+    case BC_REF_NULL: push(e, 0); break;
+    case BC_REF_FUNC: push(e, (uintptr_t)e->instance->funcs[instr->index]); break;
+    case BC_GLOBAL_GET: push_global(e, instr->index); break;
+    default: return e->n >= 2 ? binary(e, instr->op) : RT_TRAP_UNSUPPORTED;
+    }
+    return RT_TRAP_NONE;
+}
+
+static enum rt_trap run(struct evaluation *e, struct bc_range expr) {
+    const struct bc_module *bc = e->instance->module->bc;
+    uint32_t at = expr.offset, end = expr.offset + expr.size;
+    struct bc_instr instr;
+    while (at < end) {
+        if (bc_decode_instr(bc, at, end, &instr, NULL)) return RT_TRAP_UNSUPPORTED;
+        if (instr.op == BC_END) break;
+        enum rt_trap trap = step(e, &instr);
+        if (trap) return trap;
+        at = instr.next;
+    }
+    return RT_TRAP_NONE;
+}
+
+enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, union rt_slot out[2]) {
+    struct evaluation e = {.instance = instance, .capacity = SMALL_STACK};
+    e.stack = e.small;
+    enum rt_trap trap = run(&e, expr);
+    out[0].u64 = e.n > 0 ? e.stack[0].u64 : 0;
+    out[1].u64 = e.n > 1 ? e.stack[1].u64 : 0;
+    if (e.stack != e.small) atoll_free(rt_alloc(instance->store), e.stack, e.capacity * sizeof *e.stack);
+    return trap;
+}

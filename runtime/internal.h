@@ -1,0 +1,99 @@
+/* runtime/internal.h: what the files of this folder tell each other. */
+#ifndef ATOLL_RUNTIME_INTERNAL_H
+#define ATOLL_RUNTIME_INTERNAL_H
+
+#include "runtime/runtime.h"
+
+#define RT_HOST_PAGE UINT64_C(4096)
+
+static inline uint64_t rt_host_page_up(uint64_t bytes) {
+    return (bytes + RT_HOST_PAGE - 1) & ~(RT_HOST_PAGE - 1);
+}
+static inline const struct atoll_alloc *rt_alloc(const struct rt_store *store) {
+    return store->engine->alloc;
+}
+
+/* ---- types.c ---- */
+
+struct rt_types *rt_types_new(const struct atoll_alloc *alloc);
+void rt_types_free(struct rt_types *types);
+/* Fills module->types[0 .. n_types) with the engine's canonical types. fails E_NOMEM */
+enum atoll_status rt_types_of_module(struct rt_types *types, struct rt_module *module);
+bool rt_valtype_equal(const struct rt_valtype *a, const struct rt_valtype *b);
+
+/* ---- extern_type.c: the type of an import or of what is offered for it ---- */
+
+struct rt_extern_type {
+    enum bc_extern kind;
+    const struct rt_type *type; /* FUNC, TAG */
+    struct rt_valtype valtype;  /* GLOBAL; TABLE: of the elements */
+    struct bc_limits limits;    /* TABLE, MEMORY */
+    bool mutable;               /* GLOBAL */
+};
+struct rt_extern_type rt_extern_type_wanted(const struct rt_module *module, const struct bc_import *import);
+struct rt_extern_type rt_extern_type_found(const struct rt_extern *found);
+/* The specification's "External Types / Matching". */
+bool rt_extern_type_matches(const struct rt_extern_type *found, const struct rt_extern_type *wanted);
+/* The text form, cut to fit; returns out. */
+const char *rt_extern_type_text(const struct rt_extern_type *type, char *out, size_t size);
+
+/* ---- module.c ---- */
+
+/* The function's name from the name section, else an export's name, else empty. Loads names on first use. */
+struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func);
+/* The export of that name, or NULL. */
+const struct bc_export *rt_module_export(struct rt_module *module, const char *name, size_t size);
+
+/* ---- image.c: initial memory contents, mapped copy-on-write ---- */
+
+struct rt_image {
+    uint32_t memory;      /* memory index it is for */
+    uint32_t n_segments;  /* data segments [0 .. n_segments) are in it or passive */
+    uint64_t start, size; /* bytes of the memory it covers; whole host pages */
+    int fd;
+};
+/* The module's image, made on first call; NULL when data is too small or too scattered to pay. */
+const struct rt_image *rt_image_of(struct rt_module *module);
+/* Maps it into a fresh memory. Returns false when the system refuses; the memory is as before. */
+bool rt_image_map(const struct rt_image *image, struct rt_memory *memory);
+void rt_image_free(struct rt_image *image, const struct atoll_alloc *alloc);
+
+/* ---- memory.c, table.c ---- */
+
+void rt_memory_free(struct rt_memory *memory); /* the newest of its store */
+void rt_table_free(struct rt_table *table);    /* the newest of its store */
+/* The trap for store->interrupt, or RT_TRAP_NONE. */
+enum rt_trap rt_poll(const struct rt_store *store);
+
+/* ---- stack.c ---- */
+
+/* Reserves the wasm stack of `bytes` with guards. Fails E_NOMEM. */
+enum atoll_status rt_stack_new(struct rt_store *store, size_t bytes, struct atoll_error *err);
+void rt_stack_free(struct rt_store *store);
+bool rt_stack_guards(const struct rt_store *store, const void *address);
+/* The native stack of this thread still has room for a nested call. */
+bool rt_native_stack_left(void);
+
+/* ---- instance.c ---- */
+
+void rt_instance_free(struct rt_instance *instance);
+
+/* ---- segment.c ---- */
+
+/* Evaluates the items of element segments that table.init and array.new_elem may still want. */
+enum rt_trap rt_elems_evaluate(struct rt_instance *instance);
+/* Copies active segments in order; the first that does not fit traps and leaves earlier ones in place. */
+enum rt_trap rt_elems_apply(struct rt_instance *instance);
+enum rt_trap rt_datas_apply(struct rt_instance *instance, const struct rt_image *image);
+
+/* ---- trap.c ---- */
+
+/* Records the outcome in the store, fills err, returns the status rt_call documents. */
+enum atoll_status rt_trap_report(struct rt_store *store, enum rt_trap trap, struct atoll_error *err);
+
+/* ---- fault.c ---- */
+
+/* Installs the process-wide handlers, once. fails E_IO */
+enum atoll_status rt_faults_install(void);
+
+#endif

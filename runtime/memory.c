@@ -1,0 +1,178 @@
+/* runtime/memory.c: linear memories.
+ *
+ *   base                 base + size_bytes          base + max_bytes        base + reserved_bytes
+ *    |  read and write    |  PROT_NONE: growth opens it  |  PROT_NONE guard      |
+ *
+ * A guarded memory reserves every address that a 32-bit index plus a 32-bit offset can form, so its accesses
+ * need no check: they fault, and the fault becomes the trap. Others (64-bit, custom pages, or a host without
+ * the address space) reserve their bound, and each access is compared with size_bytes. The base never moves,
+ * fresh pages are the kernel's zeros, and everything goes back to the kernel with the store, so that nobody
+ * meets another's data. */
+#include <inttypes.h>
+#include <string.h>
+#include <sys/mman.h>
+#include "runtime/internal.h"
+
+#define MAX_BYTES_64 (UINT64_C(64) << 30) /* what a 64-bit memory may grow to */
+#define CHUNK_BYTES  (UINT64_C(1) << 20)  /* of a bulk operation between two looks at the stop flag */
+
+static uint64_t bound_bytes(const struct bc_limits *type) {
+    uint64_t bound = type->is64 ? MAX_BYTES_64 : UINT64_C(1) << 32;
+    uint64_t max = type->has_max ? type->max : UINT64_MAX;
+    return max > bound >> type->page_size_log2 ? bound : max << type->page_size_log2;
+}
+
+static uint8_t *reserve(uint64_t bytes) {
+    void *p = mmap(NULL, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+/* The whole range of a guarded memory where it can be had, else as much of the bound as can. */
+static bool reserve_memory(struct rt_memory *m, uint64_t min_bytes, uint64_t bound) {
+    if (!m->type.is64 && m->type.page_size_log2 == 16 && (m->base = reserve(RT_GUARDED_BYTES))) {
+        m->guarded = true;
+        m->reserved_bytes = RT_GUARDED_BYTES;
+        m->max_bytes = bound;
+        return true;
+    }
+    uint64_t least = rt_host_page_up(min_bytes ? min_bytes : 1);
+    uint64_t want = rt_host_page_up(bound ? bound : 1);
+    while (!(m->base = reserve(want)) && want > least)
+        want = want / 2 > least ? rt_host_page_up(want / 2) : least;
+    m->reserved_bytes = want;
+    m->max_bytes = bound < want ? bound : want;
+    return m->base != NULL;
+}
+
+/* Makes [old, new) accessible. */
+static bool commit(struct rt_memory *m, uint64_t old_bytes, uint64_t new_bytes) {
+    uint64_t from = rt_host_page_up(old_bytes), to = rt_host_page_up(new_bytes);
+    return to <= from || !mprotect(m->base + from, to - from, PROT_READ | PROT_WRITE);
+}
+
+static bool within_store_limit(const struct rt_store *store, uint64_t more_bytes) {
+    uint64_t limit = store->limits.max_memory_bytes;
+    return !limit || (store->memory_bytes <= limit && more_bytes <= limit - store->memory_bytes);
+}
+
+static enum atoll_status check_limits(const struct rt_store *store, const struct bc_limits *type,
+                                      uint64_t bound, struct atoll_error *err) {
+    uint32_t max_memories = store->limits.max_memories;
+    if (max_memories && store->n_memories >= max_memories)
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " memories",
+                          max_memories);
+    if (type->min > bound >> type->page_size_log2)
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "memory of %" PRIu64 " pages is too large",
+                          type->min);
+    if (!within_store_limit(store, type->min << type->page_size_log2))
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
+                          "memory of %" PRIu64 " pages exceeds the limit of %" PRIu64 " bytes", type->min,
+                          store->limits.max_memory_bytes);
+    return ATOLL_OK;
+}
+
+enum atoll_status rt_memory_new(struct rt_store *store, const struct bc_limits *type, struct rt_memory **out,
+                                struct atoll_error *err) {
+    uint64_t bound = bound_bytes(type), min_bytes = type->min << type->page_size_log2;
+    enum atoll_status status = check_limits(store, type, bound, err);
+    if (status) return status;
+    struct rt_memory *m = atoll_new(rt_alloc(store), 1, sizeof *m);
+    if (!m) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    m->type = *type;
+    m->store = store;
+    if (!reserve_memory(m, min_bytes, bound) || !commit(m, 0, min_bytes)) {
+        if (m->base) munmap(m->base, m->reserved_bytes);
+        atoll_free(rt_alloc(store), m, sizeof *m);
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "cannot reserve a memory of %" PRIu64 " pages",
+                          type->min);
+    }
+    atomic_init(&m->size_bytes, min_bytes);
+    m->next = store->memories;
+    store->memories = m;
+    store->n_memories++;
+    store->memory_bytes += min_bytes;
+    *out = m;
+    return ATOLL_OK;
+}
+
+void rt_memory_free(struct rt_memory *m) {
+    struct rt_store *store = m->store;
+    store->memories = m->next;
+    store->n_memories--;
+    store->memory_bytes -= atomic_load(&m->size_bytes);
+    munmap(m->base, m->reserved_bytes);
+    atoll_free(rt_alloc(store), m, sizeof *m);
+}
+
+void rt_memory_grow(struct rt_memory *m, uint64_t delta_pages, uint64_t *out_old) {
+    unsigned shift = m->type.page_size_log2;
+    uint64_t size = atomic_load_explicit(&m->size_bytes, memory_order_relaxed);
+    *out_old = UINT64_MAX;
+    if (delta_pages > (m->max_bytes - size) >> shift) return;
+    uint64_t more = delta_pages << shift;
+    if (!within_store_limit(m->store, more) || !commit(m, size, size + more)) return;
+    m->store->memory_bytes += more;
+    atomic_store_explicit(&m->size_bytes, size + more, memory_order_release);
+    *out_old = size >> shift;
+}
+
+/* ---- bulk operations: bounds first, then bytes, in pieces between which the store may be stopped ---- */
+
+enum rt_trap rt_poll(const struct rt_store *store) {
+    uint32_t why = atomic_load_explicit(&store->interrupt, memory_order_relaxed);
+    if (__builtin_expect(why == RT_INTERRUPT_NONE, 1)) return RT_TRAP_NONE;
+    return why == RT_INTERRUPT_TIMEOUT ? RT_TRAP_TIMEOUT : RT_TRAP_INTERRUPTED;
+}
+
+static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+enum rt_trap rt_memory_fill(struct rt_memory *m, uint64_t at, uint8_t byte, uint64_t n) {
+    uint8_t *p = rt_memory_at(m, at, n);
+    if (!p) return RT_TRAP_MEMORY_BOUNDS;
+    while (n > CHUNK_BYTES) {
+        memset(p, byte, CHUNK_BYTES);
+        p += CHUNK_BYTES;
+        n -= CHUNK_BYTES;
+        enum rt_trap trap = rt_poll(m->store);
+        if (trap) return trap;
+    }
+    memset(p, byte, n);
+    return RT_TRAP_NONE;
+}
+
+/* As memmove, from the end that is safe when the ranges overlap. */
+static enum rt_trap copy_in_chunks(const struct rt_store *store, uint8_t *dst, const uint8_t *src,
+                                   uint64_t n) {
+    bool backwards = dst > src && dst < src + n;
+    for (uint64_t done = 0; done < n;) {
+        uint64_t chunk = min_u64(n - done, CHUNK_BYTES);
+        uint64_t at = backwards ? n - done - chunk : done;
+        memmove(dst + at, src + at, chunk);
+        done += chunk;
+        enum rt_trap trap = done < n ? rt_poll(store) : RT_TRAP_NONE;
+        if (trap) return trap;
+    }
+    return RT_TRAP_NONE;
+}
+
+enum rt_trap rt_memory_copy(struct rt_memory *dst, uint64_t dst_at, struct rt_memory *src, uint64_t src_at,
+                            uint64_t n) {
+    uint8_t *to = rt_memory_at(dst, dst_at, n);
+    const uint8_t *from = rt_memory_at(src, src_at, n);
+    if (!to || !from) return RT_TRAP_MEMORY_BOUNDS;
+    if (n > CHUNK_BYTES) return copy_in_chunks(dst->store, to, from, n);
+    memmove(to, from, n);
+    return RT_TRAP_NONE;
+}
+
+enum rt_trap rt_memory_init(struct rt_instance *instance, struct rt_memory *dst, uint32_t segment,
+                            uint64_t dst_at, uint32_t src_at, uint32_t n) {
+    const struct bc_module *bc = instance->module->bc;
+    struct bc_range bytes = bc->datas[segment].bytes;
+    if (instance->dropped_datas[segment]) bytes.size = 0;
+    uint8_t *to = rt_memory_at(dst, dst_at, n);
+    if (!to || src_at > bytes.size || n > bytes.size - src_at) return RT_TRAP_MEMORY_BOUNDS;
+    return copy_in_chunks(dst->store, to, bc->bytes + bytes.offset + src_at, n);
+}
+
+void rt_data_drop(struct rt_instance *instance, uint32_t segment) { instance->dropped_datas[segment] = 1; }

@@ -1,0 +1,93 @@
+/* runtime/store.c: a store and what the host puts into it. */
+#include <stdarg.h>
+#include <stdio.h>
+#include "runtime/internal.h"
+
+struct rt_owned { /* in front of every entity made by the host */
+    struct rt_owned *next;
+    size_t size;
+    _Alignas(16) char payload[];
+};
+
+enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
+                               struct rt_store **out, struct atoll_error *err) {
+    struct rt_store *store = atoll_new(engine->alloc, 1, sizeof *store);
+    if (!store) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    enum atoll_status status = rt_stack_new(store, engine->config.stack_bytes, err);
+    if (status) {
+        atoll_free(engine->alloc, store, sizeof *store);
+        return status;
+    }
+    if (limits) store->limits = *limits;
+    store->engine = engine;
+    rt_engine_ref(engine);
+    *out = store;
+    return ATOLL_OK;
+}
+
+void rt_store_free(struct rt_store *store) {
+    if (!store) return;
+    struct rt_engine *engine = store->engine;
+    while (store->memories) rt_memory_free(store->memories);
+    while (store->tables) rt_table_free(store->tables);
+    for (size_t i = store->n_instances; i-- > 0;) rt_instance_free(store->instances[i]);
+    atoll_free(engine->alloc, store->instances, store->cap_instances * sizeof *store->instances);
+    for (struct rt_owned *o = store->owned, *next; o; o = next) {
+        next = o->next;
+        atoll_free(engine->alloc, o, o->size);
+    }
+    rt_stack_free(store);
+    atoll_free(engine->alloc, store, sizeof *store);
+    rt_engine_unref(engine);
+}
+
+void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why) {
+    atomic_store_explicit(&store->interrupt, why, memory_order_relaxed);
+}
+
+enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(store->trap_text, sizeof store->trap_text, format, args);
+    va_end(args);
+    return RT_TRAP_HOST;
+}
+
+/* ---- entities made by the host ---- */
+
+static void *new_owned(struct rt_store *store, size_t size) {
+    struct rt_owned *o = atoll_new(rt_alloc(store), 1, sizeof *o + size);
+    if (!o) return NULL;
+    o->size = sizeof *o + size;
+    o->next = store->owned;
+    store->owned = o;
+    return o->payload;
+}
+
+enum atoll_status rt_host_func_new(struct rt_store *store, const struct rt_type *type, rt_host_fn *fn,
+                                   void *context, const char *name, struct rt_func **out) {
+    struct rt_func *func = new_owned(store, sizeof *func);
+    if (!func) return ATOLL_E_NOMEM;
+    *func =
+        (struct rt_func){.type = type, .index = BC_NONE, .host = fn, .context = context, .host_name = name};
+    *out = func;
+    return ATOLL_OK;
+}
+
+enum atoll_status rt_global_new(struct rt_store *store, struct rt_valtype type, bool mutable,
+                                const union rt_slot value[2], struct rt_global **out) {
+    struct rt_global *global = new_owned(store, sizeof *global);
+    if (!global) return ATOLL_E_NOMEM;
+    *global = (struct rt_global){.value = {value[0]}, .type = type, .mutable = mutable};
+    if (type.kind == BC_KIND_V128) global->value[1] = value[1];
+    *out = global;
+    return ATOLL_OK;
+}
+
+enum atoll_status rt_tag_new(struct rt_store *store, const struct rt_type *type, struct rt_tag **out) {
+    struct rt_tag *tag = new_owned(store, sizeof *tag);
+    if (!tag) return ATOLL_E_NOMEM;
+    tag->type = type;
+    *out = tag;
+    return ATOLL_OK;
+}

@@ -1,0 +1,115 @@
+/* runtime/trap.c: how a run that did not return is told: trap texts, statuses, backtraces. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "runtime/internal.h"
+
+#define FRAMES_INNER 48
+#define FRAMES_OUTER (RT_BACKTRACE_MAX - FRAMES_INNER)
+
+const char *rt_trap_text(enum rt_trap trap) {
+    static const char *const texts[] = {
+#define X(id, text) text,
+        RT_TRAP_LIST(X)
+#undef X
+    };
+    return (unsigned)trap < RT_TRAP_COUNT ? texts[trap] : "unknown trap";
+}
+
+static enum atoll_status status_of(enum rt_trap trap) {
+    switch (trap) {
+    case RT_TRAP_EXIT: return ATOLL_E_EXIT;
+    case RT_TRAP_INTERRUPTED:
+    case RT_TRAP_TIMEOUT:
+    case RT_TRAP_OUT_OF_FUEL: return ATOLL_E_INTERRUPTED;
+    default: return ATOLL_E_TRAP;
+    }
+}
+
+enum atoll_status rt_trap_report(struct rt_store *store, enum rt_trap trap, struct atoll_error *err) {
+    store->trap = trap;
+    bool stopped = trap == RT_TRAP_INTERRUPTED || trap == RT_TRAP_TIMEOUT;
+    /* the stop is delivered when it reaches the outermost caller: until then hosts in between must stop too
+     */
+    if (stopped && !store->host_depth) atomic_store(&store->interrupt, RT_INTERRUPT_NONE);
+    const char *text = trap == RT_TRAP_HOST && store->trap_text[0] ? store->trap_text : rt_trap_text(trap);
+    return atoll_fail(err, status_of(trap), ATOLL_NO_OFFSET, "%s", text);
+}
+
+/* ---- frames: the innermost 48 in order, then a ring of the outermost 16 ---- */
+
+void rt_store_capture(struct rt_store *store) {
+    store->n_frames = 0;
+    if (store->walk) store->walk(store);
+}
+
+static uint32_t frame_slot(uint32_t i) {
+    return i < FRAMES_INNER ? i : FRAMES_INNER + (i - FRAMES_INNER) % FRAMES_OUTER;
+}
+
+void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, uint32_t func,
+                        uint32_t offset) {
+    if (store->n_frames == UINT32_MAX) return;
+    store->frames[frame_slot(store->n_frames++)] = (struct rt_frame){module, func, offset};
+}
+
+const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i) {
+    uint32_t n = store->n_frames;
+    bool kept = i < n && (i < FRAMES_INNER || n - i <= FRAMES_OUTER);
+    return kept ? store->frames + frame_slot(i) : NULL;
+}
+
+/* ---- backtrace text ---- */
+
+/* Names come from the file: control bytes must not reach a terminal. */
+static void put_name(struct bc_buf *out, struct bc_name name) {
+    for (uint32_t i = 0; i < name.size && i < 200; i++) {
+        uint8_t c = (uint8_t)name.bytes[i];
+        if (c < 0x20 || c == 0x7F)
+            bc_buf_text(out, "\\%02x", c);
+        else
+            bc_buf_u8(out, c);
+    }
+}
+
+static void put_place(struct bc_buf *out, const struct rt_module *module, uint32_t offset) {
+    const char *label = module->label[0] ? module->label : "module";
+    const struct bc_source_map_entry *entry =
+        module->source_map ? bc_source_map_find(module->source_map, offset) : NULL;
+    if (entry)
+        bc_buf_text(out, "%s:%" PRIu32 ":%" PRIu32, label, entry->line, entry->column);
+    else
+        bc_buf_text(out, "%s:0x%" PRIx32, label, offset);
+}
+
+static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *frame) {
+    bc_buf_text(out, "%5" PRIu32 ": ", i);
+    if (!frame->module || frame->func == BC_NONE) {
+        bc_buf_text(out, "<host function>\n");
+        return;
+    }
+    /* lookups fill caches of the module under its lock; what it describes does not change */
+    struct bc_name name = rt_module_func_name((struct rt_module *)(uintptr_t)frame->module, frame->func);
+    if (name.size)
+        put_name(out, name);
+    else
+        bc_buf_text(out, "func[%" PRIu32 "]", frame->func);
+    uint32_t start = frame->module->bc->funcs[frame->func].code_offset;
+    if (frame->offset >= start) bc_buf_text(out, "+0x%" PRIx32, frame->offset - start);
+    bc_buf_text(out, " (");
+    put_place(out, frame->module, frame->offset);
+    bc_buf_text(out, ")\n");
+}
+
+void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out) {
+    for (uint32_t i = 0; i < store->n_frames; i++) {
+        const struct rt_frame *frame = rt_store_frame(store, i);
+        if (frame) {
+            put_frame(out, i, frame);
+            continue;
+        }
+        uint32_t left_out = store->n_frames - RT_BACKTRACE_MAX;
+        bc_buf_text(out, "    ... %" PRIu32 " more frames\n", left_out);
+        i += left_out - 1;
+    }
+}
