@@ -1,0 +1,120 @@
+/* cli/cli.h: what the verbs of the atoll command share.
+ *
+ *   main.c -> the verb of argv[1] (one file a verb) -> cli_next over its flag table -> library calls
+ *
+ * A verb is a row: name, one line, flags, text. Help, the man page and the shell completion are printed from
+ * the same rows, so they cannot drift. Only this folder prints and decides the exit status. */
+#ifndef ATOLL_CLI_H
+#define ATOLL_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "atoll/error.h"
+
+/* What atoll exits with. `run` passes a program's own status through instead. */
+enum cli_exit {
+    CLI_OK = 0,
+    CLI_FAILED = 1,         /* validate, asm, dis, objdump: the input is broken; any verb: output failed */
+    CLI_USAGE = 2,          /* wrong flags or arguments */
+    CLI_TIMEOUT = 124,      /* run: --timeout ended the program */
+    CLI_INTERNAL = 125,     /* run: atoll's own fault, or a grant that cannot be given */
+    CLI_NOT_LOADABLE = 126, /* run: the file is no program that can be started */
+    CLI_NOT_FOUND = 127,    /* run: there is no such file */
+    CLI_TRAP = 134,         /* run: the program trapped */
+    CLI_SIGNAL = 128        /* run: + the number of the signal that ended the program (130 = Ctrl-C) */
+};
+
+/* ---- verbs and flags ---- */
+
+struct cli_flag {
+    int id;            /* what cli_next returns: the verb's own enum, from 1 */
+    const char *name;  /* long form without the dashes */
+    char letter;       /* short form, or 0 */
+    const char *value; /* "FILE", or NULL when the flag takes none */
+    const char *help;  /* one line */
+};
+
+struct cli_parser;
+struct cli_verb {
+    const char *name;
+    const char *arguments;                 /* "FILE [ARGS...]" */
+    const char *summary;                   /* one line, lower case, no period */
+    const char *text;                      /* paragraphs for help and man page, separated by empty lines */
+    const struct cli_flag *flags;          /* ends with a row of zeroes; NULL = none */
+    bool first_argument_ends_flags;        /* what follows belongs to a program */
+    int (*run)(struct cli_parser *parser); /* returns the exit status */
+};
+
+/* Every verb, in the order help lists them. cli/NAME.c defines `const struct cli_verb cli_verb_NAME`. */
+#define CLI_VERB_LIST(X)                                                                                     \
+    X(run)                                                                                                   \
+    X(features)                                                                                              \
+    X(help)
+#define X(name) extern const struct cli_verb cli_verb_##name;
+CLI_VERB_LIST(X)
+#undef X
+extern const struct cli_verb *const cli_verbs[]; /* ends with NULL */
+const struct cli_verb *cli_verb_find(const char *name);
+
+struct cli_parser {
+    const struct cli_verb *verb;
+    char **argv; /* the verb's arguments, the verb's name excluded; ends with NULL */
+    int argc, at;
+    bool flags_ended;
+    const char *letters; /* rest of a group of short flags, or NULL */
+    const char *value;   /* of the flag or argument last returned; NULL when the flag takes none */
+};
+enum { CLI_END = 0, CLI_ARGUMENT = -1, CLI_HELP = -2, CLI_BAD = -3 };
+/* The next flag or argument: a flag's id, or
+ *   CLI_ARGUMENT  parser->value is a positional argument ("-" too)
+ *   CLI_END       nothing is left
+ *   CLI_HELP      --help or -h was given and help has been printed: return CLI_OK
+ *   CLI_BAD       wrong, and the reason has been printed: return CLI_USAGE
+ * Forms: --name VALUE, --name=VALUE, -nVALUE, -n VALUE, -abc; "--" ends the flags. */
+int cli_next(struct cli_parser *parser);
+/* Prints "atoll VERB: ..." and where help is; returns CLI_USAGE. */
+int cli_usage(const struct cli_verb *verb, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The one of words[] (ends with NULL) that `word` probably means, or NULL. */
+const char *cli_nearest(const char *word, const char *const *words);
+
+/* ---- values of flags ---- */
+
+/* Each returns false when `text` is not one. */
+bool cli_parse_count(const char *text, uint64_t *out);       /* 1000, 0x10, 1_000_000 */
+bool cli_parse_size(const char *text, uint64_t *out_bytes);  /* 65536, 64k, 16M, 2GiB */
+bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m, 10us; bare: seconds */
+
+/* ---- messages ---- */
+
+/* Both print one line to stderr, "atoll: " first; untrusted bytes are escaped. */
+void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* "atoll: FILE:LINE:COLUMN: text", "atoll: FILE:0x1f: text" or "atoll: FILE: text". */
+void cli_error(const char *file, const struct atoll_error *err);
+
+/* ---- files ---- */
+
+struct cli_file {
+    const uint8_t *bytes;
+    size_t size, mapped; /* mapped: bytes of address space, 0 = from the heap */
+};
+/* The bytes of `path`, "-" meaning standard input; a regular file is mapped.
+ * out    *out, released with cli_file_close
+ * fails  E_IO (system_errno; text says why), E_NOMEM, E_LIMIT (larger than max_bytes; 0 = no bound) */
+enum atoll_status cli_file_read(const char *path, uint64_t max_bytes, struct cli_file *out,
+                                struct atoll_error *err);
+void cli_file_close(struct cli_file *file);
+/* Writes all bytes to `path` ("-" or NULL: standard output). A regular file appears whole or not at all: it
+ * is written beside and renamed. Returns CLI_OK, or CLI_FAILED after a message. */
+int cli_file_write(const char *path, const void *bytes, size_t size);
+
+/* ---- help.c, manual.c ---- */
+
+void cli_help_general(void);
+void cli_help_verb(const struct cli_verb *verb);
+void cli_manual_roff(void);
+void cli_manual_bash(void);
+/* Flushes standard output. Returns `status`, or CLI_FAILED after a message when what was printed is lost. */
+int cli_finish(int status);
+
+#endif
