@@ -42,7 +42,9 @@ void rt_store_free(struct rt_store *store) {
 }
 
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why) {
-    atomic_store_explicit(&store->interrupt, why, memory_order_relaxed);
+    atomic_store(&store->interrupt, why);
+    void (*wake)(struct rt_store *) = why ? atomic_load(&store->wake) : NULL;
+    if (wake) wake(store);
 }
 
 enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...) {
