@@ -196,7 +196,7 @@ static enum text_token_kind classify(const char *p, const char *end, unsigned n_
     if (*p == '$') return end - p > 1 ? TEXT_ID : TEXT_RESERVED;
     enum text_token_kind number = classify_number(p, end);
     if (number != TEXT_RESERVED) return number;
-    return *p >= 'a' && *p <= 'z' && (end - p < 4 || memcmp(p, "nan:", 4)) ? TEXT_KEYWORD : TEXT_RESERVED;
+    return *p >= 'a' && *p <= 'z' ? TEXT_KEYWORD : TEXT_RESERVED;
 }
 
 /* One token, an annotation's parenthesis included as a plain one. */
