@@ -1,0 +1,96 @@
+/* interp/internal.h: what the files of interp/ share.
+ *
+ *   lower.c  wasm bytes -> code        exec_*.c  handlers (dispatch.h, handlers.def)
+ *   interp.c entry, traps, stack walk  table.c   handlers by number      dump.c  listing
+ *
+ * A frame on the wasm stack; fp points behind the header, so parameters are at negative slots:
+ *
+ *   | parameters, later results | return ip | caller's fp | rt_func | locals | operands -> |
+ *   ^ fp - 3 - P                  fp[-3]      fp[-2]        fp[-1]    fp[0]
+ *
+ * P = max(parameter slots, result slots). A caller computes arguments right where the callee's parameters are.
+ * The word behind a call is a RELOAD instruction: a call into another instance returns there, any other behind
+ * it. */
+#ifndef ATOLL_INTERP_INTERNAL_H
+#define ATOLL_INTERP_INTERNAL_H
+
+#include <pthread.h>
+#include "interp/interp.h"
+
+#define INTERP_STATE                                                                                         \
+    const uint64_t *ip, union rt_slot *fp, uint8_t *mem, struct rt_instance *inst, struct rt_store *store,   \
+        uint64_t r0, double d0, float s0
+typedef enum rt_trap interp_handler(INTERP_STATE);
+#define INTERP_SECTION __attribute__((section("atoll_interp"), noinline))
+
+enum interp_op {
+#define H(name, words) H_##name,
+#include "interp/handlers.def"
+#undef H
+    H_COUNT
+};
+#define H(name, words) interp_handler interp_do_##name;
+#include "interp/handlers.def"
+#undef H
+extern interp_handler *const interp_handlers[H_COUNT];
+struct interp_op_info {
+    const char *name;
+    uint8_t words;
+};
+extern const struct interp_op_info interp_op_infos[H_COUNT];
+
+#define INTERP_HEADER_SLOTS 3
+/* Slots that parameters or results take: the callee's P. */
+static inline uint32_t interp_window(uint32_t param_slots, uint32_t result_slots) {
+    return param_slots > result_slots ? param_slots : result_slots;
+}
+
+/* Where lowered code came from: the instruction at word `at` and those behind it, at byte `offset` of the module. */
+struct interp_pc {
+    uint32_t at, offset;
+};
+struct interp_code { /* of one function */
+    uint64_t *words;
+    uint32_t n_words, n_pcs;
+    size_t cap_words, cap_pcs; /* for atoll_free */
+    struct interp_pc *pcs;     /* sorted */
+};
+/* rt_module.tier_data. Code for a guarded memory 0 and checked code exist side by side. */
+struct interp_module {
+    pthread_mutex_t lock; /* guards the making of code */
+    struct interp_code *_Atomic *codes[2]; /* by own function; [1] = memory 0 is guarded */
+};
+
+/* One host -> wasm entry. */
+struct interp_run {
+    struct rt_activation activation; /* first: the fault handler gets its address */
+    void *jump[5];                   /* where a fault unwinds to */
+    const uint64_t *ip;              /* while the host runs: the call instruction and its frame */
+    union rt_slot *fp;
+    /* ATOLL_INTERP_LOOP: the state between two handlers */
+    uint8_t *mem;
+    struct rt_instance *inst;
+    uint64_t r0;
+    double d0;
+    float s0;
+    interp_handler *next;
+};
+#define INTERP_PARKED ((enum rt_trap)RT_TRAP_COUNT)
+enum rt_trap interp_park(INTERP_STATE, interp_handler *next);
+static inline struct interp_run *interp_run_of(struct rt_store *store) {
+    return (struct interp_run *)store->activation;
+}
+
+/* Lowers own function `func` (index in the module). fails ATOLL_E_NOMEM; code is then untouched */
+enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
+                               struct interp_code *out);
+/* The code of the function, made now if need be; NULL when out of memory. */
+struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded);
+void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
+/* Whether instance's code may rely on memory 0's guard pages. */
+bool interp_guarded(const struct rt_instance *instance);
+/* Fills the store's backtrace from the frame at fp, executing ip, outwards. */
+void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp);
+extern const uint64_t interp_stub_lower[], interp_stub_exit[];
+
+#endif
