@@ -1,0 +1,410 @@
+/* cli/run.c: runs a program.
+ *
+ *   flags -> struct run -> sandbox (grants) -> engine, store -> preloads, program -> _start or --invoke ->
+ * exit */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "cli/run.h"
+#include "interp/interp.h"
+#include "stdlib/stdlib.h"
+
+/* A growing list of strings; the strings are borrowed unless the list says otherwise. */
+struct list {
+    const char **items;
+    size_t n, capacity;
+};
+
+struct preload {
+    struct rt_instance *instance;
+    const char *name;
+    size_t name_size;
+    struct cli_file file;
+};
+
+struct run {
+    const struct cli_verb *verb;
+    /* as the flags say */
+    struct list dirs, listens, env, preloads; /* env's strings are owned */
+    const char *argv0, *invoke, *stdio[3];
+    bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
+    uint64_t timeout_ns, fuel, max_memory, max_stack, max_fds, max_output;
+    bc_features features;
+    const char *path;
+    char **args;
+    size_t n_args;
+    /* made from them */
+    struct sandbox *sandbox;
+    struct rt_engine *engine;
+    struct rt_store *store;
+    struct wasi *wasi;
+    struct preload *loaded;
+    size_t n_loaded;
+    struct cli_file file;
+    int fds[3];
+};
+
+static bool list_add(struct list *list, const char *item) {
+    if (atoll_grow(&atoll_default_alloc, (void **)&list->items, &list->capacity, list->n + 1,
+                   sizeof *list->items))
+        return false;
+    list->items[list->n++] = item;
+    return true;
+}
+
+/* ---- flags ---- */
+
+enum {
+    RUN_DIR = 1,
+    RUN_ENV,
+    RUN_ARGV0,
+    RUN_STDIN,
+    RUN_STDOUT,
+    RUN_STDERR,
+    RUN_INVOKE,
+    RUN_PRELOAD,
+    RUN_TRAP_UNKNOWN,
+    RUN_TIMEOUT,
+    RUN_FUEL,
+    RUN_MAX_MEMORY,
+    RUN_MAX_STACK,
+    RUN_MAX_FDS,
+    RUN_MAX_OUTPUT,
+    RUN_STRACE,
+    RUN_TCPLISTEN,
+    RUN_RELAXED,
+    RUN_DISABLE
+};
+static const struct cli_flag flags[] = {
+    {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
+    {RUN_ENV, "env", 'e', "NAME[=VALUE]", "grant a variable; without a value, atoll's own"},
+    {RUN_TCPLISTEN, "tcplisten", 0, "HOST:PORT", "grant a listening socket"},
+    {RUN_ARGV0, "argv0", 0, "NAME", "what the program sees as its own name"},
+    {RUN_STDIN, "stdin", 0, "FILE", "the program's standard input"},
+    {RUN_STDOUT, "stdout", 0, "FILE", "the program's standard output"},
+    {RUN_STDERR, "stderr", 0, "FILE", "the program's standard error"},
+    {RUN_INVOKE, "invoke", 'i', "FUNC", "call this export with ARGS and print its results"},
+    {RUN_PRELOAD, "preload", 0, "NAME=FILE", "instantiate FILE first; imports from NAME find its exports"},
+    {RUN_TRAP_UNKNOWN, "trap-unknown-imports", 0, NULL, "unknown functions trap when called"},
+    {RUN_TIMEOUT, "timeout", 't', "TIME", "end the program after 500ms, 2s, 1m ..."},
+    {RUN_FUEL, "fuel", 0, "N", "trap after about N instructions"},
+    {RUN_MAX_MEMORY, "max-memory", 0, "SIZE", "bound of all memories together: 64k, 16M, 1G ..."},
+    {RUN_MAX_STACK, "max-stack", 0, "SIZE", "bound of the call stack (8M)"},
+    {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
+    {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
+    {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
+    {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
+    {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
+    {0}};
+
+static bool disable_feature(struct run *r, const char *word) {
+    static const char *const words[] = {
+#define X(id, word) word,
+        BC_FEATURE_LIST(X)
+#undef X
+            NULL};
+    for (unsigned i = 0; words[i]; i++)
+        if (strcmp(words[i], word) == 0) {
+            r->features &= ~(UINT64_C(1) << i);
+            return true;
+        }
+    const char *near = cli_nearest(word, words);
+    if (near)
+        cli_usage(r->verb, "unknown feature \"%s\" (did you mean \"%s\"?)", word, near);
+    else
+        cli_usage(r->verb, "unknown feature \"%s\"; see \"atoll features\"", word);
+    return false;
+}
+
+static bool add_variable(struct run *r, const char *text) {
+    const char *value = strchr(text, '=') ? "" : getenv(text);
+    if (text[0] == '=' || !text[0]) return cli_usage(r->verb, "--env needs a name"), false;
+    if (!value) return true; /* not set here, so not set there */
+    char *variable;
+    int n = strchr(text, '=') ? asprintf(&variable, "%s", text) : asprintf(&variable, "%s=%s", text, value);
+    return n >= 0 && list_add(&r->env, variable);
+}
+
+static bool bad_value(struct run *r, const char *flag, const char *text) {
+    cli_usage(r->verb, "--%s: \"%s\" is not a value it takes", flag, text);
+    return false;
+}
+
+static bool take_number(struct run *r, int id, const char *text) {
+    switch (id) {
+    case RUN_TIMEOUT:
+        return (cli_parse_duration(text, &r->timeout_ns) && r->timeout_ns) || bad_value(r, "timeout", text);
+    case RUN_FUEL:
+        r->fuel_given = true;
+        return (cli_parse_count(text, &r->fuel) && r->fuel <= INT64_MAX) || bad_value(r, "fuel", text);
+    case RUN_MAX_MEMORY:
+        return (cli_parse_size(text, &r->max_memory) && r->max_memory) || bad_value(r, "max-memory", text);
+    case RUN_MAX_STACK:
+        return (cli_parse_size(text, &r->max_stack) && r->max_stack) || bad_value(r, "max-stack", text);
+    case RUN_MAX_FDS:
+        return (cli_parse_count(text, &r->max_fds) && r->max_fds && r->max_fds <= UINT32_MAX) ||
+               bad_value(r, "max-fds", text);
+    default:
+        return (cli_parse_size(text, &r->max_output) && r->max_output) || bad_value(r, "max-output", text);
+    }
+}
+
+static bool take_flag(struct run *r, int id, const char *value) {
+    switch (id) {
+    case RUN_DIR: return list_add(&r->dirs, value);
+    case RUN_ENV: return add_variable(r, value);
+    case RUN_TCPLISTEN: return list_add(&r->listens, value);
+    case RUN_ARGV0: r->argv0 = value; return true;
+    case RUN_STDIN: r->stdio[0] = value; return true;
+    case RUN_STDOUT: r->stdio[1] = value; return true;
+    case RUN_STDERR: r->stdio[2] = value; return true;
+    case RUN_INVOKE: r->invoke = value; return true;
+    case RUN_PRELOAD:
+        if (!strchr(value, '=')) return bad_value(r, "preload", value);
+        return list_add(&r->preloads, value);
+    case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
+    case RUN_STRACE: r->strace = true; return true;
+    case RUN_RELAXED: r->relaxed_deterministic = true; return true;
+    case RUN_DISABLE: return disable_feature(r, value);
+    default: return take_number(r, id, value);
+    }
+}
+
+/* CLI_END when the program may start. */
+static int parse_flags(struct run *r, struct cli_parser *p) {
+    for (;;) {
+        int id = cli_next(p);
+        if (id == CLI_ARGUMENT) {
+            r->path = p->value;
+            r->args = p->argv + p->at;
+            r->n_args = (size_t)(p->argc - p->at);
+            return CLI_END;
+        }
+        if (id == CLI_END) return cli_usage(p->verb, "which program?"), CLI_BAD;
+        if (id < 0) return id;
+        if (!take_flag(r, id, p->value)) return CLI_BAD;
+    }
+}
+
+/* ---- what the program may touch ---- */
+
+static void trace_line(void *context, const char *line) {
+    (void)context;
+    dprintf(STDERR_FILENO, "%s\n", line);
+}
+
+static enum atoll_status make_sandbox(struct run *r, struct atoll_error *err) {
+    struct sb_config config = {.max_fds = (uint32_t)r->max_fds,
+                               .max_output_bytes = r->max_output,
+                               .trace = r->strace ? trace_line : NULL};
+    enum atoll_status status = sb_new(&config, &r->sandbox, err);
+    for (size_t i = 0; !status && i < r->dirs.n; i++)
+        status = sb_grant_dir_text(r->sandbox, r->dirs.items[i], err);
+    for (size_t i = 0; !status && i < r->listens.n; i++)
+        status = sb_grant_listen(r->sandbox, r->listens.items[i], err);
+    return status;
+}
+
+static enum atoll_status open_stdio(struct run *r, struct atoll_error *err) {
+    for (int i = 0; i < 3; i++) {
+        int how = i == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
+        r->fds[i] = r->stdio[i] ? open(r->stdio[i], how | O_CLOEXEC, 0666) : fcntl(i, F_GETFD) < 0 ? -1 : i;
+        if (r->stdio[i] && r->fds[i] < 0)
+            return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "%s: %s", r->stdio[i], strerror(errno));
+    }
+    return ATOLL_OK;
+}
+
+static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
+    const char **argv = atoll_new(&atoll_default_alloc, r->n_args + 1, sizeof *argv);
+    if (!argv) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    const char *slash = strrchr(r->path, '/');
+    argv[0] = r->argv0 ? r->argv0 : slash ? slash + 1 : r->path;
+    for (size_t i = 0; i < r->n_args; i++) argv[i + 1] = r->args[i];
+    struct wasi_config config = {
+        .argv = argv, .n_argv = r->n_args + 1, .env = r->env.items, .n_env = r->env.n};
+    memcpy(config.stdio, r->fds, sizeof r->fds);
+    enum atoll_status status = wasi_new(r->store, r->sandbox, &config, &r->wasi, err);
+    atoll_free(&atoll_default_alloc, argv, (r->n_args + 1) * sizeof *argv);
+    return status;
+}
+
+static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
+    struct rt_config config = {.features = r->features,
+                               .tier = &interp_tier,
+                               .fuel = r->fuel_given,
+                               .relaxed_deterministic = r->relaxed_deterministic,
+                               .stack_bytes = r->max_stack};
+    struct rt_limits limits = {.max_memory_bytes = r->max_memory};
+    enum atoll_status status = rt_engine_new(&config, &r->engine, err);
+    if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
+    if (!status && r->fuel_given) r->store->fuel = (int64_t)r->fuel;
+    return status;
+}
+
+/* ---- linking ---- */
+
+static enum rt_trap unknown_import(struct rt_store *store, struct rt_instance *caller, void *context,
+                                   union rt_slot *args_results) {
+    (void)store, (void)caller, (void)context, (void)args_results;
+    return RT_TRAP_UNKNOWN_IMPORT;
+}
+
+static bool resolve(void *context, const struct rt_module *module, const struct bc_import *import,
+                    struct rt_extern *out) {
+    struct run *r = context;
+    for (size_t i = 0; i < r->n_loaded; i++)
+        if (r->loaded[i].name_size == import->module.size &&
+            memcmp(r->loaded[i].name, import->module.bytes, import->module.size) == 0)
+            return rt_instance_export(r->loaded[i].instance, import->name.bytes, import->name.size, out);
+    if (wasi_resolve(r->wasi, module, import, out)) return true;
+    if (!r->trap_unknown_imports || import->kind != BC_EXTERN_FUNC) return false;
+    const struct rt_type *type = module->types[module->bc->funcs[import->index].type];
+    out->kind = BC_EXTERN_FUNC;
+    return rt_host_func_new(r->store, type, unknown_import, NULL, "unknown import", &out->func) == ATOLL_OK;
+}
+
+static enum atoll_status start_instance(struct run *r, const char *path, struct cli_file *file,
+                                        struct rt_instance **out, struct atoll_error *err) {
+    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, file, err);
+    if (status) return status;
+    struct rt_module *module;
+    status = rt_module_load(r->engine, file->bytes, file->size, true, path, &module, err);
+    if (status) return status;
+    status = rt_instantiate(r->store, module, resolve, r, out, err);
+    rt_module_unref(module);
+    struct rt_extern found;
+    if (!status && rt_instance_export(*out, "_initialize", 11, &found) && found.kind == BC_EXTERN_FUNC &&
+        found.func->type->n_params == 0 && found.func->type->n_results == 0)
+        status = rt_call(r->store, found.func, (union rt_slot[1]){{0}}, err);
+    return status;
+}
+
+static enum atoll_status start_preloads(struct run *r, const char **blame, struct atoll_error *err) {
+    if (!r->preloads.n) return ATOLL_OK;
+    r->loaded = atoll_new(&atoll_default_alloc, r->preloads.n, sizeof *r->loaded);
+    if (!r->loaded) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    for (size_t i = 0; i < r->preloads.n; i++) {
+        const char *equals = strchr(r->preloads.items[i], '=');
+        struct preload *preload = &r->loaded[i];
+        *blame = equals + 1;
+        preload->name = r->preloads.items[i];
+        preload->name_size = (size_t)(equals - preload->name);
+        enum atoll_status status = start_instance(r, *blame, &preload->file, &preload->instance, err);
+        if (status) return status;
+        r->n_loaded++;
+    }
+    return ATOLL_OK;
+}
+
+static enum atoll_status run_program(struct run *r, const char **blame, struct atoll_error *err) {
+    enum atoll_status status = start_preloads(r, blame, err);
+    if (status) return status;
+    *blame = r->path;
+    struct rt_instance *instance;
+    status = start_instance(r, r->path, &r->file, &instance, err);
+    if (status) return status;
+    if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
+    struct rt_extern start;
+    if (!rt_instance_export(instance, "_start", 6, &start) || start.kind != BC_EXTERN_FUNC) return ATOLL_OK;
+    if (start.func->type->n_params || start.func->type->n_results)
+        return atoll_fail(err, ATOLL_E_LINK, ATOLL_NO_OFFSET, "_start takes or returns values");
+    return rt_call(r->store, start.func, (union rt_slot[1]){{0}}, err);
+}
+
+/* ---- how it ended ---- */
+
+static int report_trap(struct run *r, const char *path) {
+    const char *text = r->store->trap == RT_TRAP_HOST ? r->store->trap_text : rt_trap_text(r->store->trap);
+    cli_message("%s: trap: %s", path, text);
+    struct bc_buf lines;
+    bc_buf_init(&lines, &atoll_default_alloc);
+    rt_store_backtrace(r->store, &lines);
+    if (!lines.failed && lines.size) dprintf(STDERR_FILENO, "%.*s", (int)lines.size, (char *)lines.data);
+    bc_buf_fini(&lines);
+    return CLI_TRAP;
+}
+
+static int report_interruption(struct run *r, const char *path) {
+    if (r->store->trap == RT_TRAP_OUT_OF_FUEL) return report_trap(r, path);
+    if (cli_stop_signal()) return CLI_SIGNAL + cli_stop_signal();
+    cli_message("%s: stopped after --timeout", path);
+    return CLI_TIMEOUT;
+}
+
+static int exit_status(struct run *r, const char *path, enum atoll_status status,
+                       const struct atoll_error *err) {
+    switch (status) {
+    case ATOLL_OK: return CLI_OK;
+    case ATOLL_E_EXIT: return r->store->exit_code & 255;
+    case ATOLL_E_TRAP: return report_trap(r, path);
+    case ATOLL_E_INTERRUPTED: return report_interruption(r, path);
+    case ATOLL_E_USAGE: cli_error(path, err); return CLI_USAGE;
+    case ATOLL_E_NOMEM: cli_error(path, err); return CLI_INTERNAL;
+    case ATOLL_E_IO:
+        cli_error(path, err);
+        return err->system_errno == ENOENT || err->system_errno == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
+    default: cli_error(path, err); return CLI_NOT_LOADABLE;
+    }
+}
+
+static int set_up_and_run(struct run *r) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    enum atoll_status status = make_sandbox(r, &err);
+    if (!status) status = open_stdio(r, &err);
+    if (!status) status = make_store(r, &err);
+    if (!status) status = make_wasi(r, &err);
+    if (status) {
+        cli_message("run: %s", err.text);
+        return status == ATOLL_E_USAGE ? CLI_USAGE : CLI_INTERNAL;
+    }
+    signal(SIGPIPE, SIG_IGN); /* the program gets EPIPE as its answer */
+    cli_stop_watch(r->store, r->timeout_ns);
+    const char *blame = r->path;
+    status = run_program(r, &blame, &err);
+    int result = exit_status(r, blame, status, &err);
+    cli_stop_unwatch();
+    return result;
+}
+
+static void release(struct run *r) {
+    wasi_free(r->wasi);
+    if (r->store) rt_store_free(r->store);
+    if (r->engine) rt_engine_unref(r->engine);
+    sb_free(r->sandbox);
+    cli_file_close(&r->file);
+    for (size_t i = 0; r->loaded && i < r->preloads.n; i++) cli_file_close(&r->loaded[i].file);
+    atoll_free(&atoll_default_alloc, r->loaded, r->preloads.n * sizeof *r->loaded);
+    for (size_t i = 0; i < r->env.n; i++) free((char *)r->env.items[i]);
+    struct list *lists[] = {&r->dirs, &r->listens, &r->env, &r->preloads};
+    for (size_t i = 0; i < 4; i++)
+        atoll_free(&atoll_default_alloc, lists[i]->items, lists[i]->capacity * sizeof(char *));
+    for (int i = 0; i < 3; i++)
+        if (r->stdio[i] && r->fds[i] >= 0) close(r->fds[i]);
+}
+
+static int run_run(struct cli_parser *p) {
+    struct run r = {.verb = p->verb, .features = BC_FEATURES_DEFAULT, .fds = {-1, -1, -1}};
+    int parsed = parse_flags(&r, p);
+    int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
+    release(&r);
+    return status;
+}
+
+const struct cli_verb cli_verb_run = {
+    .name = "run",
+    .arguments = "PROGRAM [ARGS...]",
+    .summary = "run a program",
+    .text =
+        "Runs a program in binary (.wasm) or text format (.wat), \"-\" meaning standard input. It sees its "
+        "arguments and the three standard streams; everything else has to be granted by a flag.\n\n"
+        "Flags stand before PROGRAM; what follows it belongs to the program. With --invoke, ARGS are the "
+        "function's arguments: integers, floats, v128 as 0x and 32 digits, null.",
+    .flags = flags,
+    .first_argument_ends_flags = true,
+    .run = run_run,
+};
