@@ -182,13 +182,6 @@ static const uint64_t *behind_call(const uint64_t *ip) {
     for (ip += 2; *ip != reload;) ip++;
     return ip + 1;
 }
-/* Upper halves that a host function left undefined are cleared: code relies on it. */
-static void tidy(const struct rt_valtype *types, uint32_t n, union rt_slot *slots) {
-    for (uint32_t i = 0; i < n; i++) {
-        if (types[i].kind == BC_KIND_I32 || types[i].kind == BC_KIND_F32) slots->u64 = slots->u32;
-        slots += types[i].kind == BC_KIND_V128 ? 2 : 1;
-    }
-}
 HANDLER(HOST_CALL) {
     struct rt_func *callee = (struct rt_func *)(uintptr_t)r0;
     const struct rt_type *type = callee->type;
@@ -201,7 +194,8 @@ HANDLER(HOST_CALL) {
     store->n_frames = 0;
     enum rt_trap trap = callee->host(store, inst, callee->context, args);
     if (UNLIKELY(trap != RT_TRAP_NONE)) TRAP(trap);
-    tidy(type->results, type->n_results, args);
+    store->n_frames = 0; /* of a nested call's trap that the host got over */
+    interp_tidy(type->results, type->n_results, args);
     r0 = args[0].u64;
     d0 = args[0].f64;
     s0 = args[0].f32;
@@ -212,8 +206,10 @@ HANDLER(HOST_CALL) {
 /* ---- entry and return ---- */
 
 HANDLER(RELOAD) {
-    const struct rt_func *self = fp[-1].ref;
-    ENTER_INSTANCE(self);
+    if (fp) { /* NULL: back to the host */
+        const struct rt_func *self = fp[-1].ref;
+        ENTER_INSTANCE(self);
+    }
     NEXT(1);
 }
 #define CHECK_ENTRY()                                                                                        \
@@ -308,7 +304,8 @@ HANDLER(TAIL_HOST) {
     store->n_frames = 0;
     enum rt_trap trap = callee->host(store, inst, callee->context, args);
     if (UNLIKELY(trap != RT_TRAP_NONE)) TRAP(trap);
-    tidy(callee->type->results, callee->type->n_results, args);
+    store->n_frames = 0;
+    interp_tidy(callee->type->results, callee->type->n_results, args);
     union rt_slot *base = fp - INTERP_HEADER_SLOTS - OPD(2);
     const uint64_t *back = fp[-3].ref;
     union rt_slot *caller = fp[-2].ref;

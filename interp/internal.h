@@ -15,6 +15,7 @@
 #define ATOLL_INTERP_INTERNAL_H
 
 #include <pthread.h>
+#include <setjmp.h>
 #include "interp/interp.h"
 
 #define INTERP_STATE                                                                                         \
@@ -64,7 +65,8 @@ struct interp_module {
 /* One host -> wasm entry. */
 struct interp_run {
     struct rt_activation activation; /* first: the fault handler gets its address */
-    void *jump[5];                   /* where a fault unwinds to */
+    jmp_buf jump;                    /* where a fault unwinds to */
+    enum rt_trap fault;
     const uint64_t *ip;              /* while the host runs: the call instruction and its frame */
     union rt_slot *fp;
     /* ATOLL_INTERP_LOOP: the state between two handlers */
@@ -91,6 +93,7 @@ void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code)
 bool interp_guarded(const struct rt_instance *instance);
 /* Fills the store's backtrace from the frame at fp, executing ip, outwards. */
 void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp);
-extern const uint64_t interp_stub_lower[], interp_stub_exit[];
+/* Clears the upper halves of 32-bit values that the host wrote: code relies on them. */
+void interp_tidy(const struct rt_valtype *types, uint32_t n, union rt_slot *slots);
 
 #endif

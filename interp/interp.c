@@ -1,0 +1,267 @@
+/* interp/interp.c: into a run and out of it: entry from the host, lowering at the first call, traps, faults, the
+ * walk over frames. */
+#include <ucontext.h>
+#include "interp/dispatch.h"
+
+extern const char __start_atoll_interp[], __stop_atoll_interp[];
+
+/* Static code; handlers' addresses are not constants in C, but their bits in a pointer-sized union are. */
+union stub_word {
+    interp_handler *handler;
+};
+static const union stub_word lower_stub[] = {{interp_do_LOWER}};
+static const union stub_word exit_stub[] = {{interp_do_RELOAD}, {interp_do_EXIT}};
+#define STUB(stub, n) ((const uint64_t *)(const void *)((stub) + (n)))
+
+/* ---- code by function ---- */
+
+bool interp_guarded(const struct rt_instance *instance) {
+    if (!instance->module->bc->n_memories) return true;
+    return instance->memories[0]->guarded;
+}
+
+static struct interp_module *module_data(const struct rt_module *module) { return module->tier_data; }
+
+static struct interp_code *known_code(const struct rt_module *module, uint32_t func, bool guarded) {
+    struct interp_code *_Atomic *codes = module_data(module)->codes[guarded];
+    return codes ? atomic_load_explicit(&codes[func - module->bc->n_imported_funcs], memory_order_acquire)
+                 : NULL;
+}
+
+static uint32_t n_own(const struct rt_module *module) {
+    return module->bc->n_funcs - module->bc->n_imported_funcs;
+}
+
+void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code) {
+    atoll_free(alloc, code->words, code->cap_words * sizeof *code->words);
+    atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
+}
+
+static struct interp_code *make_code(const struct rt_module *module, uint32_t func, bool guarded) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    struct interp_code *code = atoll_new(alloc, 1, sizeof *code);
+    if (code && interp_lower(module, func, guarded, code)) {
+        atoll_free(alloc, code, sizeof *code);
+        code = NULL;
+    }
+    return code;
+}
+
+struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded) {
+    struct interp_module *data = module_data(module);
+    pthread_mutex_lock(&data->lock);
+    if (!data->codes[guarded])
+        data->codes[guarded] = atoll_new(module->engine->alloc, n_own(module), sizeof(void *));
+    struct interp_code *code = data->codes[guarded] ? known_code(module, func, guarded) : NULL;
+    if (!code && data->codes[guarded]) {
+        code = make_code(module, func, guarded);
+        atomic_store_explicit(&data->codes[guarded][func - module->bc->n_imported_funcs], code,
+                              memory_order_release);
+    }
+    pthread_mutex_unlock(&data->lock);
+    return code;
+}
+
+static void module_free(struct rt_module *module) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    struct interp_module *data = module->tier_data;
+    if (!data) return;
+    for (int guarded = 0; guarded < 2; guarded++) {
+        if (!data->codes[guarded]) continue;
+        for (uint32_t i = 0; i < n_own(module); i++) {
+            struct interp_code *code = data->codes[guarded][i];
+            if (code) interp_code_fini(alloc, code);
+            atoll_free(alloc, code, sizeof *code);
+        }
+        atoll_free(alloc, (void *)data->codes[guarded], n_own(module) * sizeof(void *));
+    }
+    pthread_mutex_destroy(&data->lock);
+    atoll_free(alloc, data, sizeof *data);
+    module->tier_data = NULL;
+}
+
+/* Two threads may prepare instances of one module at once: one's data wins. */
+static enum atoll_status module_prepare(struct rt_module *module) {
+    if (__atomic_load_n(&module->tier_data, __ATOMIC_ACQUIRE)) return ATOLL_OK;
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    struct interp_module *data = atoll_new(alloc, 1, sizeof *data);
+    void *none = NULL;
+    if (!data) return ATOLL_E_NOMEM;
+    pthread_mutex_init(&data->lock, NULL);
+    if (!__atomic_compare_exchange_n(&module->tier_data, &none, data, false, __ATOMIC_ACQ_REL,
+                                     __ATOMIC_ACQUIRE)) {
+        pthread_mutex_destroy(&data->lock);
+        atoll_free(alloc, data, sizeof *data);
+    }
+    return ATOLL_OK;
+}
+
+static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
+    if (module_prepare(instance->module))
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    for (uint32_t i = 0; i < n_own(instance->module); i++) instance->own_funcs[i].code = lower_stub;
+    return ATOLL_OK;
+}
+
+HANDLER(LOWER) {
+    struct rt_func *self = fp[-1].ref;
+    const struct interp_code *code = interp_code_of(inst->module, self->index, interp_guarded(inst));
+    if (!code) TRAP(RT_TRAP_OUT_OF_MEMORY);
+    __atomic_store_n(&self->code, code->words, __ATOMIC_RELEASE);
+    ip = code->words;
+    DISPATCH();
+}
+
+/* ---- backtrace ---- */
+
+static uint32_t wasm_offset(const struct rt_func *func, const uint64_t *ip, bool returning) {
+    const struct rt_module *module = func->instance->module;
+    const struct interp_code *code = known_code(module, func->index, interp_guarded(func->instance));
+    uint32_t found = module->bc->funcs[func->index].code_offset;
+    if (!code || ip < code->words || ip > code->words + code->n_words) return found;
+    uint32_t at = (uint32_t)(ip - code->words) - returning;
+    size_t low = 0, high = code->n_pcs;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code->pcs[middle].at <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? code->pcs[low - 1].offset : found;
+}
+
+static void capture_run(struct rt_store *store, const uint64_t *ip, const union rt_slot *fp, bool returning) {
+    for (; fp; fp = fp[-2].ref) {
+        const struct rt_func *func = fp[-1].ref;
+        rt_store_add_frame(store, func->instance->module, func->index, wasm_offset(func, ip, returning));
+        ip = fp[-3].ref;
+        returning = true;
+    }
+}
+
+void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp) {
+    store->n_frames = 0;
+    capture_run(store, ip, fp, false);
+    struct rt_activation *a = store->activation;
+    for (a = a ? a->previous : NULL; a; a = a->previous) {
+        const struct interp_run *run = (const struct interp_run *)a;
+        if (a->store == store && a->code_begin == __start_atoll_interp)
+            capture_run(store, run->ip, run->fp, false);
+    }
+}
+
+static void walk(struct rt_store *store) {
+    const struct interp_run *run = interp_run_of(store);
+    if (run) interp_capture(store, run->ip, run->fp);
+}
+
+HANDLER(TRAP_R0) {
+    enum rt_trap trap = (enum rt_trap)r0;
+    (void)inst, (void)mem, (void)d0, (void)s0;
+    if (trap != RT_TRAP_EXIT && !store->n_frames) interp_capture(store, ip, fp);
+    return trap;
+}
+
+HANDLER(EXIT) {
+    (void)ip, (void)fp, (void)mem, (void)inst, (void)store, (void)r0, (void)d0, (void)s0;
+    return RT_TRAP_NONE;
+}
+
+/* ---- faults ---- */
+
+static _Noreturn void land(const uint64_t *ip, union rt_slot *fp, struct interp_run *run) {
+    run->activation.store->n_frames = 0;
+    interp_capture(run->activation.store, ip, fp);
+    longjmp(run->jump, 1);
+}
+
+/* In signal context. Faulting handlers hold ip and fp in rdi and rsi (exec_memory.c). */
+static bool on_fault(struct rt_activation *activation, void *context, const void *address,
+                     enum rt_trap trap) {
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct interp_run *run = (struct interp_run *)activation;
+    (void)address;
+    run->fault = trap;
+    registers[REG_RDX] = (greg_t)(uintptr_t)run;
+    registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~(greg_t)15) - 8;
+    registers[REG_RIP] = (greg_t)(uintptr_t)land;
+    return true;
+}
+
+/* ---- entry ---- */
+
+void interp_tidy(const struct rt_valtype *types, uint32_t n, union rt_slot *slots) {
+    for (uint32_t i = 0; i < n; i++) {
+        if (types[i].kind == BC_KIND_I32 || types[i].kind == BC_KIND_F32) slots->u64 = slots->u32;
+        slots += types[i].kind == BC_KIND_V128 ? 2 : 1;
+    }
+}
+
+#ifdef ATOLL_INTERP_LOOP
+enum rt_trap interp_park(INTERP_STATE, interp_handler *next) {
+    struct interp_run *run = interp_run_of(store);
+    run->ip = ip;
+    run->fp = fp;
+    run->mem = mem;
+    run->inst = inst;
+    run->r0 = r0;
+    run->d0 = d0;
+    run->s0 = s0;
+    run->next = next;
+    return INTERP_PARKED;
+}
+static enum rt_trap resume(struct interp_run *run, enum rt_trap trap) {
+    while (trap == INTERP_PARKED)
+        trap = run->next(run->ip, run->fp, run->mem, run->inst, run->activation.store, run->r0, run->d0, run->s0);
+    return trap;
+}
+#else
+static enum rt_trap resume(struct interp_run *run, enum rt_trap trap) {
+    (void)run;
+    return trap;
+}
+#endif
+
+static enum rt_trap run_frame(struct rt_store *store, struct rt_func *func, union rt_slot *fp) {
+    struct interp_run run = {.activation = {.store = store,
+                                            .code_begin = __start_atoll_interp,
+                                            .code_end = __stop_atoll_interp,
+                                            .on_fault = on_fault}};
+    enum rt_trap trap;
+    rt_activation_push(&run.activation);
+    if (!_setjmp(run.jump)) {
+        const uint64_t *ip = func->code;
+        trap = ((interp_handler *)(uintptr_t)ip[0])(ip, fp, func->instance->memory0_base, func->instance,
+                                                    store, 0, 0, 0);
+        trap = resume(&run, trap);
+    } else {
+        trap = run.fault;
+    }
+    rt_activation_pop(&run.activation);
+    return trap;
+}
+
+static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
+    const struct rt_type *type = func->type;
+    uint32_t window = interp_window(type->param_slots, type->result_slots);
+    union rt_slot *base = store->stack_top;
+    if ((size_t)(store->stack_end - base) < window + INTERP_HEADER_SLOTS) return RT_TRAP_STACK_EXHAUSTED;
+    union rt_slot *fp = base + window + INTERP_HEADER_SLOTS;
+    memmove(base, args_results, type->param_slots * sizeof *base);
+    interp_tidy(type->params, type->n_params, base);
+    fp[-3].ref = (void *)(uintptr_t)STUB(exit_stub, 1);
+    fp[-2].ref = NULL;
+    fp[-1].ref = func;
+    store->walk = walk;
+    enum rt_trap trap = run_frame(store, func, fp);
+    store->stack_top = base;
+    if (!trap) {
+        interp_tidy(type->results, type->n_results, base);
+        memmove(args_results, base, type->result_slots * sizeof *base);
+    }
+    return trap;
+}
+
+const struct rt_tier interp_tier = {
+    .name = "interp", .prepare = prepare, .call = call, .module_free = module_free};
