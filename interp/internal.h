@@ -37,6 +37,7 @@ extern interp_handler *const interp_handlers[H_COUNT];
 struct interp_op_info {
     const char *name;
     uint8_t words;
+    bool vector; /* operand 0 is the destination slot, and the result is nowhere else */
 };
 extern const struct interp_op_info interp_op_infos[H_COUNT];
 

@@ -8,7 +8,8 @@ interp_handler *const interp_handlers[H_COUNT] = {
 };
 
 const struct interp_op_info interp_op_infos[H_COUNT] = {
-#define H(name, words) [H_##name] = {#name, words},
+#define H(name, words)  [H_##name] = {#name, words, false},
+#define HV(name, words) [H_##name] = {#name, words, true},
 #include "interp/handlers.def"
 #undef H
 };

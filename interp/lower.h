@@ -1,0 +1,145 @@
+/* interp/lower.h: the state of one function's lowering (lower*.c).
+ *
+ * The operand stack exists only here. A value is where it is cheapest: still in the local or the constant it came
+ * from, in an accumulator, or in its own slot of the frame. Rules that keep this true:
+ *   - a value in an accumulator has a producer whose destination is still free: spilling it patches the producer
+ *     to its _D form, which costs no instruction
+ *   - before a local is written, values that still stand for it move to their slots
+ *   - at block entries and merges every value is in its slot, constants below a block excepted
+ *   - at labels nothing is known of the accumulators */
+#ifndef ATOLL_INTERP_LOWER_H
+#define ATOLL_INTERP_LOWER_H
+
+#include "interp/internal.h"
+
+enum where { IN_SLOT, IN_LOCAL, IN_CONST, IN_ACC };
+enum acc { ACC_INT, ACC_F64, ACC_F32, N_ACCS, ACC_NO = N_ACCS };
+#define NOTHING UINT32_MAX
+#define NO_SLOT INT32_MIN
+
+struct value {
+    uint8_t where; /* enum where */
+    uint8_t kind;  /* enum bc_kind */
+    int32_t slot;  /* its own */
+    uint32_t lower_lazy; /* IN_LOCAL: the next value down the stack that stands for the same local */
+    uint64_t bits; /* IN_LOCAL: index; IN_CONST: value */
+};
+struct acc_state {
+    uint32_t value;    /* stack index of the value that is only here, or NOTHING */
+    int32_t slot;      /* a slot known to hold the same, or NO_SLOT */
+    uint32_t producer; /* word of the instruction that made it */
+    uint16_t op;       /* its handler, not _D */
+};
+struct frame { /* of a block */
+    uint8_t op;        /* BC_BLOCK, BC_LOOP, BC_IF, or BC_CALL for the function */
+    bool dead_entry, merged; /* not reachable from the start; some branch ends here */
+    uint32_t height;   /* values below its parameters */
+    uint32_t sig;      /* block type */
+    uint32_t start;    /* LOOP: word */
+    uint32_t fixups;   /* branches to its end */
+    uint32_t else_fixup;
+    uint32_t stub, stub_of; /* br_table: word of the moving stub, made for the table at word stub_of */
+};
+struct fixup {
+    uint32_t at;   /* which 32-bit half word */
+    uint32_t from; /* word the distance counts from */
+    uint32_t next;
+};
+
+struct lower {
+    const struct rt_module *module;
+    const struct bc_module *bc;
+    const struct atoll_alloc *alloc;
+    const struct rt_type *type;
+    uint32_t func;
+    bool guarded, count_fuel, relaxed_native, failed, dead;
+    uint32_t dead_depth; /* blocks opened inside dead code */
+    struct interp_code *code;
+    uint32_t last;              /* word of the newest instruction, NOTHING behind a label */
+    uint16_t last_op;
+    struct acc_state before;    /* ACC_INT before the newest instruction */
+    uint32_t fuel_at, fuel;
+    uint32_t instr_offset;      /* byte offset of the wasm instruction being lowered */
+    struct acc_state accs[N_ACCS];
+    struct value *stack;
+    size_t n_stack, cap_stack;
+    size_t n_flushed;           /* values known to be in slots or constant, from the bottom */
+    int32_t next_slot, max_slot;
+    struct frame *frames;
+    size_t n_frames, cap_frames;
+    struct fixup *fixups;
+    size_t n_fixups, cap_fixups;
+    uint32_t n_locals, window;
+    struct local {
+        int32_t slot;
+        uint32_t lazy; /* topmost value that stands for it, or NOTHING */
+        uint8_t kind;
+    } * locals;
+};
+
+static inline enum acc acc_of(uint8_t kind) {
+    switch (kind) {
+    case BC_KIND_F64: return ACC_F64;
+    case BC_KIND_F32: return ACC_F32;
+    case BC_KIND_V128: return ACC_NO;
+    default: return ACC_INT;
+    }
+}
+
+/* ---- lower_stack.c ---- */
+
+/* Appends an instruction; returns its word. */
+uint32_t lower_emit(struct lower *l, enum interp_op op, uint32_t n_words);
+/* The same for one that may trap or call: remembers the wasm instruction. */
+uint32_t lower_emit_trapping(struct lower *l, enum interp_op op, uint32_t n_words);
+void lower_operand(struct lower *l, uint32_t at, uint32_t n, int32_t value);
+void lower_word(struct lower *l, uint32_t at, uint32_t n, uint64_t value);
+/* Takes back the newest instruction, which computed an integer. */
+void lower_unemit(struct lower *l);
+void lower_set_op(struct lower *l, uint32_t at, enum interp_op op);
+/* Nothing is known of the accumulators from here on: a label. */
+void lower_forget(struct lower *l);
+
+void lower_push(struct lower *l, enum where where, uint8_t kind, uint64_t bits);
+struct value lower_pop(struct lower *l);
+static inline struct value *lower_top(struct lower *l, size_t down) {
+    return &l->stack[l->n_stack - 1 - down];
+}
+/* The value in its own slot afterwards. */
+void lower_to_slot(struct lower *l, size_t index);
+/* All values in slots or constant; constants too for the topmost n. */
+void lower_flush(struct lower *l, size_t n_topmost);
+/* Makes the topmost n values start at a slot in a row: returns the first. */
+int32_t lower_args(struct lower *l, size_t n);
+void lower_drop(struct lower *l, size_t n);
+/* Saves what lives only in the accumulator: it is going to be overwritten. */
+void lower_clobber(struct lower *l, enum acc acc);
+void lower_clobber_all(struct lower *l);
+/* Pushes the result of the instruction at `at`, whose handler is `op` and which left it in the accumulator. */
+void lower_push_acc(struct lower *l, uint8_t kind, uint32_t at, enum interp_op op);
+/* Slot s gets another value: no accumulator equals it any more. */
+void lower_wrote(struct lower *l, int32_t slot);
+/* `dst` <- value (popped). */
+void lower_move(struct lower *l, int32_t dst, const struct value *v);
+void lower_local_set(struct lower *l, uint32_t local, bool tee);
+/* Where an operand is read: 'S' with *slot, 'A', or 'I'. */
+char lower_place(const struct lower *l, const struct value *v, int32_t *slot);
+/* A slot that holds a value just popped; it is written there if need be. */
+int32_t lower_slot_of(struct lower *l, struct value *v);
+/* Before popping: so that the value `down` from the top can be read from a slot. */
+void lower_want_slot(struct lower *l, size_t down);
+
+/* ---- lower_control.c ---- */
+
+void lower_control(struct lower *l, const struct bc_instr *in);
+void lower_enter_function(struct lower *l);
+/* In dead code: only block structure counts. */
+void lower_dead(struct lower *l, const struct bc_instr *in);
+void lower_unsupported(struct lower *l);
+void lower_fuel_segment(struct lower *l);
+
+/* ---- lower_ops.c ---- */
+
+void lower_instr(struct lower *l, const struct bc_instr *in);
+
+#endif
