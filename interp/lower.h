@@ -32,13 +32,14 @@ struct acc_state {
 };
 struct frame { /* of a block */
     uint8_t op;        /* BC_BLOCK, BC_LOOP, BC_IF, or BC_CALL for the function */
-    bool dead_entry, merged; /* not reachable from the start; some branch ends here */
+    bool merged;       /* some branch ends at its end */
+    int32_t base_slot; /* where its parameters and its results begin */
     uint32_t height;   /* values below its parameters */
     uint32_t sig;      /* block type */
     uint32_t start;    /* LOOP: word */
     uint32_t fixups;   /* branches to its end */
     uint32_t else_fixup;
-    uint32_t stub, stub_of; /* br_table: word of the moving stub, made for the table at word stub_of */
+    uint32_t stub, stub_of; /* br_table: entries that need moves first; the table's word they belong to */
 };
 struct fixup {
     uint32_t at;   /* which 32-bit half word */
@@ -128,6 +129,22 @@ char lower_place(const struct lower *l, const struct value *v, int32_t *slot);
 int32_t lower_slot_of(struct lower *l, struct value *v);
 /* Before popping: so that the value `down` from the top can be read from a slot. */
 void lower_want_slot(struct lower *l, size_t down);
+
+/* ---- lower_condition.c ---- */
+
+/* A condition taken off the stack: a comparison not yet made, or a value. */
+struct condition {
+    uint16_t branch; /* H_BR_..._SS of the comparison, or 0: value is not zero */
+    uint16_t negated, select; /* the same for the opposite; H_SELECT_..._SS, 0 = none */
+    uint8_t form;    /* SS AS SI AI as 0..3; without comparison: S A as 0..1 */
+    int32_t a, b;    /* operands 1 and 2 */
+};
+struct condition lower_take_condition(struct lower *l);
+/* Emits the branch; operand 0 is the target. */
+uint32_t lower_branch_if(struct lower *l, const struct condition *c, bool when, bool backward);
+void lower_select(struct lower *l);
+/* Turns a comparison just made into its opposite: i32.eqz. False when the newest instruction is none. */
+bool lower_negate(struct lower *l);
 
 /* ---- lower_control.c ---- */
 

@@ -17,12 +17,11 @@ static bool room_for(struct lower *l, uint32_t n_words) {
     return true;
 }
 
-/* Out of memory: what follows overwrites the start, where there is room, until the failure is noticed. */
-#define SPARE_WORDS 64
+#define SPARE_WORDS 8 /* behind the end: a handler may read one word too many */
 uint32_t lower_emit(struct lower *l, enum interp_op op, uint32_t n_words) {
     if (!room_for(l, n_words + SPARE_WORDS)) {
         l->code->n_words = 0;
-        if (!room_for(l, 0) || l->code->cap_words < SPARE_WORDS) return 0;
+        return 0;
     }
     uint32_t at = l->code->n_words;
     l->code->words[at] = (uint64_t)(uintptr_t)interp_handlers[op];
@@ -62,6 +61,7 @@ void lower_set_op(struct lower *l, uint32_t at, enum interp_op op) {
 
 void lower_unemit(struct lower *l) {
     struct interp_code *code = l->code;
+    if (l->failed) return;
     code->n_words = l->last;
     while (code->n_pcs && code->pcs[code->n_pcs - 1].at >= l->last) code->n_pcs--;
     l->accs[ACC_INT] = l->before;
@@ -173,11 +173,13 @@ void lower_to_slot(struct lower *l, size_t index) {
 void lower_clobber(struct lower *l, enum acc acc) {
     if (acc == ACC_NO) return;
     if (l->accs[acc].value != NOTHING) lower_to_slot(l, l->accs[acc].value);
-    l->accs[acc].slot = NO_SLOT;
 }
 
 void lower_clobber_all(struct lower *l) {
-    for (int i = 0; i < N_ACCS; i++) lower_clobber(l, (enum acc)i);
+    for (int i = 0; i < N_ACCS; i++) {
+        lower_clobber(l, (enum acc)i);
+        l->accs[i].slot = NO_SLOT;
+    }
 }
 
 void lower_flush(struct lower *l, size_t n_topmost) {

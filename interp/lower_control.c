@@ -1,0 +1,493 @@
+/* interp/lower_control.c: blocks, branches, calls, returns (lower.h). */
+#include "interp/lower.h"
+
+#include <string.h>
+
+/* ---- labels ---- */
+
+static void add_fixup(struct lower *l, uint32_t *list, uint32_t at, uint32_t n) {
+    void *p = l->fixups;
+    if (atoll_grow(l->alloc, &p, &l->cap_fixups, l->n_fixups + 1, sizeof *l->fixups)) {
+        l->failed = true;
+        return;
+    }
+    l->fixups = p;
+    l->fixups[l->n_fixups] = (struct fixup){.at = at * 2 + 2 + n, .from = at, .next = *list};
+    *list = (uint32_t)l->n_fixups++;
+}
+
+/* Every branch in the list comes here. */
+static void place_label(struct lower *l, uint32_t *list) {
+    for (uint32_t i = *list; i != NOTHING && !l->failed; i = l->fixups[i].next) {
+        const struct fixup *f = &l->fixups[i];
+        ((int32_t *)(void *)l->code->words)[f->at] = (int32_t)(l->code->n_words - f->from);
+    }
+    *list = NOTHING;
+    lower_forget(l);
+}
+
+static void target(struct lower *l, struct frame *f, uint32_t at, uint32_t n) {
+    if (f->op == BC_LOOP) {
+        lower_operand(l, at, n, (int32_t)f->start - (int32_t)at);
+    } else {
+        add_fixup(l, &f->fixups, at, n);
+        f->merged = true;
+    }
+}
+
+static struct frame *frame_at(struct lower *l, uint32_t depth) { return &l->frames[l->n_frames - 1 - depth]; }
+
+static void signature(const struct lower *l, const struct frame *f, struct bc_block_sig *out) {
+    if (f->op != BC_CALL) {
+        bc_block_signature(l->bc, f->sig, out);
+        return;
+    }
+    const struct bc_type *type = &l->bc->types[l->bc->funcs[l->func].type];
+    *out = (struct bc_block_sig){.n_results = type->n_results, .results = type->results};
+}
+
+static uint32_t label_arity(const struct lower *l, const struct frame *f) {
+    struct bc_block_sig sig;
+    signature(l, f, &sig);
+    return f->op == BC_LOOP ? sig.n_params : sig.n_results;
+}
+
+void lower_fuel_segment(struct lower *l) {
+    if (!l->count_fuel) return;
+    l->fuel_at = lower_emit_trapping(l, H_FUEL, 2);
+    l->fuel = 0;
+}
+
+/* ---- values on their way to a label ---- */
+
+#define FEW 4 /* more values than this are moved as a range */
+
+/* The topmost n values to dst and up; they stay on the stack. `again`: the code behind is reached without this. */
+static void move_values(struct lower *l, uint32_t n, int32_t dst) {
+    if (n > FEW) {
+        int32_t src = lower_args(l, n);
+        if (src == dst) return;
+        uint32_t at = lower_emit(l, H_MOV_RANGE, 3);
+        lower_operand(l, at, 0, dst);
+        lower_operand(l, at, 1, src);
+        lower_operand(l, at, 2, l->next_slot - src);
+        for (int i = 0; i < N_ACCS; i++) /* only what was below can have been known there */
+            if (l->accs[i].slot >= dst || l->accs[i].slot < 0) l->accs[i].slot = NO_SLOT;
+        return;
+    }
+    /* ascending: a value's own slot is never below its destination, so none is overwritten before it moved */
+    int32_t shift = dst - (n ? lower_top(l, n - 1)->slot : 0);
+    for (uint32_t i = n; i-- > 0;) {
+        const struct value *v = lower_top(l, i);
+        lower_move(l, v->slot + shift, v);
+    }
+}
+
+static void emit_return_one(struct lower *l, int32_t dst) {
+    static const uint16_t ops[N_ACCS] = {H_RET_r0_S, H_RET_d0_S, H_RET_s0_S};
+    struct value *v = lower_top(l, 0);
+    enum acc acc = acc_of(v->kind);
+    int32_t src = 0;
+    if (v->where == IN_CONST && acc == ACC_INT) {
+        uint32_t at = lower_emit(l, H_RET_I, 3);
+        lower_operand(l, at, 0, dst);
+        lower_word(l, at, 2, v->bits);
+        return;
+    }
+    if (v->where == IN_CONST) lower_want_slot(l, 0);
+    bool in_acc = lower_place(l, v, &src) == 'A';
+    uint32_t at = lower_emit(l, (enum interp_op)(ops[acc] + in_acc), 2);
+    lower_operand(l, at, 0, dst);
+    lower_operand(l, at, 1, src);
+}
+
+static void emit_return(struct lower *l) {
+    uint32_t n = l->type->n_results;
+    int32_t dst = -INTERP_HEADER_SLOTS - (int32_t)l->window;
+    if (n == 1 && lower_top(l, 0)->kind != BC_KIND_V128) {
+        emit_return_one(l, dst);
+        return;
+    }
+    /* results go where parameters are: those still to be read are saved */
+    for (uint32_t i = 0; i < n; i++) {
+        const struct value *v = lower_top(l, i);
+        if (v->where == IN_LOCAL && l->locals[v->bits].slot < 0) lower_to_slot(l, l->n_stack - 1 - i);
+    }
+    move_values(l, n, dst);
+    lower_emit(l, H_RET, 1);
+}
+
+static void emit_branch(struct lower *l, struct frame *f) {
+    if (f->op == BC_CALL) {
+        emit_return(l);
+        return;
+    }
+    move_values(l, label_arity(l, f), f->base_slot);
+    bool backward = f->op == BC_LOOP;
+    uint32_t at = backward ? lower_emit_trapping(l, H_LOOP, 2) : lower_emit(l, H_BR, 2);
+    target(l, f, at, 0);
+}
+
+/* Values for the label already stand where it wants them. */
+static bool in_place(struct lower *l, const struct frame *f, uint32_t n) {
+    if (f->op == BC_CALL) return n == 0;
+    return n == 0 || lower_top(l, n - 1)->slot == f->base_slot;
+}
+
+static void branch_if(struct lower *l, uint32_t depth, const struct condition *c, uint32_t n) {
+    struct frame *f = frame_at(l, depth);
+    lower_args(l, n);
+    if (in_place(l, f, n)) {
+        uint32_t at = lower_branch_if(l, c, true, f->op == BC_LOOP);
+        target(l, f, at, 0);
+        return;
+    }
+    uint32_t skip = NOTHING;
+    add_fixup(l, &skip, lower_branch_if(l, c, false, false), 0);
+    struct acc_state accs[N_ACCS];
+    memcpy(accs, l->accs, sizeof accs);
+    emit_branch(l, f);
+    place_label(l, &skip);
+    memcpy(l->accs, accs, sizeof accs);
+}
+
+/* ---- br_table ---- */
+
+static void table_entry(struct lower *l, uint32_t at, uint32_t i, uint32_t depth) {
+    struct frame *f = frame_at(l, depth);
+    uint32_t n = label_arity(l, f);
+    if (in_place(l, f, n)) {
+        target(l, f, at, i);
+        return;
+    }
+    if (f->stub_of != at) f->stub = NOTHING;
+    f->stub_of = at;
+    add_fixup(l, &f->stub, at, i);
+}
+
+static void lower_br_table(struct lower *l, const struct bc_instr *in) {
+    lower_want_slot(l, 0);
+    struct value index = lower_pop(l);
+    int32_t slot = 0;
+    bool in_acc = lower_place(l, &index, &slot) == 'A';
+    uint32_t pos = in->at;
+    for (uint32_t i = 0; i < in->count; i++) bc_read_u32(l->bc, &pos);
+    uint32_t default_pos = pos, n = label_arity(l, frame_at(l, bc_read_u32(l->bc, &pos)));
+    lower_args(l, n);
+    /* operands: count, index, targets; a target's operand is 2 + i */
+    uint32_t at = lower_emit_trapping(l, in_acc ? H_BR_TABLE_A : H_BR_TABLE_S, 2 + (in->count + 2) / 2);
+    lower_operand(l, at, 0, (int32_t)in->count);
+    lower_operand(l, at, 1, slot);
+    (void)default_pos;
+    pos = in->at;
+    for (uint32_t i = 0; i <= in->count && !l->failed; i++)
+        table_entry(l, at, 2 + i, bc_read_u32(l->bc, &pos));
+    pos = in->at;
+    for (uint32_t i = 0; i <= in->count && !l->failed; i++) {
+        struct frame *f = frame_at(l, bc_read_u32(l->bc, &pos));
+        if (f->stub_of != at) continue;
+        f->stub_of = NOTHING;
+        place_label(l, &f->stub);
+        emit_branch(l, f);
+    }
+}
+
+/* ---- blocks ---- */
+
+static void push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint32_t else_fixup) {
+    void *p = l->frames;
+    if (atoll_grow(l->alloc, &p, &l->cap_frames, l->n_frames + 1, sizeof *l->frames)) {
+        l->failed = true;
+        return;
+    }
+    l->frames = p;
+    struct frame *f = &l->frames[l->n_frames++];
+    *f = (struct frame){.op = (uint8_t)op,
+                        .sig = block_type,
+                        .start = l->code->n_words,
+                        .fixups = NOTHING,
+                        .else_fixup = else_fixup,
+                        .stub = NOTHING,
+                        .stub_of = NOTHING};
+    struct bc_block_sig sig;
+    signature(l, f, &sig);
+    f->height = (uint32_t)(l->n_stack - sig.n_params);
+    f->base_slot = sig.n_params ? l->stack[f->height].slot : l->next_slot;
+}
+
+static void open_block(struct lower *l, const struct bc_instr *in) {
+    struct condition c = {0};
+    struct bc_block_sig sig;
+    uint32_t else_fixup = NOTHING;
+    bc_block_signature(l->bc, in->block_type, &sig);
+    if (in->op == BC_IF) c = lower_take_condition(l);
+    lower_flush(l, sig.n_params);
+    if (in->op == BC_IF) add_fixup(l, &else_fixup, lower_branch_if(l, &c, false, false), 0);
+    if (in->op == BC_LOOP) lower_forget(l);
+    push_frame(l, in->op, in->block_type, else_fixup);
+    if (in->op != BC_BLOCK) lower_fuel_segment(l);
+}
+
+static void push_types(struct lower *l, uint32_t n, const bc_valtype *types) {
+    for (uint32_t i = 0; i < n; i++) lower_push(l, IN_SLOT, (uint8_t)bc_valtype_kind(types[i]), 0);
+}
+
+/* The values of the block are dropped, those of its start or end are in their slots. */
+static void reset_stack(struct lower *l, const struct frame *f, bool results) {
+    struct bc_block_sig sig;
+    signature(l, f, &sig);
+    if (l->n_stack > f->height) lower_drop(l, l->n_stack - f->height);
+    l->next_slot = f->base_slot;
+    push_types(l, results ? sig.n_results : sig.n_params, results ? sig.results : sig.params);
+    l->n_flushed = l->n_stack;
+}
+
+static void lower_else(struct lower *l) {
+    struct frame *f = frame_at(l, 0);
+    if (!l->dead) emit_branch(l, f);
+    place_label(l, &f->else_fixup);
+    reset_stack(l, f, false);
+    l->dead = false;
+    lower_fuel_segment(l);
+}
+
+static void end_function(struct lower *l, struct frame *f) {
+    if (!l->dead) emit_return(l);
+    if (f->merged) {
+        place_label(l, &f->fixups);
+        lower_emit(l, H_RET, 1);
+    }
+    l->n_frames--;
+}
+
+static void lower_end(struct lower *l) {
+    struct frame *f = frame_at(l, 0);
+    if (f->op == BC_CALL) {
+        end_function(l, f);
+        return;
+    }
+    bool merged = f->merged || f->else_fixup != NOTHING;
+    if (merged && !l->dead) {
+        struct bc_block_sig sig;
+        signature(l, f, &sig);
+        lower_args(l, sig.n_results);
+    }
+    if (merged) {
+        place_label(l, &f->else_fixup);
+        place_label(l, &f->fixups);
+        reset_stack(l, f, true);
+        l->dead = false;
+        lower_fuel_segment(l);
+    }
+    l->n_frames--;
+}
+
+/* ---- calls ---- */
+
+static const struct rt_type *push_call(struct lower *l, uint32_t type, int32_t *args, int32_t *delta) {
+    const struct rt_type *t = l->module->types[type];
+    int32_t window = (int32_t)interp_window(t->param_slots, t->result_slots);
+    *args = lower_args(l, t->n_params);
+    lower_clobber_all(l);
+    *delta = *args + window + INTERP_HEADER_SLOTS;
+    if (*delta > l->max_slot) l->max_slot = *delta;
+    return t;
+}
+
+static void finish_call(struct lower *l, uint32_t type, uint32_t at, uint32_t n_words, int32_t args) {
+    const struct bc_type *t = &l->bc->types[type];
+    lower_word(l, at, n_words - 1, (uint64_t)(uintptr_t)interp_handlers[H_RELOAD]);
+    lower_drop(l, t->n_params);
+    lower_forget(l);
+    push_types(l, t->n_results, t->results);
+    if (t->n_results != 1) return;
+    enum acc acc = acc_of((uint8_t)bc_valtype_kind(t->results[0]));
+    if (acc != ACC_NO) l->accs[acc].slot = args;
+}
+
+static void lower_call(struct lower *l, const struct bc_instr *in) {
+    uint32_t type = l->bc->funcs[in->index].type;
+    bool own = in->index >= l->bc->n_imported_funcs;
+    int32_t args, delta;
+    push_call(l, type, &args, &delta);
+    uint32_t at = lower_emit_trapping(l, own ? H_CALL : H_CALL_IMPORT, 3);
+    lower_operand(l, at, 0, delta);
+    lower_operand(l, at, 1, (int32_t)(own ? in->index - l->bc->n_imported_funcs : in->index));
+    finish_call(l, type, at, 3, args);
+}
+
+static void lower_call_indirect(struct lower *l, const struct bc_instr *in) {
+    if (lower_top(l, 0)->where == IN_CONST) lower_want_slot(l, 0);
+    struct value index = lower_pop(l);
+    int32_t slot = 0, args, delta;
+    bool in_acc = lower_place(l, &index, &slot) == 'A';
+    const struct rt_type *type = push_call(l, in->index, &args, &delta);
+    uint32_t at = lower_emit_trapping(l, in_acc ? H_CALL_INDIRECT_A : H_CALL_INDIRECT_S, 5);
+    lower_operand(l, at, 0, delta);
+    lower_operand(l, at, 1, slot);
+    lower_word(l, at, 2, (uint64_t)(uintptr_t)type);
+    lower_word(l, at, 3, in->index2);
+    finish_call(l, in->index, at, 5, args);
+}
+
+static void lower_call_ref(struct lower *l, const struct bc_instr *in) {
+    lower_want_slot(l, 0);
+    struct value ref = lower_pop(l);
+    int32_t slot = lower_slot_of(l, &ref), args, delta;
+    push_call(l, in->index, &args, &delta);
+    uint32_t at = lower_emit_trapping(l, H_CALL_REF, 3);
+    lower_operand(l, at, 0, delta);
+    lower_operand(l, at, 1, slot);
+    finish_call(l, in->index, at, 3, args);
+}
+
+/* `what`: operand 1. The words behind the operands are the caller's. */
+static uint32_t emit_tail_call(struct lower *l, enum interp_op op, uint32_t n_words, uint32_t type,
+                               int32_t what) {
+    int32_t args, delta;
+    const struct rt_type *t = push_call(l, type, &args, &delta);
+    uint32_t at = lower_emit_trapping(l, op, n_words);
+    lower_operand(l, at, 0, args);
+    lower_operand(l, at, 1, what);
+    lower_operand(l, at, 2, (int32_t)l->window);
+    lower_operand(l, at, 3, (int32_t)interp_window(t->param_slots, t->result_slots));
+    lower_operand(l, at, 4, (int32_t)t->param_slots);
+    l->dead = true;
+    return at;
+}
+
+static void lower_tail_call(struct lower *l, const struct bc_instr *in) {
+    if (in->op == BC_RETURN_CALL) {
+        emit_tail_call(l, H_TAIL_CALL, 4, l->bc->funcs[in->index].type, (int32_t)in->index);
+        return;
+    }
+    lower_want_slot(l, 0);
+    struct value v = lower_pop(l);
+    int32_t slot = lower_slot_of(l, &v);
+    if (in->op == BC_RETURN_CALL_REF) {
+        emit_tail_call(l, H_TAIL_CALL_REF, 4, in->index, slot);
+        return;
+    }
+    uint32_t at = emit_tail_call(l, H_TAIL_CALL_INDIRECT, 6, in->index, slot);
+    lower_word(l, at, 4, (uint64_t)(uintptr_t)l->module->types[in->index]);
+    lower_word(l, at, 5, in->index2);
+}
+
+/* ---- references that decide ---- */
+
+/* br_on_null (when = true): the reference is dropped on the branch; br_on_non_null: it is the label's last value. */
+static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
+    bool when_null = in->op == BC_BR_ON_NULL;
+    lower_want_slot(l, 0);
+    struct frame *f = frame_at(l, in->index);
+    uint32_t n = label_arity(l, f);
+    struct value ref = *lower_top(l, 0);
+    int32_t slot = lower_slot_of(l, &ref);
+    uint8_t where = ref.where;
+    uint64_t bits = ref.bits;
+    if (when_null) lower_pop(l);
+    lower_args(l, n);
+    if (in_place(l, f, n)) {
+        bool backward = f->op == BC_LOOP;
+        enum interp_op op = when_null ? (backward ? H_LOOP_NULL : H_BR_NULL)
+                                      : (backward ? H_LOOP_NONNULL : H_BR_NONNULL);
+        uint32_t at = lower_emit_trapping(l, op, 2);
+        lower_operand(l, at, 1, slot);
+        target(l, f, at, 0);
+    } else {
+        uint32_t skip = NOTHING, at = lower_emit(l, when_null ? H_BR_NONNULL : H_BR_NULL, 2);
+        lower_operand(l, at, 1, slot);
+        add_fixup(l, &skip, at, 0);
+        emit_branch(l, f);
+        place_label(l, &skip);
+    }
+    if (when_null)
+        lower_push(l, (enum where)where, BC_KIND_REF, bits);
+    else
+        lower_pop(l);
+    lower_fuel_segment(l);
+}
+
+/* ---- the rest ---- */
+
+void lower_unsupported(struct lower *l) {
+    uint32_t at = lower_emit_trapping(l, H_TRAP, 2);
+    lower_operand(l, at, 0, RT_TRAP_UNSUPPORTED);
+    l->dead = true;
+}
+
+void lower_enter_function(struct lower *l) {
+    push_frame(l, BC_CALL, BC_BLOCK_EMPTY, NOTHING);
+    l->frames[0].base_slot = l->next_slot;
+}
+
+static void lower_br_if(struct lower *l, const struct bc_instr *in) {
+    struct condition c = lower_take_condition(l);
+    branch_if(l, in->index, &c, label_arity(l, frame_at(l, in->index)));
+    lower_fuel_segment(l);
+}
+
+void lower_control(struct lower *l, const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_BLOCK:
+    case BC_LOOP:
+    case BC_IF: open_block(l, in); break;
+    case BC_ELSE: lower_else(l); break;
+    case BC_END: lower_end(l); break;
+    case BC_BR:
+        emit_branch(l, frame_at(l, in->index));
+        l->dead = true;
+        break;
+    case BC_BR_IF: lower_br_if(l, in); break;
+    case BC_BR_TABLE:
+        lower_br_table(l, in);
+        l->dead = true;
+        break;
+    case BC_RETURN:
+        emit_return(l);
+        l->dead = true;
+        break;
+    case BC_CALL: lower_call(l, in); break;
+    case BC_CALL_INDIRECT: lower_call_indirect(l, in); break;
+    case BC_CALL_REF: lower_call_ref(l, in); break;
+    case BC_RETURN_CALL:
+    case BC_RETURN_CALL_INDIRECT:
+    case BC_RETURN_CALL_REF: lower_tail_call(l, in); break;
+    case BC_BR_ON_NULL:
+    case BC_BR_ON_NON_NULL: lower_br_on_null(l, in); break;
+    case BC_UNREACHABLE: {
+        uint32_t at = lower_emit_trapping(l, H_TRAP, 2);
+        lower_operand(l, at, 0, RT_TRAP_UNREACHABLE);
+        l->dead = true;
+        break;
+    }
+    case BC_TRY:
+    case BC_TRY_TABLE: /* its handlers and its end are found by lower_dead */
+        lower_flush(l, 0);
+        lower_unsupported(l);
+        l->dead_depth++;
+        break;
+    default: lower_unsupported(l); break;
+    }
+}
+
+void lower_dead(struct lower *l, const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_BLOCK:
+    case BC_LOOP:
+    case BC_IF:
+    case BC_TRY:
+    case BC_TRY_TABLE: l->dead_depth++; break;
+    case BC_DELEGATE: l->dead_depth--; break;
+    case BC_END:
+        if (l->dead_depth)
+            l->dead_depth--;
+        else
+            lower_end(l);
+        break;
+    case BC_ELSE:
+        if (!l->dead_depth) lower_else(l);
+        break;
+    default: break;
+    }
+}
