@@ -43,16 +43,17 @@
 
 #define OFFSET ((uint64_t)(uint32_t)OPD(2))
 
-#define LOAD_FORM(name, T, C, address)                                                                       \
+#define LOAD_FORM(name, T, C, address) LOAD_AT(name, T, C, (uint64_t)(uint32_t)(address) + OFFSET)
+#define LOAD_AT(name, T, C, effective)                                                                       \
     HANDLER(name) {                                                                                          \
-        uint64_t at = (uint64_t)(uint32_t)(address) + OFFSET;                                                \
+        uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
         READ_##C(value, at);                                                                                 \
         SET_ACC_##T(value);                                                                                  \
         NEXT(3);                                                                                             \
     }                                                                                                        \
     HANDLER(name##_D) {                                                                                      \
-        uint64_t at = (uint64_t)(uint32_t)(address) + OFFSET;                                                \
+        uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
         READ_##C(value, at);                                                                                 \
         SET_ACC_##T(value);                                                                                  \
@@ -89,12 +90,14 @@
     LOAD_FORM(ID##_SS, T, C, SLOT(1).u32 + SLOT(3).u32)                                                      \
     LOAD_FORM(ID##_AS, T, C, (uint32_t)r0 + SLOT(3).u32)                                                     \
     LOAD_FORM(ID##_SI, T, C, SLOT(1).u32 + (uint32_t)OPD(3))                                                 \
+    LOAD_AT(ID##_I, T, C, WORD(2))                                                                           \
     LOAD_CHECKED(ID##_X, T, C, (void)0)                                                                      \
     LOAD_CHECKED(ID##_X_D, T, C, KEEP_##T())
 
-#define STORE_FORM(name, C, address, value)                                                                  \
+#define STORE_FORM(name, C, address, value) STORE_AT(name, C, (uint64_t)(uint32_t)(address) + OFFSET, value)
+#define STORE_AT(name, C, effective, value)                                                                  \
     HANDLER(name) {                                                                                          \
-        uint64_t at = (uint64_t)(uint32_t)(address) + OFFSET;                                                \
+        uint64_t at = effective;                                                                             \
         WRITE_##C(value, at);                                                                                \
         NEXT(3);                                                                                             \
     }
@@ -109,6 +112,8 @@
     STORE_FORM(ID##_AA, C, r0, ACC_##T)                                                                      \
     STORE_FORM(ID##_SI, C, SLOT(0).u32, STORE_I_##T(C))                                                      \
     STORE_FORM(ID##_AI, C, r0, STORE_I_##T(C))                                                               \
+    STORE_AT(ID##_IS, C, WORD(2), AT_##T(SLOT(1)))                                                           \
+    STORE_AT(ID##_IA, C, WORD(2), ACC_##T)                                                                   \
     HANDLER(ID##_X) {                                                                                        \
         uint8_t *host;                                                                                       \
         C value = (C)AT_##T(SLOT(1));                                                                        \

@@ -155,6 +155,16 @@ void lower_dead(struct lower *l, const struct bc_instr *in);
 void lower_unsupported(struct lower *l);
 void lower_fuel_segment(struct lower *l);
 
+/* ---- lower_access.c ---- */
+
+/* `base`: the handler's first form (handlers.def) */
+void lower_load(struct lower *l, const struct bc_instr *in, uint16_t base, uint8_t kind);
+void lower_store(struct lower *l, const struct bc_instr *in, uint16_t base, uint8_t kind);
+void lower_vector_load(struct lower *l, const struct bc_instr *in, uint16_t base);
+void lower_vector_store(struct lower *l, const struct bc_instr *in, uint16_t base);
+void lower_lane_access(struct lower *l, const struct bc_instr *in, uint16_t base, bool load);
+void lower_atomic(struct lower *l, const struct bc_instr *in, uint16_t base, uint8_t n_args, uint8_t result);
+
 /* ---- lower_ops.c ---- */
 
 void lower_instr(struct lower *l, const struct bc_instr *in);
