@@ -1,0 +1,93 @@
+/* interp/lower.c: a function's bytes become code, in one pass (lower.h). */
+#include "interp/lower.h"
+
+/* Parameters lie below the header, other locals from slot 0. */
+static bool place_locals(struct lower *l) {
+    const struct bc_func *func = &l->bc->funcs[l->func];
+    const struct bc_type *type = &l->bc->types[func->type];
+    l->n_locals = type->n_params + func->n_locals;
+    l->locals = atoll_new(l->alloc, l->n_locals + 1u, sizeof *l->locals);
+    if (!l->locals) return false;
+    int32_t slot = -INTERP_HEADER_SLOTS - (int32_t)l->window;
+    struct local *local = l->locals;
+    for (uint32_t i = 0; i < type->n_params; i++) {
+        *local++ = (struct local){slot, NOTHING, (uint8_t)bc_valtype_kind(type->params[i])};
+        slot += (int32_t)bc_valtype_slots(type->params[i]);
+    }
+    slot = 0;
+    for (uint32_t run = 0; run < func->n_local_runs; run++)
+        for (uint32_t i = 0; i < func->local_runs[run].count; i++) {
+            bc_valtype t = func->local_runs[run].type;
+            *local++ = (struct local){slot, NOTHING, (uint8_t)bc_valtype_kind(t)};
+            slot += (int32_t)bc_valtype_slots(t);
+        }
+    l->next_slot = l->max_slot = slot;
+    return true;
+}
+
+static void count_instr(struct lower *l) {
+    if (l->count_fuel) lower_operand(l, l->fuel_at, 0, (int32_t)++l->fuel);
+}
+
+static void lower_body(struct lower *l) {
+    const struct bc_func *func = &l->bc->funcs[l->func];
+    uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
+    while (at < end && !l->failed) {
+        struct bc_instr in;
+        if (bc_decode_instr(l->bc, at, end, &in, NULL)) l->failed = true; /* validated: never */
+        if (l->failed) return;
+        l->instr_offset = at;
+        at = in.next;
+        if (l->dead) {
+            lower_dead(l, &in);
+        } else {
+            count_instr(l);
+            lower_instr(l, &in);
+        }
+    }
+}
+
+static void lower_function(struct lower *l) {
+    int32_t n_local_slots = l->next_slot;
+    l->instr_offset = l->bc->funcs[l->func].code_offset;
+    lower_forget(l);
+    lower_enter_function(l);
+    uint32_t enter = lower_emit_trapping(l, n_local_slots ? H_ENTER : H_ENTER_0, 2);
+    l->last = NOTHING;
+    lower_fuel_segment(l);
+    lower_body(l);
+    lower_operand(l, enter, 0, l->max_slot + 2);
+    lower_operand(l, enter, 1, (n_local_slots + 1) / 2);
+}
+
+static void fini(struct lower *l) {
+    atoll_free(l->alloc, l->locals, (l->n_locals + 1u) * sizeof *l->locals);
+    atoll_free(l->alloc, l->stack, l->cap_stack * sizeof *l->stack);
+    atoll_free(l->alloc, l->frames, l->cap_frames * sizeof *l->frames);
+    atoll_free(l->alloc, l->fixups, l->cap_fixups * sizeof *l->fixups);
+}
+
+enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
+                               struct interp_code *out) {
+    const struct bc_module *bc = module->bc;
+    const struct rt_config *config = &module->engine->config;
+    bool plain = guarded && bc->n_memories && !bc->memories[0].limits.is64 &&
+                 bc->memories[0].limits.page_size_log2 == 16;
+    *out = (struct interp_code){0};
+    struct lower l = {.module = module,
+                      .bc = bc,
+                      .alloc = module->engine->alloc,
+                      .type = module->types[bc->funcs[func].type],
+                      .func = func,
+                      .guarded = plain,
+                      .count_fuel = config->fuel,
+                      .relaxed_native = !config->relaxed_deterministic,
+                      .code = out};
+    l.window = interp_window(l.type->param_slots, l.type->result_slots);
+    l.failed = !place_locals(&l);
+    if (!l.failed) lower_function(&l);
+    fini(&l);
+    if (!l.failed) return ATOLL_OK;
+    interp_code_fini(l.alloc, out);
+    return ATOLL_E_NOMEM;
+}
