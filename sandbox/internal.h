@@ -1,0 +1,90 @@
+/* sandbox/internal.h: what this folder's files share. */
+#ifndef ATOLL_SANDBOX_INTERNAL_H
+#define ATOLL_SANDBOX_INTERNAL_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <unistd.h>
+#include "sandbox/sandbox.h"
+
+enum openat2_state { OPENAT2_UNTRIED, OPENAT2_WORKS, OPENAT2_REFUSED };
+
+struct sandbox {
+    const struct atoll_alloc *alloc;
+    struct sb_config config;
+    uint32_t n_files; /* alive, grants included */
+    uint64_t output_bytes;
+    bool output_exceeded;
+    enum openat2_state openat2;
+    int wake_fd;
+    const _Atomic uint32_t *stop;
+    struct sb_grant *grants;
+    size_t n_grants, cap_grants;
+};
+
+struct sb_file {
+    struct sandbox *sb;
+    uint32_t refs;
+    int fd;
+    enum sb_type type;
+    unsigned flags; /* SB_OPEN_READ, SB_OPEN_WRITE, status flags */
+    bool own;       /* fd is closed with the file */
+    bool readonly;
+    bool no_nowait;   /* the kernel knows no RWF_NOWAIT for this one: poll before each call */
+    size_t name_size; /* without the NUL */
+    char name[];
+};
+
+/* ---- resolve.c ---- */
+
+/* Checks a program's path and copies it as a C string. Errors: see struct sb_path. */
+int sb_path_copy(struct sb_path path, char out[PATH_MAX]);
+/* open(2) of `path` below `dir_fd`; `flags` are O_*. Returns a descriptor or -errno. Never leaves the directory:
+ * -EPERM. A trailing slash and O_NOFOLLOW mean what they mean to the kernel. */
+int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode);
+
+/* The directory that holds the last component of a path, and that component, which a following *at call hands
+ * to the kernel: it does not follow links there and takes "." and ".." for errors. */
+struct sb_parent {
+    int fd;
+    bool own;
+    char name[PATH_MAX]; /* with one trailing slash when the path had any */
+};
+int sb_parent_open(struct sb_file *dir, struct sb_path path, struct sb_parent *out);
+void sb_parent_close(struct sb_parent *parent);
+
+/* ---- file.c ---- */
+
+/* Makes a file of `fd`, which it owns; on failure too when `own`. `name` and `sub_name` (NULL allowed) make its
+ * name. */
+int sb_file_new(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name, unsigned flags,
+                struct sb_file **out);
+/* Room for a write of `want` bytes under max_output_bytes: how many of them may go out. */
+uint64_t sb_output_room(struct sandbox *sb, uint64_t want);
+
+/* ---- poll.c ---- */
+
+static inline bool sb_stopped(const struct sandbox *sb) {
+    return sb->stop && atomic_load_explicit(sb->stop, memory_order_seq_cst) != 0;
+}
+/* Waits for one file; 0 when ready, EINTR when stopped, EAGAIN when the file is non-blocking and not ready. */
+int sb_wait(struct sb_file *file, short events);
+/* The same for a descriptor that is no file yet. */
+int sb_wait_ms(struct sandbox *sb, int fd, short events, int timeout_ms);
+
+static inline struct sb_request sb_request_file(enum sb_kind kind, const struct sb_file *file, uint64_t first,
+                                                uint64_t second) {
+    return (struct sb_request){.kind = kind, .file = file, .numbers = {first, second}};
+}
+static inline struct sb_request sb_request_path(enum sb_kind kind, const struct sb_file *dir,
+                                                struct sb_path path) {
+    return (struct sb_request){.kind = kind,
+                               .file = dir,
+                               .name = path.bytes,
+                               .name_size = path.size,
+                               .numbers = {SB_ABSENT, SB_ABSENT}};
+}
+
+#endif
