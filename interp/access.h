@@ -1,7 +1,7 @@
 /* interp/access.h: how handlers reach linear memory.
  *
- * An access to memory 0 behind its guard pages is not checked. Its fault becomes a trap, which needs ip and fp: the
- * access is an assembly instruction that demands them in their registers, rdi and rsi. */
+ * An access to memory 0 behind its guard pages is not checked. Its fault becomes a trap, which needs ip and
+ * fp: the access is an assembly instruction that demands them in their registers, rdi and rsi. */
 #ifndef ATOLL_INTERP_ACCESS_H
 #define ATOLL_INTERP_ACCESS_H
 
@@ -55,8 +55,8 @@
         struct rt_memory *memory = inst->memories[WORD(3)];                                                  \
         uint64_t effective;                                                                                  \
         uint64_t limit = atomic_load_explicit(&memory->size_bytes, memory_order_relaxed);                    \
-        if (UNLIKELY(__builtin_add_overflow((address_slot).u64, WORD(2), &effective) ||                      \
-                     effective > limit || limit - effective < (size)))                                       \
+        if (UNLIKELY(__builtin_add_overflow((address_slot).u64, WORD(2), &effective) || effective > limit || \
+                     limit - effective < (size)))                                                            \
             TRAP(RT_TRAP_MEMORY_BOUNDS);                                                                     \
         (host) = memory->base + effective;                                                                   \
     } while (0)

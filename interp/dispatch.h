@@ -6,10 +6,10 @@
  *                        memory 0's base              integer accumulator f64   f32 accumulator
  *
  * A handler reads its operands, computes, and tail-calls the handler whose address stands behind it, so the
- * state stays in the argument registers. Handlers of hot paths call nothing, since a call would save all eight.
- * Where the compiler cannot promise tail calls (ATOLL_INTERP_LOOP) a handler parks the state and returns to a
- * loop; the bodies are the same. Leaving the run = returning a trap, RT_TRAP_NONE at the end of the function
- * the host called. */
+ * state stays in the argument registers. Handlers of hot paths call nothing, since a call would save all
+ * eight. Where the compiler cannot promise tail calls (ATOLL_INTERP_LOOP) a handler parks the state and
+ * returns to a loop; the bodies are the same. Leaving the run = returning a trap, RT_TRAP_NONE at the end of
+ * the function the host called. */
 #ifndef ATOLL_INTERP_DISPATCH_H
 #define ATOLL_INTERP_DISPATCH_H
 
@@ -21,13 +21,13 @@
 #define ATOLL_INTERP_LOOP 1
 #endif
 
-#define UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define STATE_ARGS  ip, fp, mem, inst, store, r0, d0, s0
+#define LIKELY(x)     __builtin_expect(!!(x), 1)
+#define UNLIKELY(x)   __builtin_expect(!!(x), 0)
+#define STATE_ARGS    ip, fp, mem, inst, store, r0, d0, s0
 #define HANDLER(name) INTERP_SECTION enum rt_trap interp_do_##name(INTERP_STATE)
 
 #ifdef ATOLL_INTERP_LOOP
-#define ENTER_HANDLER(function)                                                                              \
-    return interp_park(ip, fp, mem, inst, store, r0, d0, s0, function)
+#define ENTER_HANDLER(function) return interp_park(ip, fp, mem, inst, store, r0, d0, s0, function)
 #elif defined(__clang__)
 #define ENTER_HANDLER(function) __attribute__((musttail)) return (function)(STATE_ARGS)
 #else
@@ -47,7 +47,7 @@
         r0 = (uint64_t)(value);                                                                              \
         GOTO_HANDLER(name);                                                                                  \
     } while (0)
-#define TRAP(trap)    SLOW_PATH(TRAP_R0, trap)
+#define TRAP(trap) SLOW_PATH(TRAP_R0, trap)
 #define TRAP_IF(trap)                                                                                        \
     do {                                                                                                     \
         enum rt_trap trap_ = (trap);                                                                         \
@@ -68,22 +68,22 @@
 #define JUMP(n) NEXT((ptrdiff_t)OPD(n))
 
 /* Values by class: C type; the value in a slot, in the accumulator, as the instruction's constant. */
-#define TYPE_i uint32_t
-#define TYPE_I uint64_t
-#define TYPE_f float
-#define TYPE_F double
-#define AT_i(slot) ((slot).u32)
-#define AT_I(slot) ((slot).u64)
-#define AT_f(slot) ((slot).f32)
-#define AT_F(slot) ((slot).f64)
-#define ACC_i      ((uint32_t)r0)
-#define ACC_I      r0
-#define ACC_f      s0
-#define ACC_F      d0
-#define CONST_i    ((uint32_t)OPD(2))
-#define CONST_I    ((uint64_t)(int64_t)OPD(2))
-#define CONST_f    (((const union rt_slot *)ip)[2].f32)
-#define CONST_F    (((const union rt_slot *)ip)[2].f64)
+#define TYPE_i       uint32_t
+#define TYPE_I       uint64_t
+#define TYPE_f       float
+#define TYPE_F       double
+#define AT_i(slot)   ((slot).u32)
+#define AT_I(slot)   ((slot).u64)
+#define AT_f(slot)   ((slot).f32)
+#define AT_F(slot)   ((slot).f64)
+#define ACC_i        ((uint32_t)r0)
+#define ACC_I        r0
+#define ACC_f        s0
+#define ACC_F        d0
+#define CONST_i      ((uint32_t)OPD(2))
+#define CONST_I      ((uint64_t)(int64_t)OPD(2))
+#define CONST_f      (((const union rt_slot *)ip)[2].f32)
+#define CONST_F      (((const union rt_slot *)ip)[2].f64)
 #define SET_ACC_i(x) (r0 = (uint32_t)(x))
 #define SET_ACC_I(x) (r0 = (uint64_t)(x))
 #define SET_ACC_f(x) (s0 = (x))

@@ -4,32 +4,39 @@
 
 /* ---- moves ---- */
 
-HANDLER(MOV) {
+HANDLER(MOV)
+{
     SLOT(0).u64 = SLOT(1).u64;
     NEXT(2);
 }
-HANDLER(MOV32) { /* f32: written as four bytes, so read as four bytes, or the store is not forwarded */
+HANDLER(MOV32)
+{ /* f32: written as four bytes, so read as four bytes, or the store is not forwarded */
     SLOT(0).u32 = SLOT(1).u32;
     NEXT(2);
 }
-HANDLER(MOV128) {
+HANDLER(MOV128)
+{
     memcpy(&SLOT(0), &SLOT(1), 16);
     NEXT(2);
 }
-HANDLER(MOV_RANGE) {
+HANDLER(MOV_RANGE)
+{
     memmove(&SLOT(0), &SLOT(1), (size_t)(uint32_t)OPD(2) * sizeof *fp);
     NEXT(3);
 }
-HANDLER(SLOT_CONST) {
+HANDLER(SLOT_CONST)
+{
     SLOT(0).u64 = WORD(2);
     NEXT(3);
 }
 #define ACC_MOVES(acc, field)                                                                                \
-    HANDLER(ST_##acc) {                                                                                      \
+    HANDLER(ST_##acc)                                                                                        \
+    {                                                                                                        \
         SLOT(0).field = acc;                                                                                 \
         NEXT(2);                                                                                             \
     }                                                                                                        \
-    HANDLER(LD_##acc) {                                                                                      \
+    HANDLER(LD_##acc)                                                                                        \
+    {                                                                                                        \
         acc = SLOT(1).field;                                                                                 \
         NEXT(2);                                                                                             \
     }
@@ -41,12 +48,14 @@ ACC_MOVES(s0, f32)
 
 /* The condition is read before r0 is written. */
 #define SELECT(name, words, condition, first)                                                                \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         uint64_t a = SLOT(first).u64, b = SLOT((first) + 1).u64;                                             \
         r0 = (condition) ? a : b;                                                                            \
         NEXT(words);                                                                                         \
     }                                                                                                        \
-    HANDLER(name##_D) {                                                                                      \
+    HANDLER(name##_D)                                                                                        \
+    {                                                                                                        \
         uint64_t a = SLOT(first).u64, b = SLOT((first) + 1).u64;                                             \
         r0 = (condition) ? a : b;                                                                            \
         SLOT(0).u64 = r0;                                                                                    \
@@ -54,11 +63,13 @@ ACC_MOVES(s0, f32)
     }
 SELECT(SELECT_S, 3, SLOT(1).u32, 2)
 SELECT(SELECT_A, 3, (uint32_t)r0, 2)
-HANDLER(SELECT32_S) {
+HANDLER(SELECT32_S)
+{
     SLOT(0).u32 = SLOT(1).u32 ? SLOT(2).u32 : SLOT(3).u32;
     NEXT(3);
 }
-HANDLER(SELECT128_S) {
+HANDLER(SELECT128_S)
+{
     memcpy(&SLOT(0), SLOT(1).u32 ? &SLOT(2) : &SLOT(3), 16);
     NEXT(3);
 }
@@ -66,7 +77,8 @@ HANDLER(SELECT128_S) {
 /* ---- branches ---- */
 
 #define BRANCH(name, words, poll, condition)                                                                 \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         if (condition) {                                                                                     \
             poll;                                                                                            \
             JUMP(0);                                                                                         \
@@ -101,13 +113,16 @@ BOTH(Z_S, 2, !SLOT(1).u32)
 BOTH(Z_A, 2, !ACC_i)
 BOTH(NULL, 2, !SLOT(1).ref)
 BOTH(NONNULL, 2, SLOT(1).ref)
-HANDLER(BR) { JUMP(0); }
-HANDLER(LOOP) {
+HANDLER(BR)
+{ JUMP(0); }
+HANDLER(LOOP)
+{
     POLL();
     JUMP(0);
 }
 #define BR_TABLE(name, index_value)                                                                          \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         uint32_t index = (index_value), n = (uint32_t)OPD(0);                                                \
         POLL();                                                                                              \
         JUMP(2 + (index < n ? index : n));                                                                   \
@@ -117,15 +132,18 @@ BR_TABLE(BR_TABLE_A, (uint32_t)r0)
 
 /* ---- calls ---- */
 
-/* Makes the callee's header and enters it; the call instruction has `words` words, RELOAD included. */
-#define PUSH_FRAME(callee, back)                                                                             \
+/* Makes the callee's header and enters it. The callee is in r0, which is dead across calls: one register less
+ * to save. */
+#define CALLEE ((struct rt_func *)(uintptr_t)r0)
+#define PUSH_FRAME(back)                                                                                     \
     do {                                                                                                     \
-        union rt_slot *frame = fp + OPD(0);                                                                  \
-        frame[-3].ref = (void *)(uintptr_t)(back);                                                           \
-        frame[-2].ref = fp;                                                                                  \
-        frame[-1].ref = (callee);                                                                            \
-        fp = frame;                                                                                          \
-        ip = __atomic_load_n((const uint64_t *const *)&(callee)->code, __ATOMIC_ACQUIRE);                    \
+        const uint64_t *return_to = (back);                                                                  \
+        union rt_slot *caller = fp;                                                                          \
+        fp += OPD(0);                                                                                        \
+        fp[-3].ref = (void *)(uintptr_t)return_to;                                                           \
+        fp[-2].ref = caller;                                                                                 \
+        fp[-1].u64 = r0;                                                                                     \
+        ip = __atomic_load_n((const uint64_t *const *)&CALLEE->code, __ATOMIC_ACQUIRE);                      \
         DISPATCH();                                                                                          \
     } while (0)
 #define ENTER_INSTANCE(callee)                                                                               \
@@ -133,45 +151,66 @@ BR_TABLE(BR_TABLE_A, (uint32_t)r0)
         inst = (callee)->instance;                                                                           \
         mem = inst->memory0_base;                                                                            \
     } while (0)
-/* A function that may belong to another instance or to the host. */
-#define INVOKE(callee, words)                                                                                \
+/* A function that may belong to another instance or to the host; the instruction has `words` words, RELOAD
+ * included. */
+#define INVOKE(words)                                                                                        \
     do {                                                                                                     \
-        if (UNLIKELY((callee)->instance != inst)) {                                                          \
-            if ((callee)->host) SLOW_PATH(HOST_CALL, (uintptr_t)(callee));                                   \
-            ENTER_INSTANCE(callee);                                                                          \
-            PUSH_FRAME(callee, ip + (words)-1);                                                              \
-        }                                                                                                    \
-        PUSH_FRAME(callee, ip + (words));                                                                    \
+        if (UNLIKELY(CALLEE->instance != inst)) GOTO_HANDLER(CALL_FAR_##words);                              \
+        PUSH_FRAME(ip + (words));                                                                            \
     } while (0)
+#define CALL_FAR(words)                                                                                      \
+    HANDLER(CALL_FAR_##words)                                                                                \
+    {                                                                                                        \
+        if (CALLEE->host) GOTO_HANDLER(HOST_CALL);                                                           \
+        ENTER_INSTANCE(CALLEE);                                                                              \
+        PUSH_FRAME(ip + (words)-1);                                                                          \
+    }
+CALL_FAR(3)
+CALL_FAR(5)
 
-HANDLER(CALL) {
-    struct rt_func *callee = &inst->own_funcs[OPD(1)];
-    PUSH_FRAME(callee, ip + 3);
+HANDLER(CALL)
+{
+    r0 = (uintptr_t)&inst->own_funcs[OPD(1)];
+    PUSH_FRAME(ip + 3);
 }
-HANDLER(CALL_IMPORT) {
-    struct rt_func *callee = inst->funcs[OPD(1)];
-    INVOKE(callee, 3);
+HANDLER(CALL_IMPORT)
+{
+    r0 = (uintptr_t)inst->funcs[OPD(1)];
+    INVOKE(3);
 }
-#define FIND_INDIRECT(callee, index_value, type_word, table_word)                                            \
-    uint64_t index = (index_value);                                                                          \
-    const struct rt_table *table = inst->tables[WORD(table_word)];                                           \
-    const struct rt_type *type = (const struct rt_type *)(uintptr_t)WORD(type_word);                         \
-    if (UNLIKELY(index >= table->size)) TRAP(RT_TRAP_UNDEFINED_ELEMENT);                                     \
-    struct rt_func *callee = table->elems[index].ref;                                                        \
-    if (UNLIKELY(!callee)) TRAP(RT_TRAP_UNINITIALIZED_ELEMENT);                                              \
-    if (UNLIKELY(callee->type != type) && !rt_type_matches(callee->type, type)) TRAP(RT_TRAP_INDIRECT_TYPE)
-HANDLER(CALL_INDIRECT_S) {
-    FIND_INDIRECT(callee, SLOT(1).u64, 2, 3);
-    INVOKE(callee, 5);
+/* r0 = the index, then the function */
+#define FIND_INDIRECT(type_word, table_word)                                                                 \
+    do {                                                                                                     \
+        const struct rt_table *table = inst->tables[WORD(table_word)];                                       \
+        if (UNLIKELY(r0 >= table->size)) TRAP(RT_TRAP_UNDEFINED_ELEMENT);                                    \
+        r0 = table->elems[r0].u64;                                                                           \
+        if (UNLIKELY(!r0)) TRAP(RT_TRAP_UNINITIALIZED_ELEMENT);                                              \
+    } while (0)
+#define SAME_TYPE(type_word) (LIKELY((uintptr_t)CALLEE->type == WORD(type_word)))
+#define INVOKE_INDIRECT()                                                                                    \
+    do {                                                                                                     \
+        FIND_INDIRECT(2, 3);                                                                                 \
+        if (!SAME_TYPE(2)) GOTO_HANDLER(CALL_SUBTYPE);                                                       \
+        INVOKE(5);                                                                                           \
+    } while (0)
+HANDLER(CALL_INDIRECT_S)
+{
+    r0 = SLOT(1).u64;
+    INVOKE_INDIRECT();
 }
-HANDLER(CALL_INDIRECT_A) {
-    FIND_INDIRECT(callee, r0, 2, 3);
-    INVOKE(callee, 5);
+HANDLER(CALL_INDIRECT_A)
+{ INVOKE_INDIRECT(); }
+HANDLER(CALL_SUBTYPE)
+{
+    if (!rt_type_matches(CALLEE->type, (const struct rt_type *)(uintptr_t)WORD(2)))
+        TRAP(RT_TRAP_INDIRECT_TYPE);
+    INVOKE(5);
 }
-HANDLER(CALL_REF) {
-    struct rt_func *callee = SLOT(1).ref;
-    if (UNLIKELY(!callee)) TRAP(RT_TRAP_NULL_FUNCTION);
-    INVOKE(callee, 3);
+HANDLER(CALL_REF)
+{
+    r0 = SLOT(1).u64;
+    if (UNLIKELY(!r0)) TRAP(RT_TRAP_NULL_FUNCTION);
+    INVOKE(3);
 }
 
 /* ---- host functions ---- */
@@ -182,7 +221,8 @@ static const uint64_t *behind_call(const uint64_t *ip) {
     for (ip += 2; *ip != reload;) ip++;
     return ip + 1;
 }
-HANDLER(HOST_CALL) {
+HANDLER(HOST_CALL)
+{
     struct rt_func *callee = (struct rt_func *)(uintptr_t)r0;
     const struct rt_type *type = callee->type;
     uint32_t window = interp_window(type->param_slots, type->result_slots);
@@ -205,7 +245,8 @@ HANDLER(HOST_CALL) {
 
 /* ---- entry and return ---- */
 
-HANDLER(RELOAD) {
+HANDLER(RELOAD)
+{
     if (fp) { /* NULL: back to the host */
         const struct rt_func *self = fp[-1].ref;
         ENTER_INSTANCE(self);
@@ -217,11 +258,13 @@ HANDLER(RELOAD) {
         if (UNLIKELY(fp + (uint32_t)OPD(0) > store->stack_end)) TRAP(RT_TRAP_STACK_EXHAUSTED);               \
         POLL();                                                                                              \
     } while (0)
-HANDLER(ENTER_0) {
+HANDLER(ENTER_0)
+{
     CHECK_ENTRY();
     NEXT(2);
 }
-HANDLER(ENTER) {
+HANDLER(ENTER)
+{
     CHECK_ENTRY();
     union rt_slot *p = fp;
     const union rt_slot *end = fp + 2 * (size_t)(uint32_t)OPD(1);
@@ -238,21 +281,25 @@ HANDLER(ENTER) {
         fp = fp[-2].ref;                                                                                     \
         DISPATCH();                                                                                          \
     } while (0)
-HANDLER(RET) { RETURN(); }
+HANDLER(RET)
+{ RETURN(); }
 #define RET_ACC(acc, field)                                                                                  \
-    HANDLER(RET_##acc##_S) {                                                                                 \
+    HANDLER(RET_##acc##_S)                                                                                   \
+    {                                                                                                        \
         acc = SLOT(1).field;                                                                                 \
         SLOT(0).field = acc;                                                                                 \
         RETURN();                                                                                            \
     }                                                                                                        \
-    HANDLER(RET_##acc##_A) {                                                                                 \
+    HANDLER(RET_##acc##_A)                                                                                   \
+    {                                                                                                        \
         SLOT(0).field = acc;                                                                                 \
         RETURN();                                                                                            \
     }
 RET_ACC(r0, u64)
 RET_ACC(d0, f64)
 RET_ACC(s0, f32)
-HANDLER(RET_I) {
+HANDLER(RET_I)
+{
     r0 = WORD(2);
     SLOT(0).u64 = r0;
     RETURN();
@@ -260,15 +307,16 @@ HANDLER(RET_I) {
 
 /* ---- tail calls ---- */
 
-/* operands: first argument, -, own P, callee's P, callee's parameter slots. Arguments move down to where our own
- * parameters began, then the callee runs in our place; it returns to our caller. A caller in another instance is
- * reached through the RELOAD in front of its return address. */
-#define TAIL(callee)                                                                                         \
+/* operands: first argument, -, own P, callee's P, callee's parameter slots. Arguments move down to where our
+ * own parameters began, then the callee runs in our place; it returns to our caller. A caller in another
+ * instance is reached through the RELOAD in front of its return address. */
+#define TAIL()                                                                                               \
     do {                                                                                                     \
-        if (UNLIKELY((callee)->instance != inst)) SLOW_PATH(TAIL_FAR, (uintptr_t)(callee));                  \
-        SLOW_PATH(TAIL_NEAR, (uintptr_t)(callee));                                                           \
+        if (UNLIKELY(CALLEE->instance != inst)) GOTO_HANDLER(TAIL_FAR);                                      \
+        GOTO_HANDLER(TAIL_NEAR);                                                                             \
     } while (0)
-HANDLER(TAIL_NEAR) {
+HANDLER(TAIL_NEAR)
+{
     struct rt_func *callee = (struct rt_func *)(uintptr_t)r0;
     void *back = fp[-3].ref, *caller = fp[-2].ref;
     const union rt_slot *from = &SLOT(0);
@@ -285,7 +333,8 @@ HANDLER(TAIL_NEAR) {
     ip = __atomic_load_n((const uint64_t *const *)&callee->code, __ATOMIC_ACQUIRE);
     DISPATCH();
 }
-HANDLER(TAIL_FAR) {
+HANDLER(TAIL_FAR)
+{
     struct rt_func *callee = (struct rt_func *)(uintptr_t)r0;
     if (callee->host) GOTO_HANDLER(TAIL_HOST);
     const uint64_t *back = fp[-3].ref;
@@ -294,7 +343,8 @@ HANDLER(TAIL_FAR) {
     GOTO_HANDLER(TAIL_NEAR);
 }
 /* The host runs on top of our frame, which then returns. */
-HANDLER(TAIL_HOST) {
+HANDLER(TAIL_HOST)
+{
     struct rt_func *callee = (struct rt_func *)(uintptr_t)r0;
     struct interp_run *run = interp_run_of(store);
     union rt_slot *args = &SLOT(0);
@@ -317,29 +367,38 @@ HANDLER(TAIL_HOST) {
     fp = caller;
     DISPATCH();
 }
-HANDLER(TAIL_CALL) {
-    struct rt_func *callee = inst->funcs[OPD(1)];
-    TAIL(callee);
+HANDLER(TAIL_CALL)
+{
+    r0 = (uintptr_t)inst->funcs[OPD(1)];
+    TAIL();
 }
-HANDLER(TAIL_CALL_REF) {
-    struct rt_func *callee = SLOT(1).ref;
-    if (UNLIKELY(!callee)) TRAP(RT_TRAP_NULL_FUNCTION);
-    TAIL(callee);
+HANDLER(TAIL_CALL_REF)
+{
+    r0 = SLOT(1).u64;
+    if (UNLIKELY(!r0)) TRAP(RT_TRAP_NULL_FUNCTION);
+    TAIL();
 }
-HANDLER(TAIL_CALL_INDIRECT) {
-    FIND_INDIRECT(callee, SLOT(1).u64, 4, 5);
-    TAIL(callee);
+HANDLER(TAIL_CALL_INDIRECT)
+{
+    r0 = SLOT(1).u64;
+    FIND_INDIRECT(4, 5);
+    if (!SAME_TYPE(4) && !rt_type_matches(CALLEE->type, (const struct rt_type *)(uintptr_t)WORD(4)))
+        TRAP(RT_TRAP_INDIRECT_TYPE);
+    TAIL();
 }
 
 /* ---- leaving ---- */
 
-HANDLER(FUEL) {
+HANDLER(FUEL)
+{
     store->fuel -= OPD(0);
     if (UNLIKELY(store->fuel < 0)) TRAP(RT_TRAP_OUT_OF_FUEL);
     NEXT(2);
 }
-HANDLER(TRAP) { TRAP(OPD(0)); }
-HANDLER(INTERRUPTED) {
+HANDLER(TRAP)
+{ TRAP(OPD(0)); }
+HANDLER(INTERRUPTED)
+{
     bool timeout = atomic_load_explicit(&store->interrupt, memory_order_relaxed) == RT_INTERRUPT_TIMEOUT;
     TRAP(timeout ? RT_TRAP_TIMEOUT : RT_TRAP_INTERRUPTED);
 }

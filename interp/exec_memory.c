@@ -1,21 +1,23 @@
 /* interp/exec_memory.c: handlers of scalar loads and stores.
  *
- * The plain forms use memory 0 behind its guard pages without a check (access.h); the _X forms check, and serve
- * every other memory. */
+ * The plain forms use memory 0 behind its guard pages without a check (access.h); the _X forms check, and
+ * serve every other memory. */
 #include "interp/access.h"
 
 #define OFFSET ((uint64_t)(uint32_t)OPD(2))
 
 #define LOAD_FORM(name, T, C, address) LOAD_AT(name, T, C, (uint64_t)(uint32_t)(address) + OFFSET)
 #define LOAD_AT(name, T, C, effective)                                                                       \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
         READ_##C(value, at);                                                                                 \
         SET_ACC_##T(value);                                                                                  \
         NEXT(3);                                                                                             \
     }                                                                                                        \
-    HANDLER(name##_D) {                                                                                      \
+    HANDLER(name##_D)                                                                                        \
+    {                                                                                                        \
         uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
         READ_##C(value, at);                                                                                 \
@@ -25,7 +27,8 @@
     }
 
 #define LOAD_CHECKED(name, T, C, keep)                                                                       \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         const uint8_t *host;                                                                                 \
         C value;                                                                                             \
         CHECKED(host, SLOT(1), sizeof value);                                                                \
@@ -47,7 +50,8 @@
 
 #define STORE_FORM(name, C, address, value) STORE_AT(name, C, (uint64_t)(uint32_t)(address) + OFFSET, value)
 #define STORE_AT(name, C, effective, value)                                                                  \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         uint64_t at = effective;                                                                             \
         WRITE_##C(value, at);                                                                                \
         NEXT(3);                                                                                             \
@@ -65,7 +69,8 @@
     STORE_FORM(ID##_AI, C, r0, STORE_I_##T(C))                                                               \
     STORE_AT(ID##_IS, C, WORD(2), AT_##T(SLOT(1)))                                                           \
     STORE_AT(ID##_IA, C, WORD(2), ACC_##T)                                                                   \
-    HANDLER(ID##_X) {                                                                                        \
+    HANDLER(ID##_X)                                                                                          \
+    {                                                                                                        \
         uint8_t *host;                                                                                       \
         C value = (C)AT_##T(SLOT(1));                                                                        \
         CHECKED(host, SLOT(0), sizeof value);                                                                \

@@ -1,15 +1,16 @@
 /* interp/exec_misc.c: handlers of globals, tables, references, bulk operations and atomics. */
 #include "interp/dispatch.h"
 
-
 /* ---- globals, references ---- */
 
 #define GLOBAL_GET(acc, field)                                                                               \
-    HANDLER(GLOBAL_GET_##acc) {                                                                              \
+    HANDLER(GLOBAL_GET_##acc)                                                                                \
+    {                                                                                                        \
         acc = inst->globals[OPD(1)]->value[0].field;                                                         \
         NEXT(2);                                                                                             \
     }                                                                                                        \
-    HANDLER(GLOBAL_GET_##acc##_D) {                                                                          \
+    HANDLER(GLOBAL_GET_##acc##_D)                                                                            \
+    {                                                                                                        \
         acc = inst->globals[OPD(1)]->value[0].field;                                                         \
         SLOT(0).field = acc;                                                                                 \
         NEXT(2);                                                                                             \
@@ -17,50 +18,60 @@
 GLOBAL_GET(r0, u64)
 GLOBAL_GET(d0, f64)
 GLOBAL_GET(s0, f32)
-HANDLER(GLOBAL_GET_v) {
+HANDLER(GLOBAL_GET_v)
+{
     memcpy(&SLOT(0), inst->globals[OPD(1)]->value, 16);
     NEXT(2);
 }
-HANDLER(GLOBAL_SET_S) {
+HANDLER(GLOBAL_SET_S)
+{
     inst->globals[OPD(1)]->value[0].u64 = SLOT(0).u64;
     NEXT(2);
 }
-HANDLER(GLOBAL_SET_A) {
+HANDLER(GLOBAL_SET_A)
+{
     inst->globals[OPD(1)]->value[0].u64 = r0;
     NEXT(2);
 }
-HANDLER(GLOBAL_SET_f) {
+HANDLER(GLOBAL_SET_f)
+{
     inst->globals[OPD(1)]->value[0].u64 = SLOT(0).u32;
     NEXT(2);
 }
-HANDLER(GLOBAL_SET_v) {
+HANDLER(GLOBAL_SET_v)
+{
     memcpy(inst->globals[OPD(1)]->value, &SLOT(0), 16);
     NEXT(2);
 }
-HANDLER(REF_FUNC) {
+HANDLER(REF_FUNC)
+{
     r0 = (uintptr_t)inst->funcs[OPD(1)];
     NEXT(2);
 }
-HANDLER(REF_FUNC_D) {
+HANDLER(REF_FUNC_D)
+{
     r0 = (uintptr_t)inst->funcs[OPD(1)];
     SLOT(0).u64 = r0;
     NEXT(2);
 }
-HANDLER(REF_AS_NON_NULL) {
+HANDLER(REF_AS_NON_NULL)
+{
     if (UNLIKELY(!SLOT(1).ref)) TRAP(RT_TRAP_NULL_REFERENCE);
     NEXT(2);
 }
 
 /* ---- tables ---- */
 
-HANDLER(TABLE_GET) {
+HANDLER(TABLE_GET)
+{
     const struct rt_table *table = inst->tables[OPD(2)];
     uint64_t index = SLOT(1).u64;
     if (UNLIKELY(index >= table->size)) TRAP(RT_TRAP_TABLE_BOUNDS);
     r0 = table->elems[index].u64;
     NEXT(3);
 }
-HANDLER(TABLE_GET_D) {
+HANDLER(TABLE_GET_D)
+{
     const struct rt_table *table = inst->tables[OPD(2)];
     uint64_t index = SLOT(1).u64;
     if (UNLIKELY(index >= table->size)) TRAP(RT_TRAP_TABLE_BOUNDS);
@@ -68,20 +79,23 @@ HANDLER(TABLE_GET_D) {
     SLOT(0).u64 = r0;
     NEXT(3);
 }
-HANDLER(TABLE_SET) {
+HANDLER(TABLE_SET)
+{
     const struct rt_table *table = inst->tables[OPD(1)];
     const union rt_slot *args = &SLOT(0);
     if (UNLIKELY(args[0].u64 >= table->size)) TRAP(RT_TRAP_TABLE_BOUNDS);
     table->elems[args[0].u64] = args[1];
     NEXT(3);
 }
-HANDLER(TABLE_SIZE) {
+HANDLER(TABLE_SIZE)
+{
     SLOT(0).u64 = inst->tables[OPD(1)]->size;
     NEXT(3);
 }
 /* -1 in the width of the index type. */
 static uint64_t grown(uint64_t old, bool is64) { return is64 ? old : (uint32_t)old; }
-HANDLER(TABLE_GROW) {
+HANDLER(TABLE_GROW)
+{
     struct rt_table *table = inst->tables[OPD(1)];
     union rt_slot *args = &SLOT(0);
     uint64_t old;
@@ -89,58 +103,70 @@ HANDLER(TABLE_GROW) {
     args[0].u64 = grown(old, table->type.is64);
     NEXT(3);
 }
-HANDLER(TABLE_FILL) {
+HANDLER(TABLE_FILL)
+{
     const union rt_slot *args = &SLOT(0);
     TRAP_IF(rt_table_fill(inst->tables[OPD(1)], args[0].u64, args[1], args[2].u64));
     NEXT(3);
 }
-HANDLER(TABLE_COPY) {
+HANDLER(TABLE_COPY)
+{
     const union rt_slot *args = &SLOT(0);
     TRAP_IF(rt_table_copy(inst->tables[OPD(1)], args[0].u64, inst->tables[OPD(2)], args[1].u64, args[2].u64));
     NEXT(3);
 }
-HANDLER(TABLE_INIT) {
+HANDLER(TABLE_INIT)
+{
     const union rt_slot *args = &SLOT(0);
-    TRAP_IF(rt_table_init(inst, inst->tables[OPD(2)], (uint32_t)OPD(1), args[0].u64, args[1].u32, args[2].u32));
+    TRAP_IF(
+        rt_table_init(inst, inst->tables[OPD(2)], (uint32_t)OPD(1), args[0].u64, args[1].u32, args[2].u32));
     NEXT(3);
 }
-HANDLER(ELEM_DROP) {
+HANDLER(ELEM_DROP)
+{
     rt_elem_drop(inst, (uint32_t)OPD(1));
     NEXT(3);
 }
 
 /* ---- memories ---- */
 
-HANDLER(MEMORY_SIZE) {
+HANDLER(MEMORY_SIZE)
+{
     const struct rt_memory *memory = inst->memories[OPD(1)];
-    SLOT(0).u64 = atomic_load_explicit(&memory->size_bytes, memory_order_relaxed) >> memory->type.page_size_log2;
+    SLOT(0).u64 =
+        atomic_load_explicit(&memory->size_bytes, memory_order_relaxed) >> memory->type.page_size_log2;
     NEXT(3);
 }
-HANDLER(MEMORY_GROW) {
+HANDLER(MEMORY_GROW)
+{
     struct rt_memory *memory = inst->memories[OPD(1)];
     uint64_t old;
     rt_memory_grow(memory, SLOT(0).u64, &old);
     SLOT(0).u64 = grown(old, memory->type.is64);
     NEXT(3);
 }
-HANDLER(MEMORY_FILL) {
+HANDLER(MEMORY_FILL)
+{
     const union rt_slot *args = &SLOT(0);
     TRAP_IF(rt_memory_fill(inst->memories[OPD(1)], args[0].u64, (uint8_t)args[1].u32, args[2].u64));
     NEXT(3);
 }
-HANDLER(MEMORY_COPY) {
+HANDLER(MEMORY_COPY)
+{
     const union rt_slot *args = &SLOT(0);
     TRAP_IF(rt_memory_copy(inst->memories[OPD(1)], args[0].u64, inst->memories[OPD(2)], args[1].u64,
                            args[2].u64));
     NEXT(3);
 }
-HANDLER(MEMORY_INIT) {
+HANDLER(MEMORY_INIT)
+{
     const union rt_slot *args = &SLOT(0);
     TRAP_IF(rt_memory_init(inst, inst->memories[OPD(2)], (uint32_t)OPD(1), args[0].u64, args[1].u32,
                            args[2].u32));
     NEXT(3);
 }
-HANDLER(DATA_DROP) {
+HANDLER(DATA_DROP)
+{
     rt_data_drop(inst, (uint32_t)OPD(1));
     NEXT(3);
 }
@@ -158,7 +184,8 @@ static enum rt_trap atomic_at(struct rt_instance *inst, const uint64_t *ip, uint
     return *host ? RT_TRAP_NONE : RT_TRAP_MEMORY_BOUNDS;
 }
 #define ATOMIC(ID, C, ...)                                                                                   \
-    HANDLER(ID) {                                                                                            \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
         union rt_slot *args = &SLOT(0);                                                                      \
         uint8_t *host = NULL;                                                                                \
         TRAP_IF(atomic_at(inst, ip, args[0].u64, sizeof(C), &host));                                         \
@@ -172,20 +199,20 @@ static enum rt_trap atomic_at(struct rt_instance *inst, const uint64_t *ip, uint
 /* An expected value wider than what lies in memory never matches; what is read is the result either way. */
 #define ATOMIC_CMPXCHG(ID, T, C)                                                                             \
     ATOMIC(ID, C, C expected = (C)args[1].u64; if (expected == AT_##T(args[1])) __atomic_compare_exchange_n( \
-                      p, &expected, (C)args[2].u64, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);              \
+               p, &expected, (C)args[2].u64, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                     \
            else expected = __atomic_load_n(p, __ATOMIC_SEQ_CST); args[0].u64 = expected)
 #include "interp/ops.def"
-HANDLER(ATOMIC_FENCE) {
+HANDLER(ATOMIC_FENCE)
+{
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NEXT(1);
 }
 /* Nobody waits: a store runs on one thread. */
 ATOMIC(MEMORY_ATOMIC_NOTIFY, uint32_t, (void)p; args[0].u64 = 0)
-/* Waiting is for shared memories. Where the value differs the answer is 1; else nobody can notify, and the wait
- * would end with its timeout, 2. */
+/* Waiting is for shared memories. Where the value differs the answer is 1; else nobody can notify, and the
+ * wait would end with its timeout, 2. */
 #define WAIT(ID, C, expected)                                                                                \
-    ATOMIC(                                                                                                  \
-        ID, C, if (!inst->memories[WORD(3)]->type.shared) TRAP(RT_TRAP_EXPECTED_SHARED);                     \
-        args[0].u64 = __atomic_load_n(p, __ATOMIC_SEQ_CST) == (expected) ? 2 : 1)
+    ATOMIC(ID, C, if (!inst->memories[WORD(3)]->type.shared) TRAP(RT_TRAP_EXPECTED_SHARED);                  \
+           args[0].u64 = __atomic_load_n(p, __ATOMIC_SEQ_CST) == (expected) ? 2 : 1)
 WAIT(MEMORY_ATOMIC_WAIT32, uint32_t, args[1].u32)
 WAIT(MEMORY_ATOMIC_WAIT64, uint64_t, args[1].u64)

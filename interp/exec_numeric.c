@@ -3,23 +3,27 @@
 #include "interp/numeric.h"
 
 #define RESULT(name, R, words, ...)                                                                          \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         SET_ACC_##R(__VA_ARGS__);                                                                            \
         NEXT(words);                                                                                         \
     }                                                                                                        \
-    HANDLER(name##_D) {                                                                                      \
+    HANDLER(name##_D)                                                                                        \
+    {                                                                                                        \
         SET_ACC_##R(__VA_ARGS__);                                                                            \
         KEEP_##R();                                                                                          \
         NEXT(words);                                                                                         \
     }
 #define RESULT_X(name, R, words, ...)                                                                        \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         TYPE_##R result;                                                                                     \
         TRAP_IF(__VA_ARGS__);                                                                                \
         SET_ACC_##R(result);                                                                                 \
         NEXT(words);                                                                                         \
     }                                                                                                        \
-    HANDLER(name##_D) {                                                                                      \
+    HANDLER(name##_D)                                                                                        \
+    {                                                                                                        \
         TYPE_##R result;                                                                                     \
         TRAP_IF(__VA_ARGS__);                                                                                \
         SET_ACC_##R(result);                                                                                 \

@@ -12,7 +12,8 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
 #define V_SLOT(n) vector_at(&SLOT(n))
 
 #define PURE(name, words, ...)                                                                               \
-    HANDLER(name) {                                                                                          \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
         vector_put(&SLOT(0), (__VA_ARGS__));                                                                 \
         NEXT(words);                                                                                         \
     }
@@ -29,12 +30,14 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
 #define SPLAT(ID, id, T)   PURE(ID, 2, op_##id(AT_##T(SLOT(1))))
 #define REPLACE(ID, id, T) PURE(ID, 3, op_##id(V_SLOT(1), AT_##T(SLOT(2)), LANE()))
 #define REDUCE(ID, id)                                                                                       \
-    HANDLER(ID) {                                                                                            \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
         PUT_i(op_##id(V_SLOT(1)));                                                                           \
         NEXT(2);                                                                                             \
     }
 #define EXTRACT(ID, id, T)                                                                                   \
-    HANDLER(ID) {                                                                                            \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
         PUT_##T(op_##id(V_SLOT(1), LANE()));                                                                 \
         NEXT(3);                                                                                             \
     }
@@ -56,14 +59,16 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
 #define FROM_uint32_t(id, x) op_##id((uint32_t)(x))
 #define FROM_uint64_t(id, x) op_##id(x)
 #define VEC_LOAD(ID, id, C)                                                                                  \
-    HANDLER(ID) {                                                                                            \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
         uint64_t at = (uint64_t)SLOT(1).u32 + (uint32_t)OPD(2);                                              \
         WIDE_##C value;                                                                                      \
         READ_##C(value, at);                                                                                 \
         vector_put(&SLOT(0), FROM_##C(id, value));                                                           \
         NEXT(3);                                                                                             \
     }                                                                                                        \
-    HANDLER(ID##_X) {                                                                                        \
+    HANDLER(ID##_X)                                                                                          \
+    {                                                                                                        \
         const uint8_t *host;                                                                                 \
         C value;                                                                                             \
         CHECKED(host, SLOT(1), sizeof value);                                                                \
@@ -72,13 +77,15 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
         NEXT(4);                                                                                             \
     }
 #define VEC_STORE(ID, id, C)                                                                                 \
-    HANDLER(ID) {                                                                                            \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
         uint64_t at = (uint64_t)SLOT(0).u32 + (uint32_t)OPD(2);                                              \
         C value = V_SLOT(1);                                                                                 \
         WRITE_##C(value, at);                                                                                \
         NEXT(3);                                                                                             \
     }                                                                                                        \
-    HANDLER(ID##_X) {                                                                                        \
+    HANDLER(ID##_X)                                                                                          \
+    {                                                                                                        \
         uint8_t *host;                                                                                       \
         CHECKED(host, SLOT(0), sizeof(C));                                                                   \
         memcpy(host, &SLOT(1), sizeof(C));                                                                   \
@@ -86,7 +93,8 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
     }
 /* operand 6: vector, 7: lane */
 #define VEC_LOAD_LANE(ID, id, C)                                                                             \
-    HANDLER(ID##_X) {                                                                                        \
+    HANDLER(ID##_X)                                                                                          \
+    {                                                                                                        \
         const uint8_t *host;                                                                                 \
         C value;                                                                                             \
         CHECKED(host, SLOT(1), sizeof value);                                                                \
@@ -95,7 +103,8 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
         NEXT(5);                                                                                             \
     }
 #define VEC_STORE_LANE(ID, id, C)                                                                            \
-    HANDLER(ID##_X) {                                                                                        \
+    HANDLER(ID##_X)                                                                                          \
+    {                                                                                                        \
         uint8_t *host;                                                                                       \
         C value = op_##id(V_SLOT(6), (unsigned)OPD(7));                                                      \
         CHECKED(host, SLOT(1), sizeof value);                                                                \
@@ -104,7 +113,8 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
     }
 #include "interp/ops.def"
 
-HANDLER(V128_CONST) {
+HANDLER(V128_CONST)
+{
     memcpy(&SLOT(0), &WORD(2), 16);
     NEXT(4);
 }

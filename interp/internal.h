@@ -8,9 +8,9 @@
  *   | parameters, later results | return ip | caller's fp | rt_func | locals | operands -> |
  *   ^ fp - 3 - P                  fp[-3]      fp[-2]        fp[-1]    fp[0]
  *
- * P = max(parameter slots, result slots). A caller computes arguments right where the callee's parameters are.
- * The word behind a call is a RELOAD instruction: a call into another instance returns there, any other behind
- * it. */
+ * P = max(parameter slots, result slots). A caller computes arguments right where the callee's parameters
+ * are. The word behind a call is a RELOAD instruction: a call into another instance returns there, any other
+ * behind it. */
 #ifndef ATOLL_INTERP_INTERNAL_H
 #define ATOLL_INTERP_INTERNAL_H
 
@@ -47,7 +47,8 @@ static inline uint32_t interp_window(uint32_t param_slots, uint32_t result_slots
     return param_slots > result_slots ? param_slots : result_slots;
 }
 
-/* Where lowered code came from: the instruction at word `at` and those behind it, at byte `offset` of the module. */
+/* Where lowered code came from: the instruction at word `at` and those behind it, at byte `offset` of the
+ * module. */
 struct interp_pc {
     uint32_t at, offset;
 };
@@ -59,7 +60,7 @@ struct interp_code { /* of one function */
 };
 /* rt_module.tier_data. Code for a guarded memory 0 and checked code exist side by side. */
 struct interp_module {
-    pthread_mutex_t lock; /* guards the making of code */
+    pthread_mutex_t lock;                  /* guards the making of code */
     struct interp_code *_Atomic *codes[2]; /* by own function; [1] = memory 0 is guarded */
 };
 
@@ -68,7 +69,7 @@ struct interp_run {
     struct rt_activation activation; /* first: the fault handler gets its address */
     jmp_buf jump;                    /* where a fault unwinds to */
     enum rt_trap fault;
-    const uint64_t *ip;              /* while the host runs: the call instruction and its frame */
+    const uint64_t *ip; /* while the host runs: the call instruction and its frame */
     union rt_slot *fp;
     /* ATOLL_INTERP_LOOP: the state between two handlers */
     uint8_t *mem;

@@ -1,5 +1,5 @@
-/* interp/interp.c: into a run and out of it: entry from the host, lowering at the first call, traps, faults, the
- * walk over frames. */
+/* interp/interp.c: into a run and out of it: entry from the host, lowering at the first call, traps, faults,
+ * the walk over frames. */
 #include <ucontext.h>
 #include "interp/dispatch.h"
 
@@ -103,7 +103,8 @@ static enum atoll_status prepare(struct rt_instance *instance, struct atoll_erro
     return ATOLL_OK;
 }
 
-HANDLER(LOWER) {
+HANDLER(LOWER)
+{
     struct rt_func *self = fp[-1].ref;
     const struct interp_code *code = interp_code_of(inst->module, self->index, interp_guarded(inst));
     if (!code) TRAP(RT_TRAP_OUT_OF_MEMORY);
@@ -156,14 +157,16 @@ static void walk(struct rt_store *store) {
     if (run) interp_capture(store, run->ip, run->fp);
 }
 
-HANDLER(TRAP_R0) {
+HANDLER(TRAP_R0)
+{
     enum rt_trap trap = (enum rt_trap)r0;
     (void)inst, (void)mem, (void)d0, (void)s0;
     if (trap != RT_TRAP_EXIT && !store->n_frames) interp_capture(store, ip, fp);
     return trap;
 }
 
-HANDLER(EXIT) {
+HANDLER(EXIT)
+{
     (void)ip, (void)fp, (void)mem, (void)inst, (void)store, (void)r0, (void)d0, (void)s0;
     return RT_TRAP_NONE;
 }
@@ -213,7 +216,8 @@ enum rt_trap interp_park(INTERP_STATE, interp_handler *next) {
 }
 static enum rt_trap resume(struct interp_run *run, enum rt_trap trap) {
     while (trap == INTERP_PARKED)
-        trap = run->next(run->ip, run->fp, run->mem, run->inst, run->activation.store, run->r0, run->d0, run->s0);
+        trap = run->next(run->ip, run->fp, run->mem, run->inst, run->activation.store, run->r0, run->d0,
+                         run->s0);
     return trap;
 }
 #else

@@ -1,9 +1,9 @@
 /* interp/lower.h: the state of one function's lowering (lower*.c).
  *
- * The operand stack exists only here. A value is where it is cheapest: still in the local or the constant it came
- * from, in an accumulator, or in its own slot of the frame. Rules that keep this true:
- *   - a value in an accumulator has a producer whose destination is still free: spilling it patches the producer
- *     to its _D form, which costs no instruction
+ * The operand stack exists only here. A value is where it is cheapest: still in the local or the constant it
+ * came from, in an accumulator, or in its own slot of the frame. Rules that keep this true:
+ *   - a value in an accumulator has a producer whose destination is still free: spilling it patches the
+ * producer to its _D form, which costs no instruction
  *   - before a local is written, values that still stand for it move to their slots
  *   - at block entries and merges every value is in its slot, constants below a block excepted
  *   - at labels nothing is known of the accumulators */
@@ -18,11 +18,11 @@ enum acc { ACC_INT, ACC_F64, ACC_F32, N_ACCS, ACC_NO = N_ACCS };
 #define NO_SLOT INT32_MIN
 
 struct value {
-    uint8_t where; /* enum where */
-    uint8_t kind;  /* enum bc_kind */
-    int32_t slot;  /* its own */
+    uint8_t where;       /* enum where */
+    uint8_t kind;        /* enum bc_kind */
+    int32_t slot;        /* its own */
     uint32_t lower_lazy; /* IN_LOCAL: the next value down the stack that stands for the same local */
-    uint64_t bits; /* IN_LOCAL: index; IN_CONST: value */
+    uint64_t bits;       /* IN_LOCAL: index; IN_CONST: value */
 };
 struct acc_state {
     uint32_t value;    /* stack index of the value that is only here, or NOTHING */
@@ -30,7 +30,7 @@ struct acc_state {
     uint32_t producer; /* word of the instruction that made it */
     uint16_t op;       /* its handler, not _D */
 };
-struct frame { /* of a block */
+struct frame {         /* of a block */
     uint8_t op;        /* BC_BLOCK, BC_LOOP, BC_IF, or BC_CALL for the function */
     bool merged;       /* some branch ends at its end */
     int32_t base_slot; /* where its parameters and its results begin */
@@ -56,15 +56,15 @@ struct lower {
     bool guarded, count_fuel, relaxed_native, failed, dead;
     uint32_t dead_depth; /* blocks opened inside dead code */
     struct interp_code *code;
-    uint32_t last;              /* word of the newest instruction, NOTHING behind a label */
+    uint32_t last; /* word of the newest instruction, NOTHING behind a label */
     uint16_t last_op;
-    struct acc_state before;    /* ACC_INT before the newest instruction */
+    struct acc_state before; /* ACC_INT before the newest instruction */
     uint32_t fuel_at, fuel;
-    uint32_t instr_offset;      /* byte offset of the wasm instruction being lowered */
+    uint32_t instr_offset; /* byte offset of the wasm instruction being lowered */
     struct acc_state accs[N_ACCS];
     struct value *stack;
     size_t n_stack, cap_stack;
-    size_t n_flushed;           /* values known to be in slots or constant, from the bottom */
+    size_t n_flushed; /* values known to be in slots or constant, from the bottom */
     int32_t next_slot, max_slot;
     struct frame *frames;
     size_t n_frames, cap_frames;
@@ -116,7 +116,8 @@ void lower_drop(struct lower *l, size_t n);
 /* Saves what lives only in the accumulator: it is going to be overwritten. */
 void lower_clobber(struct lower *l, enum acc acc);
 void lower_clobber_all(struct lower *l);
-/* Pushes the result of the instruction at `at`, whose handler is `op` and which left it in the accumulator. */
+/* Pushes the result of the instruction at `at`, whose handler is `op` and which left it in the accumulator.
+ */
 void lower_push_acc(struct lower *l, uint8_t kind, uint32_t at, enum interp_op op);
 /* Slot s gets another value: no accumulator equals it any more. */
 void lower_wrote(struct lower *l, int32_t slot);
@@ -134,10 +135,10 @@ void lower_want_slot(struct lower *l, size_t down);
 
 /* A condition taken off the stack: a comparison not yet made, or a value. */
 struct condition {
-    uint16_t branch; /* H_BR_..._SS of the comparison, or 0: value is not zero */
+    uint16_t branch;          /* H_BR_..._SS of the comparison, or 0: value is not zero */
     uint16_t negated, select; /* the same for the opposite; H_SELECT_..._SS, 0 = none */
-    uint8_t form;    /* SS AS SI AI as 0..3; without comparison: S A as 0..1 */
-    int32_t a, b;    /* operands 1 and 2 */
+    uint8_t form;             /* SS AS SI AI as 0..3; without comparison: S A as 0..1 */
+    int32_t a, b;             /* operands 1 and 2 */
 };
 struct condition lower_take_condition(struct lower *l);
 /* Emits the branch; operand 0 is the target. */

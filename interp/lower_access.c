@@ -22,7 +22,8 @@ struct address {
 /* The address is a sum just made and used for nothing else: the load makes it. */
 static bool take_sum(struct lower *l, struct address *out) {
     const struct value *v = lower_top(l, 0);
-    if (v->where != IN_ACC || l->last == NOTHING || l->accs[ACC_INT].producer != l->last || l->failed) return false;
+    if (v->where != IN_ACC || l->last == NOTHING || l->accs[ACC_INT].producer != l->last || l->failed)
+        return false;
     const int32_t *operands = (const int32_t *)(const void *)(l->code->words + l->last) + 2;
     switch (l->last_op) {
     case H_I32_ADD_SS: *out = (struct address){.form = LOAD_SS, .a = operands[1], .b = operands[2]}; break;

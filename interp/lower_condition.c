@@ -16,7 +16,8 @@ static const struct comparison comparisons[] = {
 static const struct comparison *newest(const struct lower *l, const struct value *v) {
     if (v->where != IN_ACC || l->last == NOTHING || l->accs[ACC_INT].producer != l->last) return NULL;
     for (size_t i = 0; i < N_COMPARISONS; i++)
-        if (l->last_op >= comparisons[i].value && l->last_op < comparisons[i].value + 8) return &comparisons[i];
+        if (l->last_op >= comparisons[i].value && l->last_op < comparisons[i].value + 8)
+            return &comparisons[i];
     return NULL;
 }
 

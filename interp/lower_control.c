@@ -62,7 +62,8 @@ void lower_fuel_segment(struct lower *l) {
 
 #define FEW 4 /* more values than this are moved as a range */
 
-/* The topmost n values to dst and up; they stay on the stack. `again`: the code behind is reached without this. */
+/* The topmost n values to dst and up; they stay on the stack. `again`: the code behind is reached without
+ * this. */
 static void move_values(struct lower *l, uint32_t n, int32_t dst) {
     if (n > FEW) {
         int32_t src = lower_args(l, n);
@@ -375,7 +376,8 @@ static void lower_tail_call(struct lower *l, const struct bc_instr *in) {
 
 /* ---- references that decide ---- */
 
-/* br_on_null (when = true): the reference is dropped on the branch; br_on_non_null: it is the label's last value. */
+/* br_on_null (when = true): the reference is dropped on the branch; br_on_non_null: it is the label's last
+ * value. */
 static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
     bool when_null = in->op == BC_BR_ON_NULL;
     lower_want_slot(l, 0);
@@ -389,8 +391,8 @@ static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
     lower_args(l, n);
     if (in_place(l, f, n)) {
         bool backward = f->op == BC_LOOP;
-        enum interp_op op = when_null ? (backward ? H_LOOP_NULL : H_BR_NULL)
-                                      : (backward ? H_LOOP_NONNULL : H_BR_NONNULL);
+        enum interp_op op =
+            when_null ? (backward ? H_LOOP_NULL : H_BR_NULL) : (backward ? H_LOOP_NONNULL : H_BR_NONNULL);
         uint32_t at = lower_emit_trapping(l, op, 2);
         lower_operand(l, at, 1, slot);
         target(l, f, at, 0);
