@@ -56,9 +56,14 @@
         WRITE_##C(value, at);                                                                                \
         NEXT(3);                                                                                             \
     }
+static inline float half_as_float(const int32_t *half) { /* its address is not a slot's */
+    float value;
+    memcpy(&value, half, sizeof value);
+    return value;
+}
 #define STORE_I_i(C) ((uint32_t)OPD(3))
 #define STORE_I_I(C) ((uint64_t)(int64_t)OPD(3))
-#define STORE_I_f(C) (((const union rt_slot *)(const void *)((const int32_t *)ip + 5))->f32)
+#define STORE_I_f(C) half_as_float((const int32_t *)ip + 5)
 #define STORE_I_F(C) ((double)STORE_I_f(C)) /* only constants that a float holds exactly */
 #define STORE(ID, T, C)                                                                                      \
     STORE_FORM(ID##_SS, C, SLOT(0).u32, AT_##T(SLOT(1)))                                                     \
