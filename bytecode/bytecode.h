@@ -73,7 +73,8 @@ enum bc_kind {
     BC_KIND_REF,
     BC_KIND_PACKED /* field storage only: heap part 8 or 16 = i8, i16 */
 };
-#define BC_HEAP_ABSTRACT 0x0F000000u
+#define BC_HEAP_ABSTRACT                                                                                     \
+    0x07000000u     /* so small that a packed reference leaves bit 31 to BC_BLOCK_TYPE_INDEX */
 enum bc_heap_kind { /* abstract heap types */
                     BC_HEAP_ANY,
                     BC_HEAP_EQ,

@@ -1,0 +1,325 @@
+/* bytecode/validate.c: a whole module: bodies, constant expressions, entities, segments, exports. Source:
+ * core spec, "Validation". Instructions are driven by the opcode table; the SPECIAL rows go to
+ * validate_{control,object,special}.c. */
+#include "bytecode/validate.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- table-driven instructions ---- */
+
+/* The memory an instruction with an `a` in its signature addresses; memory.init names it second. */
+static const struct bc_memory *memory_of(struct validator *v) { return bc_v_memory(v, v->in.index); }
+
+static bool check_memarg(struct validator *v, const struct bc_op_info *info, const struct bc_memory *memory) {
+    bool atomic = info->prefix == 0xFE;
+    if (v->in.align >= 32 || 1u << v->in.align > info->access)
+        bc_v_fail(v, "alignment must not be larger than natural");
+    else if (atomic && 1u << v->in.align != info->access)
+        bc_v_fail(v, "atomic alignment must be natural");
+    else if (!memory->limits.is64 && v->in.memarg_offset > UINT32_MAX)
+        bc_v_fail(v, "offset out of range");
+    return !v->r.status;
+}
+
+static void check_lane(struct validator *v, unsigned n_lanes) {
+    if (v->in.lane >= n_lanes) bc_v_fail(v, "invalid lane index %u", v->in.lane);
+}
+
+/* Immediates whose range depends on more than their encoding. */
+static bool check_immediates(struct validator *v, const struct bc_op_info *info,
+                             const struct bc_memory *memory) {
+    switch ((enum bc_imm)info->immediates) {
+    case BC_IMM_MEMARG: return check_memarg(v, info, memory);
+    case BC_IMM_MEMARG_LANE:
+        if (check_memarg(v, info, memory)) check_lane(v, 16u / info->access);
+        break;
+    case BC_IMM_LANE: /* the shape's lanes are in the keyword: i8x16.extract_lane_s */
+        check_lane(v, (unsigned)strtoul(strchr(info->text, 'x') + 1, NULL, 10));
+        break;
+    case BC_IMM_SHUFFLE:
+        for (int i = 0; i < 16; i++)
+            if (v->in.v128[i] >= 32) {
+                bc_v_fail(v, "invalid lane index %u", v->in.v128[i]);
+                break;
+            }
+        break;
+    default: break;
+    }
+    return !v->r.status;
+}
+
+static bc_valtype type_of_letter(char letter, const struct bc_memory *memory) {
+    switch (letter) {
+    case 'i': return BC_I32;
+    case 'I': return BC_I64;
+    case 'f': return BC_F32;
+    case 'F': return BC_F64;
+    case 'v': return BC_V128;
+    default: return bc_v_address(&memory->limits);
+    }
+}
+
+static void by_signature(struct validator *v, const struct bc_op_info *info) {
+    const char *colon = strchr(info->signature, ':');
+    const struct bc_memory *memory = NULL;
+    if (info->immediates == BC_IMM_MEMARG || info->immediates == BC_IMM_MEMARG_LANE ||
+        info->immediates == BC_IMM_MEMORY) {
+        memory = memory_of(v);
+        if (!memory) return;
+    }
+    if (!check_immediates(v, info, memory)) return;
+    for (const char *p = colon; p-- > info->signature;) bc_v_pop(v, type_of_letter(*p, memory));
+    if (colon[1]) bc_v_push(v, type_of_letter(colon[1], memory));
+}
+
+static void instruction(struct validator *v, bc_features features) {
+    const struct bc_op_info *info = &bc_op_infos[v->in.op];
+    if (!(features >> info->feature & 1))
+        bc_reader_need(&v->r, (enum bc_feature)info->feature, v->in.offset, info->text);
+    else if (v->in.op == BC_LOCAL_GET || v->in.op == BC_LOCAL_SET || v->in.op == BC_LOCAL_TEE)
+        bc_v_special(v);
+    else if (info->immediates == BC_IMM_MEMARG || (info->signature && v->in.op != BC_MEMORY_INIT &&
+                                                   v->in.op != BC_DATA_DROP && v->in.op != BC_ELEM_DROP))
+        by_signature(v, info);
+    else
+        bc_v_control(v);
+}
+
+/* ---- bodies ---- */
+
+/* Types of the first locals in an array; a declaration of many locals in few bytes is not expanded. */
+#define FLAT_LOCALS 256u
+
+static bool flatten_locals(struct validator *v, const struct bc_func *f) {
+    v->n_flat = f->n_locals < FLAT_LOCALS ? f->n_locals : FLAT_LOCALS;
+    void *p = v->locals;
+    if (atoll_grow(v->alloc, &p, &v->locals_capacity, v->n_flat, sizeof *v->locals)) return false;
+    v->locals = p;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < f->n_local_runs && n < v->n_flat; i++)
+        for (uint32_t k = 0; k < f->local_runs[i].count && n < v->n_flat; k++)
+            v->locals[n++] = f->local_runs[i].type;
+    return true;
+}
+
+/* Parameters and locals with a default value start initialised. */
+static bool begin_init(struct validator *v, const struct bc_func *f) {
+    v->tracks_init = false;
+    v->n_undo = 0;
+    for (uint32_t i = 0; i < f->n_local_runs; i++)
+        v->tracks_init |= f->local_runs[i].count && !bc_valtype_defaultable(f->local_runs[i].type);
+    if (!v->tracks_init) return true;
+    size_t n_words = v->n_locals / 64 + 1;
+    void *p = v->is_init;
+    if (atoll_grow(v->alloc, &p, &v->init_capacity, n_words, sizeof *v->is_init)) return false;
+    v->is_init = p;
+    memset(v->is_init, 0xFF, n_words * sizeof *v->is_init);
+    uint32_t local = v->n_params;
+    for (uint32_t i = 0; i < f->n_local_runs; local += f->local_runs[i++].count) {
+        if (bc_valtype_defaultable(f->local_runs[i].type)) continue;
+        for (uint32_t k = 0; k < f->local_runs[i].count; k++)
+            v->is_init[(local + k) / 64] &= ~(UINT64_C(1) << (local + k) % 64);
+    }
+    return true;
+}
+
+static void run(struct validator *v, struct bc_range code, uint32_t first, bc_features features) {
+    v->r.at = first;
+    v->r.end = code.offset + code.size;
+    v->n_stack = 0;
+    while (!v->r.status && v->n_controls) {
+        if (!bc_reader_instr(&v->r, &v->in)) return;
+        instruction(v, features);
+    }
+    if (!v->r.status && v->r.at != v->r.end)
+        bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
+                       "section size mismatch: bytes behind the final end");
+}
+
+static void body(struct validator *v, const struct bc_func *f, bc_features features) {
+    const struct bc_type *t = &v->m->types[f->type];
+    v->func = f;
+    v->params = t->params;
+    v->n_params = t->n_params;
+    v->n_locals = t->n_params + f->n_locals;
+    v->n_visible_globals = v->m->n_globals;
+    v->n_controls = 0;
+    v->n_stack = 0;
+    if (!flatten_locals(v, f) || !begin_init(v, f)) {
+        bc_v_nomem(v);
+        return;
+    }
+    bc_v_enter(v, BC_BLOCK, f->type | BC_BLOCK_TYPE_INDEX);
+    run(v, f->body, f->code_offset, features);
+}
+
+/* ---- constant expressions ---- */
+
+static bool is_constant(const struct validator *v, bc_features features) {
+    switch (v->in.op) {
+    case BC_I32_CONST:
+    case BC_I64_CONST:
+    case BC_F32_CONST:
+    case BC_F64_CONST:
+    case BC_V128_CONST:
+    case BC_REF_NULL:
+    case BC_REF_FUNC:
+    case BC_END:
+    case BC_STRUCT_NEW:
+    case BC_STRUCT_NEW_DEFAULT:
+    case BC_ARRAY_NEW:
+    case BC_ARRAY_NEW_DEFAULT:
+    case BC_ARRAY_NEW_FIXED:
+    case BC_REF_I31:
+    case BC_ANY_CONVERT_EXTERN:
+    case BC_EXTERN_CONVERT_ANY: return true;
+    case BC_GLOBAL_GET: return v->in.index >= v->n_visible_globals || !v->m->globals[v->in.index].mutable;
+    case BC_I32_ADD:
+    case BC_I32_SUB:
+    case BC_I32_MUL:
+    case BC_I64_ADD:
+    case BC_I64_SUB:
+    case BC_I64_MUL: return features >> BC_FEATURE_EXTENDED_CONST & 1;
+    default: return false;
+    }
+}
+
+/* `expr` is constant and leaves one value of `type`; it sees the globals below n_globals. */
+static void constant(struct validator *v, struct bc_range expr, bc_valtype type, uint32_t n_globals,
+                     bc_features features) {
+    if (v->r.status) return;
+    v->func = NULL;
+    v->n_visible_globals = n_globals;
+    v->n_controls = 0;
+    v->n_stack = 0;
+    v->n_undo = 0;
+    v->r.at = expr.offset;
+    v->r.end = expr.offset + expr.size;
+    bc_v_enter(v, BC_BLOCK, type);
+    while (!v->r.status && v->n_controls) {
+        if (!bc_reader_instr(&v->r, &v->in)) return;
+        if (!is_constant(v, features))
+            bc_v_fail(v, "constant expression required");
+        else
+            instruction(v, features);
+    }
+}
+
+/* ---- entities ---- */
+
+static void at_offset(struct validator *v, uint32_t offset) { v->in.offset = offset; }
+
+static void check_globals(struct validator *v, bc_features features) {
+    for (uint32_t i = v->m->n_imported_globals; i < v->m->n_globals && !v->r.status; i++)
+        constant(v, v->m->globals[i].init, v->m->globals[i].type, i, features);
+}
+
+static void check_tables(struct validator *v, bc_features features) {
+    for (uint32_t i = v->m->n_imported_tables; i < v->m->n_tables && !v->r.status; i++) {
+        const struct bc_table *t = &v->m->tables[i];
+        if (t->init.size)
+            constant(v, t->init, t->type, v->m->n_imported_globals, features);
+        else if (!bc_valtype_defaultable(t->type))
+            bc_v_fail(v, "type mismatch: table %u has no initial value for its type", i);
+    }
+}
+
+static void check_elem(struct validator *v, const struct bc_elem *e, bc_features features) {
+    at_offset(v, e->at);
+    if (e->mode == BC_SEGMENT_ACTIVE) {
+        const struct bc_table *t = bc_v_table(v, e->table);
+        if (!t) return;
+        if (!bc_valtype_matches(v->m, e->type, t->type)) {
+            bc_v_fail(v, "type mismatch: element segment does not fit table %u", e->table);
+            return;
+        }
+        constant(v, e->offset, bc_v_address(&t->limits), v->m->n_globals, features);
+    }
+    at_offset(v, e->at);
+    for (uint32_t i = 0; i < e->n_items && !v->r.status; i++) {
+        if (e->exprs)
+            constant(v, e->exprs[i], e->type, v->m->n_globals, features);
+        else if (e->funcs[i] >= v->m->n_funcs)
+            bc_v_fail(v, "unknown function %u", e->funcs[i]);
+    }
+}
+
+static void check_data(struct validator *v, const struct bc_data *d, bc_features features) {
+    at_offset(v, d->at);
+    if (d->mode != BC_SEGMENT_ACTIVE) return;
+    const struct bc_memory *memory = bc_v_memory(v, d->memory);
+    if (memory) constant(v, d->offset, bc_v_address(&memory->limits), v->m->n_globals, features);
+}
+
+static void check_start(struct validator *v) {
+    if (v->m->start == BC_NONE) return;
+    if (v->m->start >= v->m->n_funcs) {
+        bc_v_fail(v, "unknown function %u", v->m->start);
+        return;
+    }
+    const struct bc_type *t = &v->m->types[v->m->funcs[v->m->start].type];
+    if (t->n_params || t->n_results) bc_v_fail(v, "start function has parameters or results");
+}
+
+/* ---- exports ---- */
+
+static void check_export_target(struct validator *v, const struct bc_export *e) {
+    static const char *const words[] = {"function", "table", "memory", "global", "tag"};
+    const uint32_t counts[] = {v->m->n_funcs, v->m->n_tables, v->m->n_memories, v->m->n_globals,
+                               v->m->n_tags};
+    if (e->index >= counts[e->kind]) bc_v_fail(v, "unknown %s %u", words[e->kind], e->index);
+}
+
+static void check_exports(struct validator *v) {
+    uint32_t n = v->m->n_exports, n_slots = 16;
+    while (n_slots < 2 * n) n_slots *= 2;
+    uint32_t *slots = atoll_new(v->alloc, n_slots, sizeof *slots);
+    if (!slots) {
+        bc_v_nomem(v);
+        return;
+    }
+    for (uint32_t i = 0; i < n && !v->r.status; i++) {
+        const struct bc_export *e = &v->m->exports[i];
+        at_offset(v, e->offset);
+        check_export_target(v, e);
+        uint64_t h = bc_hash_bytes(bc_hash_seed(slots), e->name.bytes, e->name.size);
+        for (; slots[h & (n_slots - 1)]; h++) {
+            const struct bc_name *other = &v->m->exports[slots[h & (n_slots - 1)] - 1].name;
+            if (other->size == e->name.size && !memcmp(other->bytes, e->name.bytes, e->name.size))
+                bc_v_fail(v, "duplicate export name \"%.*s\"", (int)(e->name.size < 100 ? e->name.size : 100),
+                          e->name.bytes);
+        }
+        slots[h & (n_slots - 1)] = i + 1;
+    }
+    atoll_free(v->alloc, slots, n_slots * sizeof *slots);
+}
+
+static void fini(struct validator *v) {
+    atoll_free(v->alloc, v->stack, v->stack_capacity * sizeof *v->stack);
+    atoll_free(v->alloc, v->controls, v->controls_capacity * sizeof *v->controls);
+    atoll_free(v->alloc, v->locals, v->locals_capacity * sizeof *v->locals);
+    atoll_free(v->alloc, v->is_init, v->init_capacity * sizeof *v->is_init);
+    atoll_free(v->alloc, v->undo, v->undo_capacity * sizeof *v->undo);
+}
+
+enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config *config,
+                                     struct atoll_error *err) {
+    bc_features features = bc_config_features(config);
+    struct validator v = {
+        .m = m,
+        .alloc = m->arena.alloc,
+        .r = {.bytes = m->bytes, .n_types = m->n_types, .features = features, .err = err},
+    };
+    check_tables(&v, features);
+    check_globals(&v, features);
+    check_exports(&v);
+    check_start(&v);
+    for (uint32_t i = 0; i < m->n_elems && !v.r.status; i++) check_elem(&v, &m->elems[i], features);
+    for (uint32_t i = m->n_imported_funcs; i < m->n_funcs && !v.r.status; i++)
+        body(&v, &m->funcs[i], features);
+    for (uint32_t i = 0; i < m->n_datas && !v.r.status; i++) check_data(&v, &m->datas[i], features);
+    fini(&v);
+    m->validated = !v.r.status;
+    return v.r.status;
+}

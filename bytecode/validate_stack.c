@@ -1,0 +1,132 @@
+/* bytecode/validate_stack.c: the validator's operand and control stacks. */
+#include "bytecode/validate.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+void bc_v_fail(struct validator *v, const char *format, ...) {
+    char text[200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    bc_reader_fail(&v->r, ATOLL_E_INVALID, v->in.offset, "%s", text);
+}
+
+void bc_v_nomem(struct validator *v) { bc_reader_fail(&v->r, ATOLL_E_NOMEM, BC_NO_OFFSET, "out of memory"); }
+
+void bc_v_mismatch(struct validator *v, bc_valtype expected, bc_valtype found) {
+    char a[48], b[48];
+    bc_v_fail(v, "type mismatch: %s expects %s, found %s", bc_op_infos[v->in.op].text,
+              bc_valtype_text(expected, a, sizeof a), bc_valtype_text(found, b, sizeof b));
+}
+
+void bc_v_push_slow(struct validator *v, bc_valtype type) {
+    void *p = v->stack;
+    if (atoll_grow(v->alloc, &p, &v->stack_capacity, v->n_stack + 1, sizeof *v->stack)) {
+        bc_v_nomem(v);
+        return;
+    }
+    v->stack = p;
+    v->stack[v->n_stack++] = type;
+}
+
+bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
+    if (!bc_v_top(v)->unreachable) {
+        char text[48];
+        if (expected == BC_BOTTOM)
+            bc_v_fail(v, "type mismatch: %s expects a value, found none", bc_op_infos[v->in.op].text);
+        else
+            bc_v_fail(v, "type mismatch: %s expects %s, found nothing", bc_op_infos[v->in.op].text,
+                      bc_valtype_text(expected, text, sizeof text));
+    }
+    return BC_BOTTOM;
+}
+
+void bc_v_push_many(struct validator *v, const bc_valtype *types, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++) bc_v_push(v, types[i]);
+}
+
+void bc_v_pop_many(struct validator *v, const bc_valtype *types, uint32_t n) {
+    while (n && !v->r.status) bc_v_pop(v, types[--n]);
+}
+
+void bc_v_check_top(struct validator *v, const bc_valtype *types, uint32_t n) {
+    const struct control *c = bc_v_top(v);
+    for (uint32_t k = 0; k < n && !v->r.status; k++) {
+        bc_valtype expected = types[n - 1 - k];
+        if (v->n_stack - k <= c->height) {
+            bc_v_pop_empty(v, expected);
+            return;
+        }
+        bc_valtype found = v->stack[v->n_stack - 1 - k];
+        if (!bc_valtype_matches(v->m, found, expected)) bc_v_mismatch(v, expected, found);
+    }
+}
+
+void bc_v_unreachable(struct validator *v) {
+    struct control *c = bc_v_top(v);
+    v->n_stack = c->height;
+    c->unreachable = true;
+}
+
+void bc_v_enter(struct validator *v, enum bc_op op, uint32_t block_type) {
+    void *p = v->controls;
+    if (atoll_grow(v->alloc, &p, &v->controls_capacity, v->n_controls + 1, sizeof *v->controls)) {
+        bc_v_nomem(v);
+        return;
+    }
+    v->controls = p;
+    v->controls[v->n_controls++] = (struct control){.op = op,
+                                                    .block_type = block_type,
+                                                    .height = (uint32_t)v->n_stack,
+                                                    .init_height = (uint32_t)v->n_undo,
+                                                    .stamp = BC_NONE};
+}
+
+struct control *bc_v_label(struct validator *v, uint32_t depth) {
+    if (depth < v->n_controls) return &v->controls[v->n_controls - 1 - depth];
+    bc_v_fail(v, "unknown label %u", depth);
+    return NULL;
+}
+
+const bc_valtype *bc_v_label_types(struct validator *v, const struct control *c, struct bc_block_sig *scratch,
+                                   uint32_t *out_n) {
+    bc_block_signature(v->m, c->block_type, scratch);
+    bool loop = c->op == BC_LOOP;
+    *out_n = loop ? scratch->n_params : scratch->n_results;
+    return loop ? scratch->params : scratch->results;
+}
+
+bc_valtype bc_v_local_type(struct validator *v, uint32_t index) {
+    if (index < v->n_params) return v->params[index];
+    index -= v->n_params;
+    return index < v->n_flat ? v->locals[index] : bc_run_type(v->func, index);
+}
+
+const struct bc_type *bc_v_type(struct validator *v, uint32_t index, enum bc_type_form form) {
+    static const char *const forms[] = {"function", "structure", "array"};
+    if (index >= v->m->n_types) {
+        bc_v_fail(v, "unknown type %u", index);
+        return NULL;
+    }
+    const struct bc_type *t = &v->m->types[index];
+    if (t->form == form) return t;
+    bc_v_fail(v, "type mismatch: type %u is not a%s %s type", index, form == BC_TYPE_ARRAY ? "n" : "",
+              forms[form]);
+    return NULL;
+}
+
+bc_valtype bc_v_address(const struct bc_limits *limits) { return limits->is64 ? BC_I64 : BC_I32; }
+
+const struct bc_memory *bc_v_memory(struct validator *v, uint32_t index) {
+    if (index < v->m->n_memories) return &v->m->memories[index];
+    bc_v_fail(v, "unknown memory %u", index);
+    return NULL;
+}
+
+const struct bc_table *bc_v_table(struct validator *v, uint32_t index) {
+    if (index < v->m->n_tables) return &v->m->tables[index];
+    bc_v_fail(v, "unknown table %u", index);
+    return NULL;
+}
