@@ -9,6 +9,12 @@ HANDLER(MOV)
     SLOT(0).u64 = SLOT(1).u64;
     NEXT(2);
 }
+HANDLER(MOV2)
+{
+    SLOT(0).u64 = SLOT(1).u64;
+    SLOT(2).u64 = SLOT(3).u64;
+    NEXT(3);
+}
 HANDLER(MOV32)
 { /* f32: written as four bytes, so read as four bytes, or the store is not forwarded */
     SLOT(0).u32 = SLOT(1).u32;

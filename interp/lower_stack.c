@@ -131,6 +131,17 @@ char lower_place(const struct lower *l, const struct value *v, int32_t *slot) {
     return acc != ACC_NO && l->accs[acc].slot == *slot ? 'A' : 'S';
 }
 
+/* Moves come in rows: the move just emitted makes a second one, too. */
+static void second_move(struct lower *l, int32_t dst, int32_t src) {
+    uint32_t first = l->last;
+    lower_emit(l, H_MOV2, 1);
+    if (l->failed) return;
+    l->last = first;
+    lower_set_op(l, first, H_MOV2);
+    lower_operand(l, first, 2, dst);
+    lower_operand(l, first, 3, src);
+}
+
 void lower_move(struct lower *l, int32_t dst, const struct value *v) {
     static const uint16_t stores[N_ACCS] = {H_ST_r0, H_ST_d0, H_ST_s0};
     enum acc acc = acc_of(v->kind);
@@ -144,6 +155,9 @@ void lower_move(struct lower *l, int32_t dst, const struct value *v) {
     } else if (place == 'A') {
         uint32_t at = lower_emit(l, stores[acc], 2);
         lower_operand(l, at, 0, dst);
+    } else if (l->last != NOTHING && l->last_op == H_MOV && v->kind != BC_KIND_F32 &&
+               v->kind != BC_KIND_V128) {
+        second_move(l, dst, src);
     } else {
         enum interp_op op = v->kind == BC_KIND_F32 ? H_MOV32 : v->kind == BC_KIND_V128 ? H_MOV128 : H_MOV;
         uint32_t at = lower_emit(l, op, 2);
