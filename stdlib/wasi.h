@@ -1,0 +1,138 @@
+/* stdlib/wasi.h: what the files of WASI share. Numbers and layouts: the WASI repository, "witx" documents. */
+#ifndef ATOLL_STDLIB_WASI_H
+#define ATOLL_STDLIB_WASI_H
+
+#include "stdlib/stdlib.h"
+
+#include <string.h>
+
+/* errno values of WASI that the functions give by themselves; the rest comes from the host's by wasi_errno.
+ */
+enum {
+    WASI_OK = 0,
+    WASI_E2BIG = 1,
+    WASI_EBADF = 8,
+    WASI_EFAULT = 21,
+    WASI_EINTR = 27,
+    WASI_EINVAL = 28,
+    WASI_EMFILE = 33,
+    WASI_ENAMETOOLONG = 37,
+    WASI_ENOMEM = 48,
+    WASI_ENOTDIR = 54,
+    WASI_ENOTSOCK = 57,
+    WASI_ENOTSUP = 58,
+    WASI_EOVERFLOW = 61,
+    WASI_ENOTCAPABLE = 76
+};
+
+/* Rights: bit a name, in the order of the specification. */
+#define WASI_RIGHTS_LIST(X)                                                                                  \
+    X(FD_DATASYNC)                                                                                           \
+    X(FD_READ) X(FD_SEEK) X(FD_FDSTAT_SET_FLAGS) X(FD_SYNC) X(FD_TELL) X(FD_WRITE) X(FD_ADVISE)              \
+        X(FD_ALLOCATE) X(PATH_CREATE_DIRECTORY) X(PATH_CREATE_FILE) X(PATH_LINK_SOURCE) X(PATH_LINK_TARGET)  \
+            X(PATH_OPEN) X(FD_READDIR) X(PATH_READLINK) X(PATH_RENAME_SOURCE) X(PATH_RENAME_TARGET)          \
+                X(PATH_FILESTAT_GET) X(PATH_FILESTAT_SET_SIZE) X(PATH_FILESTAT_SET_TIMES) X(FD_FILESTAT_GET) \
+                    X(FD_FILESTAT_SET_SIZE) X(FD_FILESTAT_SET_TIMES) X(PATH_SYMLINK)                         \
+                        X(PATH_REMOVE_DIRECTORY) X(PATH_UNLINK_FILE) X(POLL_FD_READWRITE) X(SOCK_SHUTDOWN)   \
+                            X(SOCK_ACCEPT)
+enum wasi_right_bit {
+#define X(id) WASI_BIT_##id,
+    WASI_RIGHTS_LIST(X)
+#undef X
+        WASI_RIGHT_COUNT
+};
+#define RIGHT(id)       (UINT64_C(1) << WASI_BIT_##id)
+#define WASI_RIGHTS_ALL ((UINT64_C(1) << WASI_RIGHT_COUNT) - 1)
+/* What makes sense on a directory itself, on a file, on a socket. */
+#define WASI_RIGHTS_DIRECTORY                                                                                \
+    (WASI_RIGHTS_ALL & ~(RIGHT(FD_READ) | RIGHT(FD_WRITE) | RIGHT(FD_SEEK) | RIGHT(FD_TELL) |                \
+                         RIGHT(FD_ADVISE) | RIGHT(FD_ALLOCATE) | RIGHT(FD_FILESTAT_SET_SIZE) |               \
+                         RIGHT(POLL_FD_READWRITE) | RIGHT(SOCK_SHUTDOWN) | RIGHT(SOCK_ACCEPT)))
+#define WASI_RIGHTS_FILE                                                                                     \
+    (RIGHT(FD_DATASYNC) | RIGHT(FD_READ) | RIGHT(FD_SEEK) | RIGHT(FD_FDSTAT_SET_FLAGS) | RIGHT(FD_SYNC) |    \
+     RIGHT(FD_TELL) | RIGHT(FD_WRITE) | RIGHT(FD_ADVISE) | RIGHT(FD_ALLOCATE) | RIGHT(FD_FILESTAT_GET) |     \
+     RIGHT(FD_FILESTAT_SET_SIZE) | RIGHT(FD_FILESTAT_SET_TIMES) | RIGHT(POLL_FD_READWRITE))
+#define WASI_RIGHTS_SOCKET                                                                                   \
+    (RIGHT(FD_READ) | RIGHT(FD_WRITE) | RIGHT(FD_FDSTAT_SET_FLAGS) | RIGHT(FD_FILESTAT_GET) |                \
+     RIGHT(POLL_FD_READWRITE) | RIGHT(SOCK_SHUTDOWN) | RIGHT(SOCK_ACCEPT))
+
+struct wasi_fd {
+    struct sb_file *file; /* one reference; NULL = free */
+    uint64_t base, inheriting;
+    const char *preopen; /* guest name of a granted directory, else NULL; the sandbox's */
+};
+
+struct wasi {
+    const struct atoll_alloc *alloc;
+    struct rt_store *store;
+    struct sandbox *sandbox;
+    char **args, **env; /* NULL-free arrays of owned strings */
+    uint32_t n_args, n_env;
+    struct wasi_fd *fds;
+    size_t n_fds, fds_capacity;
+    struct wasi_binding {
+        struct wasi *wasi;
+        struct rt_func *func; /* made when first imported */
+        uint8_t row;
+        bool unstable;
+    } * bindings;
+};
+
+/* One call from a program: its arguments, and the memory its pointers mean. */
+struct wasi_call {
+    struct wasi *wasi;
+    struct rt_memory *memory;
+    const union rt_slot *args;
+    bool unstable;
+    enum rt_trap trap; /* set by what ends the program */
+};
+
+static inline uint32_t wasi_u32(const struct wasi_call *c, unsigned i) { return c->args[i].u32; }
+static inline uint64_t wasi_u64(const struct wasi_call *c, unsigned i) { return c->args[i].u64; }
+
+/* The one place where a program's pointer becomes a host's; NULL = not all of [at, at + n) is its memory. */
+static inline void *wasi_at(const struct wasi_call *c, uint32_t at, uint64_t n) {
+    return rt_memory_at(c->memory, at, n);
+}
+/* Stores a result; false = EFAULT. Any alignment. */
+static inline bool wasi_put(const struct wasi_call *c, uint32_t at, const void *value, size_t n) {
+    void *p = wasi_at(c, at, n);
+    if (p) memcpy(p, value, n);
+    return p != NULL;
+}
+static inline bool wasi_put_u32(const struct wasi_call *c, uint32_t at, uint32_t value) {
+    return wasi_put(c, at, &value, 4);
+}
+static inline bool wasi_put_u64(const struct wasi_call *c, uint32_t at, uint64_t value) {
+    return wasi_put(c, at, &value, 8);
+}
+
+/* Linux errno -> WASI errno; 0 stays 0. */
+uint32_t wasi_errno(int host_errno);
+
+/* The descriptor, when it is open and has all of `rights`; NULL and *out_errno (EBADF, ENOTCAPABLE)
+ * otherwise. */
+struct wasi_fd *wasi_fd_get(const struct wasi_call *c, uint32_t fd, uint64_t rights, uint32_t *out_errno);
+/* Puts a file (its reference passes on) at the lowest free number. fails EMFILE, ENOMEM: the reference stays.
+ */
+uint32_t wasi_fd_add(struct wasi *w, struct sb_file *file, uint64_t base, uint64_t inheriting,
+                     const char *preopen, uint32_t *out_fd);
+/* File type byte of WASI. */
+uint8_t wasi_filetype(enum sb_type type);
+/* Writes a filestat in the module's layout. False = EFAULT. */
+bool wasi_put_filestat(const struct wasi_call *c, uint32_t at, const struct stat *st);
+/* The times of *_set_times; false = both "given" and "now" asked for one of them. */
+bool wasi_times(uint64_t access_ns, uint64_t modify_ns, uint32_t flags, struct timespec out[2]);
+/* fdflags <-> SB_OPEN_* status flags. */
+unsigned wasi_status_flags(uint32_t fdflags);
+
+/* Scatter list of a call: up to SB_MAX_IOV pieces of guest memory, more are left for the next call (I/O may
+ * be short). Returns an errno. */
+uint32_t wasi_iovecs(const struct wasi_call *c, uint32_t at, uint32_t count, struct iovec out[SB_MAX_IOV],
+                     int *out_n);
+
+#define FN(name, parameters, modules) uint32_t wasi_fn_##name(struct wasi_call *c);
+#include "stdlib/wasi.def"
+#undef FN
+
+#endif
