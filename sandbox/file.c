@@ -1,0 +1,311 @@
+/* sandbox/file.c: open files: how they come to be, what is done with them. Paths are path.c's and
+ * resolve.c's. */
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include "sandbox/internal.h"
+
+/* ---- life ---- */
+
+enum sb_type sb_type_of_mode(mode_t mode) {
+    switch (mode & S_IFMT) {
+    case S_IFREG: return SB_TYPE_REGULAR;
+    case S_IFDIR: return SB_TYPE_DIRECTORY;
+    case S_IFLNK: return SB_TYPE_SYMLINK;
+    case S_IFCHR: return SB_TYPE_CHARACTER;
+    case S_IFBLK: return SB_TYPE_BLOCK;
+    case S_IFIFO: return SB_TYPE_FIFO;
+    case S_IFSOCK: return SB_TYPE_SOCKET_STREAM;
+    default: return SB_TYPE_UNKNOWN;
+    }
+}
+
+static enum sb_type type_of_fd(int fd, mode_t mode) {
+    int kind;
+    socklen_t size = sizeof kind;
+    enum sb_type type = sb_type_of_mode(mode);
+    if (type == SB_TYPE_SOCKET_STREAM && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size) &&
+        kind == SOCK_DGRAM)
+        return SB_TYPE_SOCKET_DATAGRAM;
+    return type;
+}
+
+static int new_file(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name,
+                    unsigned flags, struct sb_file **out) {
+    struct stat st;
+    if (fstat(fd, &st)) return errno;
+    if (sb->n_files >= sb->config.max_fds) return EMFILE;
+    size_t size = strlen(name), sub_size = sub_name ? strlen(sub_name) + 1 : 0;
+    struct sb_file *file = atoll_new(sb->alloc, 1, sizeof *file + size + sub_size + 1);
+    if (!file) return ENOMEM;
+    *file = (struct sb_file){
+        .sb = sb, .refs = 1, .fd = fd, .flags = flags, .own = own, .name_size = size + sub_size};
+    file->type = type_of_fd(fd, st.st_mode);
+    memcpy(file->name, name, size);
+    if (sub_name) {
+        file->name[size] = '/';
+        memcpy(file->name + size + 1, sub_name, sub_size - 1);
+    }
+    sb->n_files++;
+    *out = file;
+    return 0;
+}
+
+int sb_file_new(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name, unsigned flags,
+                struct sb_file **out) {
+    int error = new_file(sb, fd, own, name, sub_name, flags, out);
+    if (error && own) close(fd);
+    return error;
+}
+
+int sb_file_adopt(struct sandbox *sb, int fd, const char *name, unsigned flags, bool own,
+                  struct sb_file **out) {
+    return new_file(sb, fd, own, name, NULL, flags, out);
+}
+
+void sb_file_ref(struct sb_file *file) { file->refs++; }
+
+void sb_file_unref(struct sb_file *file) {
+    if (--file->refs) return;
+    struct sandbox *sb = file->sb;
+    struct sb_request request = sb_request_file(SB_FS_CLOSE, file, SB_ABSENT, SB_ABSENT);
+    int error = file->own && close(file->fd) ? errno : 0;
+    sb_answer(sb, &request, error, SB_ABSENT);
+    sb->n_files--;
+    atoll_free(sb->alloc, file, sizeof *file + file->name_size + 1);
+}
+
+enum sb_type sb_file_type(const struct sb_file *file) { return file->type; }
+unsigned sb_file_flags(const struct sb_file *file) { return file->flags; }
+const char *sb_file_name(const struct sb_file *file) { return file->name; }
+bool sb_file_readonly(const struct sb_file *file) { return file->readonly; }
+bool sb_file_is_terminal(const struct sb_file *file) { return isatty(file->fd); }
+int sb_file_fd(const struct sb_file *file) { return file->fd; }
+
+/* ---- opening ---- */
+
+static int host_flags(unsigned flags) {
+    static const struct {
+        unsigned sandbox;
+        int host;
+    } map[] = {{SB_OPEN_CREATE, O_CREAT},        {SB_OPEN_EXCLUSIVE, O_EXCL},    {SB_OPEN_TRUNCATE, O_TRUNC},
+               {SB_OPEN_DIRECTORY, O_DIRECTORY}, {SB_OPEN_NOFOLLOW, O_NOFOLLOW}, {SB_OPEN_APPEND, O_APPEND},
+               {SB_OPEN_SYNC, O_SYNC},           {SB_OPEN_RSYNC, O_RSYNC},       {SB_OPEN_DSYNC, O_DSYNC}};
+    /* O_NONBLOCK: opening a FIFO must not wait; waiting is done in sb_wait, where it can be stopped */
+    int out = O_NOCTTY | O_NONBLOCK | O_CLOEXEC;
+    if (flags & SB_OPEN_WRITE)
+        out |= flags & SB_OPEN_READ ? O_RDWR : O_WRONLY;
+    else
+        out |= O_RDONLY;
+    for (size_t i = 0; i < sizeof map / sizeof *map; i++)
+        if (flags & map[i].sandbox) out |= map[i].host;
+    return out;
+}
+
+int sb_file_open(struct sb_file *dir, struct sb_path path, unsigned flags, struct sb_file **out) {
+    char text[PATH_MAX];
+    struct sb_request request = sb_request_path(SB_FS_OPEN, dir, path);
+    request.numbers[0] = flags;
+    int error = sb_ask(dir->sb, &request);
+    if (error) return error;
+    error = sb_path_copy(path, text);
+    /* before a file is made or cut that could not be handed out */
+    if (!error && dir->sb->n_files >= dir->sb->config.max_fds) error = EMFILE;
+    int fd = error ? -error : sb_resolve(dir->sb, dir->fd, text, host_flags(flags), 0666);
+    if (fd < 0) return sb_answer(dir->sb, &request, -fd, SB_ABSENT);
+    unsigned kept = flags & (SB_OPEN_READ | SB_OPEN_WRITE | SB_STATUS_FLAGS);
+    error = sb_file_new(dir->sb, fd, true, dir->name, text, kept, out);
+    if (!error) (*out)->readonly = dir->readonly;
+    return sb_answer(dir->sb, &request, error, SB_ABSENT);
+}
+
+/* ---- bytes ---- */
+
+static uint64_t total_of(const struct iovec *iov, int n_iov) {
+    uint64_t total = 0;
+    for (int i = 0; i < n_iov; i++) total += iov[i].iov_len;
+    return total;
+}
+
+static ssize_t call_once(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                         bool write, int rwf) {
+    off_t at = offset == SB_ABSENT ? -1 : (off_t)offset;
+    return write ? pwritev2(file->fd, iov, n_iov, at, rwf) : preadv2(file->fd, iov, n_iov, at, rwf);
+}
+
+/* Regular files answer at once. Others are asked without waiting, or where the kernel cannot do that, polled
+ * before: so a call never sleeps where a stop cannot reach it. Returns bytes or -errno. */
+static ssize_t transfer(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                        bool write) {
+    bool waits = file->type != SB_TYPE_REGULAR && file->type != SB_TYPE_DIRECTORY;
+    for (;;) {
+        int error = waits && file->no_nowait ? sb_wait(file, write ? POLLOUT : POLLIN) : 0;
+        if (error) return -error;
+        ssize_t n = call_once(file, iov, n_iov, offset, write, waits && !file->no_nowait ? RWF_NOWAIT : 0);
+        if (n >= 0) return n;
+        if (errno == EOPNOTSUPP && waits && !file->no_nowait) {
+            file->no_nowait = true;
+        } else if (errno == EAGAIN && waits) {
+            error = sb_wait(file, write ? POLLOUT : POLLIN);
+            if (error) return -error;
+        } else if (errno != EINTR || sb_stopped(file->sb)) {
+            return -errno;
+        }
+    }
+}
+
+int sb_file_read(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset, uint64_t *out_n) {
+    struct sb_request request = sb_request_file(SB_FS_READ, file, total_of(iov, n_iov), offset);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    ssize_t n = file->flags & SB_OPEN_READ ? transfer(file, iov, n_iov, offset, false) : -EBADF;
+    *out_n = n > 0 ? (uint64_t)n : 0;
+    return sb_answer(file->sb, &request, n < 0 ? (int)-n : 0, *out_n);
+}
+
+/* As much of the list as `room` bytes are; the piece at the edge is shortened. Returns how many pieces. */
+static int clip(const struct iovec *iov, int n_iov, uint64_t room, struct iovec out[SB_MAX_IOV]) {
+    int n = 0;
+    for (; n < n_iov && room; n++) {
+        out[n] = iov[n];
+        if (out[n].iov_len > room) out[n].iov_len = room;
+        room -= out[n].iov_len;
+    }
+    return n;
+}
+
+static ssize_t put_bytes(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset) {
+    if (file->type != SB_TYPE_SOCKET_STREAM && file->type != SB_TYPE_SOCKET_DATAGRAM)
+        return transfer(file, iov, n_iov, offset, true);
+    struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
+    for (;;) { /* sockets: no SIGPIPE */
+        ssize_t n = sendmsg(file->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n >= 0) return n;
+        if (errno != EAGAIN && (errno != EINTR || sb_stopped(file->sb))) return -errno;
+        int error = errno == EAGAIN ? sb_wait(file, POLLOUT) : 0;
+        if (error) return -error;
+    }
+}
+
+int sb_file_write(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                  uint64_t *out_n) {
+    struct iovec clipped[SB_MAX_IOV];
+    uint64_t total = total_of(iov, n_iov), room;
+    bool socket = file->type == SB_TYPE_SOCKET_STREAM || file->type == SB_TYPE_SOCKET_DATAGRAM;
+    struct sb_request request = sb_request_file(socket ? SB_NET_SEND : SB_FS_WRITE, file, total, offset);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    room = sb_output_room(file->sb, total);
+    if (room < total) {
+        n_iov = clip(iov, n_iov, room, clipped);
+        iov = clipped;
+    }
+    ssize_t n = file->flags & SB_OPEN_WRITE ? put_bytes(file, iov, n_iov, offset) : -EBADF;
+    *out_n = n > 0 ? (uint64_t)n : 0;
+    file->sb->output_bytes += *out_n;
+    return sb_answer(file->sb, &request, n < 0 ? (int)-n : 0, *out_n);
+}
+
+/* ---- the rest: ask, one system call, answer ---- */
+
+int sb_file_seek(struct sb_file *file, int64_t offset, int whence, uint64_t *out_position) {
+    struct sb_request request = sb_request_file(SB_FS_SEEK, file, (uint64_t)offset, (uint64_t)whence);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    off_t at = lseek(file->fd, offset, whence);
+    *out_position = at < 0 ? 0 : (uint64_t)at;
+    return sb_answer(file->sb, &request, at < 0 ? errno : 0, *out_position);
+}
+
+int sb_file_sync(struct sb_file *file, bool data_only) {
+    struct sb_request request = sb_request_file(SB_FS_SYNC, file, SB_ABSENT, SB_ABSENT);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    int failed = data_only ? fdatasync(file->fd) : fsync(file->fd);
+    return sb_answer(file->sb, &request, failed ? errno : 0, SB_ABSENT);
+}
+
+int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int advice) {
+    struct sb_request request = sb_request_file(SB_FS_ADVISE, file, offset, n_bytes);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    error = posix_fadvise(file->fd, (off_t)offset, (off_t)n_bytes, advice);
+    return sb_answer(file->sb, &request, error, SB_ABSENT);
+}
+
+int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
+    struct sb_request request = sb_request_file(SB_FS_ALLOCATE, file, offset, n_bytes);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    error = posix_fallocate(file->fd, (off_t)offset, (off_t)n_bytes);
+    return sb_answer(file->sb, &request, error, SB_ABSENT);
+}
+
+int sb_file_truncate(struct sb_file *file, uint64_t size) {
+    struct sb_request request = sb_request_file(SB_FS_TRUNCATE, file, size, SB_ABSENT);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    return sb_answer(file->sb, &request, ftruncate(file->fd, (off_t)size) ? errno : 0, SB_ABSENT);
+}
+
+int sb_file_set_flags(struct sb_file *file, unsigned status_flags) {
+    struct sb_request request = sb_request_file(SB_FS_SET_FLAGS, file, status_flags, SB_ABSENT);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    unsigned changed = (file->flags ^ status_flags) & SB_STATUS_FLAGS;
+    if (changed & (SB_OPEN_SYNC | SB_OPEN_DSYNC | SB_OPEN_RSYNC)) {
+        error = EINVAL; /* the kernel fixes these at open */
+    } else if (changed & SB_OPEN_APPEND) {
+        /* a descriptor handed in shares its flags with other processes */
+        int now = file->own ? fcntl(file->fd, F_GETFL) : -1;
+        if (!file->own)
+            error = EPERM;
+        else if (now < 0 || fcntl(file->fd, F_SETFL, now ^ O_APPEND))
+            error = errno;
+    }
+    if (!error) file->flags ^= changed;
+    return sb_answer(file->sb, &request, error, SB_ABSENT);
+}
+
+int sb_file_stat(struct sb_file *file, struct stat *out) {
+    struct sb_request request = sb_request_file(SB_FS_STAT, file, SB_ABSENT, SB_ABSENT);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    return sb_answer(file->sb, &request, fstat(file->fd, out) ? errno : 0, SB_ABSENT);
+}
+
+int sb_file_set_times(struct sb_file *file, const struct timespec times[2]) {
+    struct sb_request request = sb_request_file(SB_FS_SET_TIMES, file, SB_ABSENT, SB_ABSENT);
+    int error = sb_ask(file->sb, &request);
+    if (error) return error;
+    return sb_answer(file->sb, &request, futimens(file->fd, times) ? errno : 0, SB_ABSENT);
+}
+
+/* ---- directories ---- */
+
+/* The inode of what stands above a grant is nobody's business: ".." gets the directory's own. */
+static void hide_parent(const struct sb_file *dir, char *entries, size_t n) {
+    struct stat st;
+    if (fstat(dir->fd, &st)) return;
+    for (size_t at = 0; at < n;) {
+        uint16_t size;
+        memcpy(&size, entries + at + 16, sizeof size);
+        if (!strcmp(entries + at + 19, "..")) {
+            uint64_t ino = st.st_ino;
+            memcpy(entries + at, &ino, sizeof ino);
+        }
+        at += size;
+    }
+}
+
+int sb_file_list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n) {
+    struct sb_request request = sb_request_file(SB_FS_LIST, dir, cookie, SB_ABSENT);
+    int error = sb_ask(dir->sb, &request);
+    if (error) return error;
+    long n = -1;
+    if (lseek(dir->fd, (off_t)cookie, SEEK_SET) >= 0) n = syscall(SYS_getdents64, dir->fd, buffer, size);
+    if (n < 0) return sb_answer(dir->sb, &request, errno, SB_ABSENT);
+    hide_parent(dir, buffer, (size_t)n);
+    *out_n = (size_t)n;
+    return sb_answer(dir->sb, &request, 0, (uint64_t)n);
+}
