@@ -36,6 +36,8 @@ static int new_file(struct sandbox *sb, int fd, bool own, const char *name, cons
     if (fstat(fd, &st)) return errno;
     if (sb->n_files >= sb->config.max_fds) return EMFILE;
     size_t size = strlen(name), sub_size = sub_name ? strlen(sub_name) + 1 : 0;
+    /* The start of the name is dropped when it grew long: "." can be opened from "." for ever. */
+    if (sub_name && size > PATH_MAX) size = 0;
     struct sb_file *file = atoll_new(sb->alloc, 1, sizeof *file + size + sub_size + 1);
     if (!file) return ENOMEM;
     *file = (struct sb_file){
@@ -109,6 +111,8 @@ int sb_file_open(struct sb_file *dir, struct sb_path path, unsigned flags, struc
     int error = sb_ask(dir->sb, &request);
     if (error) return error;
     error = sb_path_copy(path, text);
+    /* Kernels disagree about this pair; some make a regular file of it. */
+    if (!error && (flags & SB_OPEN_CREATE) && (flags & SB_OPEN_DIRECTORY)) error = EINVAL;
     /* before a file is made or cut that could not be handed out */
     if (!error && dir->sb->n_files >= dir->sb->config.max_fds) error = EMFILE;
     int fd = error ? -error : sb_resolve(dir->sb, dir->fd, text, host_flags(flags), 0666);
@@ -133,11 +137,21 @@ static ssize_t call_once(struct sb_file *file, const struct iovec *iov, int n_io
     return write ? pwritev2(file->fd, iov, n_iov, at, rwf) : preadv2(file->fd, iov, n_iov, at, rwf);
 }
 
-/* Regular files answer at once. Others are asked without waiting, or where the kernel cannot do that, polled
+static bool is_socket(const struct sb_file *file) {
+    return file->type == SB_TYPE_SOCKET_STREAM || file->type == SB_TYPE_SOCKET_DATAGRAM;
+}
+
+/* May it keep a caller waiting for longer than a disk does? */
+static bool is_stream(const struct sb_file *file) {
+    return is_socket(file) || file->type == SB_TYPE_FIFO || file->type == SB_TYPE_CHARACTER ||
+           file->type == SB_TYPE_UNKNOWN;
+}
+
+/* Files on disks answer at once. Others are asked without waiting, or where the kernel cannot do that, polled
  * before: so a call never sleeps where a stop cannot reach it. Returns bytes or -errno. */
 static ssize_t transfer(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
                         bool write) {
-    bool waits = file->type != SB_TYPE_REGULAR && file->type != SB_TYPE_DIRECTORY;
+    bool waits = is_stream(file) && offset == SB_ABSENT;
     for (;;) {
         int error = waits && file->no_nowait ? sb_wait(file, write ? POLLOUT : POLLIN) : 0;
         if (error) return -error;
@@ -155,6 +169,8 @@ static ssize_t transfer(struct sb_file *file, const struct iovec *iov, int n_iov
 }
 
 int sb_file_read(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset, uint64_t *out_n) {
+    *out_n = 0;
+    if (n_iov < 0 || n_iov > SB_MAX_IOV) return EINVAL;
     struct sb_request request = sb_request_file(SB_FS_READ, file, total_of(iov, n_iov), offset);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
@@ -175,8 +191,7 @@ static int clip(const struct iovec *iov, int n_iov, uint64_t room, struct iovec 
 }
 
 static ssize_t put_bytes(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset) {
-    if (file->type != SB_TYPE_SOCKET_STREAM && file->type != SB_TYPE_SOCKET_DATAGRAM)
-        return transfer(file, iov, n_iov, offset, true);
+    if (!is_socket(file) || offset != SB_ABSENT) return transfer(file, iov, n_iov, offset, true);
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
     for (;;) { /* sockets: no SIGPIPE */
         ssize_t n = sendmsg(file->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -187,20 +202,27 @@ static ssize_t put_bytes(struct sb_file *file, const struct iovec *iov, int n_io
     }
 }
 
+static ssize_t put_within_limits(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                                 uint64_t total) {
+    struct iovec clipped[SB_MAX_IOV];
+    if (!(file->flags & SB_OPEN_WRITE)) return -EBADF;
+    uint64_t room = sb_output_room(file->sb, total);
+    /* Where only poll tells, it promises PIPE_BUF bytes; more could sleep in the kernel. */
+    if (file->no_nowait && room > PIPE_BUF) room = PIPE_BUF;
+    if (room >= total) return put_bytes(file, iov, n_iov, offset);
+    return put_bytes(file, clipped, clip(iov, n_iov, room, clipped), offset);
+}
+
 int sb_file_write(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
                   uint64_t *out_n) {
-    struct iovec clipped[SB_MAX_IOV];
-    uint64_t total = total_of(iov, n_iov), room;
-    bool socket = file->type == SB_TYPE_SOCKET_STREAM || file->type == SB_TYPE_SOCKET_DATAGRAM;
-    struct sb_request request = sb_request_file(socket ? SB_NET_SEND : SB_FS_WRITE, file, total, offset);
+    *out_n = 0;
+    if (n_iov < 0 || n_iov > SB_MAX_IOV) return EINVAL;
+    uint64_t total = total_of(iov, n_iov);
+    enum sb_kind kind = is_socket(file) ? SB_NET_SEND : SB_FS_WRITE;
+    struct sb_request request = sb_request_file(kind, file, total, offset);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    room = sb_output_room(file->sb, total);
-    if (room < total) {
-        n_iov = clip(iov, n_iov, room, clipped);
-        iov = clipped;
-    }
-    ssize_t n = file->flags & SB_OPEN_WRITE ? put_bytes(file, iov, n_iov, offset) : -EBADF;
+    ssize_t n = put_within_limits(file, iov, n_iov, offset, total);
     *out_n = n > 0 ? (uint64_t)n : 0;
     file->sb->output_bytes += *out_n;
     return sb_answer(file->sb, &request, n < 0 ? (int)-n : 0, *out_n);
@@ -233,19 +255,34 @@ int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int 
     return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
+/* Reserved bytes count as output: they fill the disk as written ones do. The kernel's call, as the library's
+ * writes the range itself where the file system cannot reserve. */
+static int allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
+    if (!(file->flags & SB_OPEN_WRITE)) return EBADF;
+    if (offset > INT64_MAX || n_bytes > INT64_MAX || n_bytes == 0) return EINVAL;
+    if (sb_output_room(file->sb, n_bytes) < n_bytes) return ENOSPC;
+    while (fallocate(file->fd, 0, (off_t)offset, (off_t)n_bytes))
+        if (errno != EINTR || sb_stopped(file->sb)) return errno;
+    file->sb->output_bytes += n_bytes;
+    return 0;
+}
+
 int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
     struct sb_request request = sb_request_file(SB_FS_ALLOCATE, file, offset, n_bytes);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    error = posix_fallocate(file->fd, (off_t)offset, (off_t)n_bytes);
-    return sb_answer(file->sb, &request, error, SB_ABSENT);
+    return sb_answer(file->sb, &request, allocate(file, offset, n_bytes), SB_ABSENT);
 }
 
 int sb_file_truncate(struct sb_file *file, uint64_t size) {
     struct sb_request request = sb_request_file(SB_FS_TRUNCATE, file, size, SB_ABSENT);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    return sb_answer(file->sb, &request, ftruncate(file->fd, (off_t)size) ? errno : 0, SB_ABSENT);
+    if (!(file->flags & SB_OPEN_WRITE) || size > INT64_MAX)
+        error = EINVAL;
+    else if (ftruncate(file->fd, (off_t)size))
+        error = errno;
+    return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
 int sb_file_set_flags(struct sb_file *file, unsigned status_flags) {
@@ -278,34 +315,46 @@ int sb_file_set_times(struct sb_file *file, const struct timespec times[2]) {
     struct sb_request request = sb_request_file(SB_FS_SET_TIMES, file, SB_ABSENT, SB_ABSENT);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    return sb_answer(file->sb, &request, futimens(file->fd, times) ? errno : 0, SB_ABSENT);
+    /* A file lent as a stream to read from is not the program's to change. */
+    if (!file->own && !(file->flags & SB_OPEN_WRITE))
+        error = EPERM;
+    else if (futimens(file->fd, times))
+        error = errno;
+    return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
 /* ---- directories ---- */
 
 /* The inode of what stands above a grant is nobody's business: ".." gets the directory's own. */
-static void hide_parent(const struct sb_file *dir, char *entries, size_t n) {
-    struct stat st;
-    if (fstat(dir->fd, &st)) return;
-    for (size_t at = 0; at < n;) {
-        uint16_t size;
-        memcpy(&size, entries + at + 16, sizeof size);
-        if (!strcmp(entries + at + 19, "..")) {
-            uint64_t ino = st.st_ino;
-            memcpy(entries + at, &ino, sizeof ino);
-        }
-        at += size;
+static void hide_parent(const struct sb_file *dir, uint8_t *entries, size_t n) {
+    enum { SIZE_AT = 16, NAME_AT = 19 };
+    uint16_t size;
+    for (size_t at = 0; n - at > NAME_AT; at += size) {
+        memcpy(&size, entries + at + SIZE_AT, sizeof size);
+        /* The buffer may be memory the program writes to meanwhile. */
+        if (size <= NAME_AT || size > n - at) return;
+        if (strncmp((char *)entries + at + NAME_AT, "..", size - NAME_AT)) continue;
+        struct stat st;
+        uint64_t inode = fstat(dir->fd, &st) ? 0 : st.st_ino;
+        memcpy(entries + at, &inode, sizeof inode);
     }
+}
+
+static int list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n) {
+    if (dir->type != SB_TYPE_DIRECTORY) return ENOTDIR;
+    /* EBADF: a grant that may be searched, not listed */
+    if (lseek(dir->fd, (off_t)cookie, SEEK_SET) < 0) return errno == EBADF ? EACCES : errno;
+    long n = syscall(SYS_getdents64, dir->fd, buffer, size > INT_MAX ? (size_t)INT_MAX : size);
+    if (n < 0) return errno;
+    hide_parent(dir, buffer, (size_t)n);
+    *out_n = (size_t)n;
+    return 0;
 }
 
 int sb_file_list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n) {
     struct sb_request request = sb_request_file(SB_FS_LIST, dir, cookie, SB_ABSENT);
+    *out_n = 0;
     int error = sb_ask(dir->sb, &request);
     if (error) return error;
-    long n = -1;
-    if (lseek(dir->fd, (off_t)cookie, SEEK_SET) >= 0) n = syscall(SYS_getdents64, dir->fd, buffer, size);
-    if (n < 0) return sb_answer(dir->sb, &request, errno, SB_ABSENT);
-    hide_parent(dir, buffer, (size_t)n);
-    *out_n = (size_t)n;
-    return sb_answer(dir->sb, &request, 0, (uint64_t)n);
+    return sb_answer(dir->sb, &request, list(dir, cookie, buffer, size, out_n), *out_n);
 }

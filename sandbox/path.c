@@ -46,6 +46,7 @@ int sb_path_readlink(struct sb_file *dir, struct sb_path path, char *buffer, siz
     struct sb_request request = sb_request_path(SB_FS_READLINK, dir, path);
     int error = sb_ask(dir->sb, &request);
     if (error) return error;
+    *out_n = 0;
     int fd = open_thing(dir, path, false);
     if (fd < 0) return sb_answer(dir->sb, &request, -fd, SB_ABSENT);
     char target[PATH_MAX]; /* readlinkat refuses an empty buffer */
@@ -93,14 +94,20 @@ static int do_link(const struct sb_parent *from, const struct sb_parent *to) {
     return linkat(from->fd, from->name, to->fd, to->name, 0);
 }
 
-static int on_parents(enum sb_kind kind, struct sb_file *dir, struct sb_path path, struct sb_file *new_dir,
-                      struct sb_path new_path,
-                      int (*act)(const struct sb_parent *, const struct sb_parent *)) {
-    struct sb_parent from, to;
+static struct sb_request request_two(enum sb_kind kind, struct sb_file *dir, struct sb_path path,
+                                     struct sb_file *new_dir, struct sb_path new_path) {
     struct sb_request request = sb_request_path(kind, dir, path);
     request.file2 = new_dir;
     request.name2 = new_path.bytes;
     request.name2_size = new_path.size;
+    return request;
+}
+
+static int on_parents(enum sb_kind kind, struct sb_file *dir, struct sb_path path, struct sb_file *new_dir,
+                      struct sb_path new_path,
+                      int (*act)(const struct sb_parent *, const struct sb_parent *)) {
+    struct sb_parent from, to;
+    struct sb_request request = request_two(kind, dir, path, new_dir, new_path);
     int error = sb_ask(dir->sb, &request);
     if (error) return error;
     error = sb_parent_open(dir, path, &from);
@@ -119,15 +126,21 @@ int sb_path_rename(struct sb_file *dir, struct sb_path path, struct sb_file *new
     return on_parents(SB_FS_RENAME, dir, path, new_dir, new_path, do_rename);
 }
 
+/* "x/" makes linkat follow x, maybe out of the grant. It can only name a directory, which has no hard links:
+ * so the kernel is asked for nothing but whether it is one. */
+static int link_with_slash(struct sb_file *dir, struct sb_path path) {
+    int fd = open_thing(dir, path, true);
+    if (fd < 0) return -fd;
+    close(fd);
+    return EPERM;
+}
+
 int sb_path_link(struct sb_file *dir, struct sb_path path, struct sb_file *new_dir, struct sb_path new_path) {
-    /* "x/" makes the kernel follow x: it is looked at inside first, so that nothing outside shows by its
-     * error */
-    if (path.size && path.bytes[path.size - 1] == '/') {
-        int fd = open_thing(dir, path, true);
-        if (fd < 0) return -fd;
-        close(fd);
-    }
-    return on_parents(SB_FS_LINK, dir, path, new_dir, new_path, do_link);
+    if (path.size == 0 || path.bytes[path.size - 1] != '/')
+        return on_parents(SB_FS_LINK, dir, path, new_dir, new_path, do_link);
+    struct sb_request request = request_two(SB_FS_LINK, dir, path, new_dir, new_path);
+    int error = sb_ask(dir->sb, &request);
+    return error ? error : sb_answer(dir->sb, &request, link_with_slash(dir, path), SB_ABSENT);
 }
 
 int sb_path_symlink(struct sb_path target, struct sb_file *dir, struct sb_path path) {
