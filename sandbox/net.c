@@ -33,24 +33,59 @@ int sb_net_accept(struct sb_file *listener, unsigned status_flags, struct sb_fil
     return sb_answer(listener->sb, &request, error, SB_ABSENT);
 }
 
+/* One receive, waited for. Returns bytes or -errno. */
+static ssize_t receive_once(struct sb_file *socket, struct msghdr *message, int flags) {
+    for (;;) {
+        ssize_t n = recvmsg(socket->fd, message, flags | MSG_DONTWAIT);
+        if (n >= 0) return n;
+        if (errno != EAGAIN && errno != EINTR) return -errno;
+        int error = sb_wait(socket, POLLIN);
+        if (error) return -error;
+    }
+}
+
+/* Drops the first n bytes of the message's pieces, which are the caller's copy. */
+static void skip_received(struct msghdr *message, size_t n) {
+    for (; message->msg_iovlen > 0 && n >= message->msg_iov->iov_len;
+         message->msg_iov++, message->msg_iovlen--)
+        n -= message->msg_iov->iov_len;
+    if (message->msg_iovlen == 0) return;
+    message->msg_iov->iov_base = (char *)message->msg_iov->iov_base + n;
+    message->msg_iov->iov_len -= n;
+}
+
+/* MSG_WAITALL of a stream, here and not in the kernel, where no stop would end it: until the pieces are full,
+ * the peer has closed, or something failed after the first bytes. */
+static ssize_t receive_all(struct sb_file *socket, struct msghdr *message) {
+    struct iovec rest[SB_MAX_IOV];
+    memcpy(rest, message->msg_iov, message->msg_iovlen * sizeof *rest);
+    message->msg_iov = rest;
+    ssize_t total = 0, n = 1;
+    for (skip_received(message, 0); message->msg_iovlen > 0; skip_received(message, (size_t)n)) {
+        n = receive_once(socket, message, 0);
+        if (n <= 0) break;
+        total += n;
+    }
+    return n < 0 && total == 0 ? n : total;
+}
+
 int sb_net_recv(struct sb_file *socket, const struct iovec *iov, int n_iov, int flags, uint64_t *out_n,
                 bool *out_truncated) {
+    *out_n = 0;
+    *out_truncated = false;
+    if (n_iov < 0 || n_iov > SB_MAX_IOV) return EINVAL;
     uint64_t total = 0;
     for (int i = 0; i < n_iov; i++) total += iov[i].iov_len;
     struct sb_request request = sb_request_file(SB_NET_RECV, socket, total, SB_ABSENT);
     int error = sb_ask(socket->sb, &request);
     if (error) return error;
     struct msghdr message = {.msg_iov = (struct iovec *)iov, .msg_iovlen = (size_t)n_iov};
-    ssize_t n = -1;
-    while (!error) {
-        n = recvmsg(socket->fd, &message, (flags & MSG_PEEK) | MSG_DONTWAIT);
-        if (n >= 0 || (errno != EAGAIN && errno != EINTR)) break;
-        error = sb_wait(socket, POLLIN);
-    }
-    if (!error && n < 0) error = errno;
-    *out_n = n > 0 ? (uint64_t)n : 0;
-    *out_truncated = message.msg_flags & MSG_TRUNC;
-    return sb_answer(socket->sb, &request, error, *out_n);
+    /* Peeking takes nothing away, so there is no rest to wait for. */
+    bool all = (flags & MSG_WAITALL) && !(flags & MSG_PEEK) && socket->type == SB_TYPE_SOCKET_STREAM;
+    ssize_t n = all ? receive_all(socket, &message) : receive_once(socket, &message, flags & MSG_PEEK);
+    if (n > 0) *out_n = (uint64_t)n;
+    *out_truncated = n >= 0 && (message.msg_flags & MSG_TRUNC);
+    return sb_answer(socket->sb, &request, n < 0 ? (int)-n : 0, *out_n);
 }
 
 int sb_net_send(struct sb_file *socket, const struct iovec *iov, int n_iov, uint64_t *out_n) {

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include "tests/sandbox/fixture.h"
 
 static int set_up(void **state) {
@@ -92,6 +93,34 @@ static void a_listening_grant_accepts_and_talks(void **state) {
     sb_file_unref(connection);
 }
 
+static void waiting_for_all_fills_every_piece(void **state) {
+    struct fixture *f = *state;
+    int ends[2];
+    char first[4] = "", second[4] = "";
+    uint64_t n;
+    bool truncated;
+    struct sb_file *in = NULL;
+    struct iovec pieces[3] = {{first, 3}, {NULL, 0}, {second, 3}};
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
+    assert_int_equal(sb_file_adopt(f->sb, ends[0], "in", SB_OPEN_READ, true, &in), 0);
+    pid_t child = fork(); /* a second sender, so that the bytes come in parts */
+    assert_true(child >= 0);
+    if (child == 0) {
+        for (const char *byte = "abcdef"; *byte; byte++) (void)!write(ends[1], byte, 1);
+        _exit(0);
+    }
+    assert_int_equal(sb_net_recv(in, pieces, 3, MSG_WAITALL, &n, &truncated), 0);
+    assert_int_equal(n, 6);
+    assert_string_equal(first, "abc");
+    assert_string_equal(second, "def");
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(write(ends[1], "xy", 2), 2);
+    close(ends[1]);
+    assert_int_equal(sb_net_recv(in, pieces, 3, MSG_WAITALL, &n, &truncated), 0);
+    assert_int_equal(n, 2); /* the peer closed */
+    sb_file_unref(in);
+}
+
 static void files_are_no_sockets(void **state) {
     struct fixture *f = *state;
     uint64_t n;
@@ -143,9 +172,13 @@ static void poll_ends_when_stopped(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        IN_FIXTURE(a_flag_names_host_guest_and_mode),    IN_FIXTURE(broken_grants_are_refused),
-        IN_FIXTURE(a_listening_grant_accepts_and_talks), IN_FIXTURE(files_are_no_sockets),
-        IN_FIXTURE(poll_reports_what_is_ready),          IN_FIXTURE(poll_ends_when_stopped),
+        IN_FIXTURE(a_flag_names_host_guest_and_mode),
+        IN_FIXTURE(broken_grants_are_refused),
+        IN_FIXTURE(a_listening_grant_accepts_and_talks),
+        IN_FIXTURE(files_are_no_sockets),
+        IN_FIXTURE(waiting_for_all_fills_every_piece),
+        IN_FIXTURE(poll_reports_what_is_ready),
+        IN_FIXTURE(poll_ends_when_stopped),
     };
     return cmocka_run_group_tests_name("waiting", tests, NULL, NULL);
 }
