@@ -449,7 +449,7 @@ static void init(struct assembler *a, const struct atoll_alloc *alloc, struct bc
     for (size_t i = 0; i < 14; i++) bc_buf_init(&a->section[i], alloc);
 }
 
-static void fini(struct assembler *a) {
+void asm_fini(struct assembler *a) {
     const struct atoll_alloc *alloc = a->alloc;
     bc_arena_fini(&a->arena);
     atoll_free(alloc, a->t, a->token_capacity * sizeof *a->t);
@@ -484,6 +484,18 @@ static enum atoll_status quoted(struct assembler *a, const struct bc_config *con
     return status;
 }
 
+enum atoll_status asm_tokens(struct assembler *a, const struct atoll_alloc *alloc, const char *text,
+                             size_t n_bytes, struct atoll_error *err) {
+    struct asm_customs customs = {0};
+    init(a, alloc, NULL);
+    bc_buf_init(&customs.bytes, alloc);
+    text_lexer_init(&a->x, text, n_bytes, err);
+    tokenize(a, &customs);
+    atoll_free(alloc, customs.items, customs.capacity * sizeof *customs.items);
+    bc_buf_fini(&customs.bytes);
+    return a->x.status;
+}
+
 enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struct bc_config *config,
                                    struct bc_buf *out_bytes, struct bc_source_map *map,
                                    struct atoll_error *err) {
@@ -512,6 +524,6 @@ enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struc
     }
     atoll_free(alloc, customs.items, customs.capacity * sizeof *customs.items);
     bc_buf_fini(&customs.bytes);
-    fini(&a);
+    asm_fini(&a);
     return status;
 }

@@ -127,6 +127,12 @@ struct assembler {
 
 /* ---- tokens ---- */
 
+/* Only the tokens of a text, for scripts, whose literals are read with the functions below. asm_fini in any
+ * case. */
+enum atoll_status asm_tokens(struct assembler *a, const struct atoll_alloc *alloc, const char *text,
+                             size_t n_bytes, struct atoll_error *err);
+void asm_fini(struct assembler *a);
+
 static inline const struct text_token *asm_peek(const struct assembler *a) { return &a->t[a->i]; }
 static inline bool asm_failed(const struct assembler *a) { return a->x.status != ATOLL_OK; }
 bool asm_is(const struct text_token *t, const char *keyword);
