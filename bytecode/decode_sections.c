@@ -112,7 +112,7 @@ static void store_imports(struct decoder *d, const uint32_t counts[BC_EXTERN_COU
 }
 
 void bc_decode_imports(struct decoder *d) {
-    uint32_t n = bc_reader_count(&d->r, 4, BC_MAX_IMPORTS, "imports"), first = d->r.at;
+    uint32_t n = bc_reader_count(&d->r, 3, BC_MAX_IMPORTS, "imports"), first = d->r.at;
     uint32_t counts[BC_EXTERN_COUNT] = {0};
     if (d->r.status || !n) return;
     d->m->imports = bc_decode_new(d, n, sizeof *d->m->imports);

@@ -3,6 +3,7 @@
  * validate_{control,object,special}.c. */
 #include "bytecode/validate.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -124,11 +125,17 @@ static bool begin_init(struct validator *v, const struct bc_func *f) {
     return true;
 }
 
+/* Behind the last body the section ends; behind others the missing end is all that is known. */
+static bool is_last(const struct validator *v) { return v->func == &v->m->funcs[v->m->n_funcs - 1]; }
+
 static void run(struct validator *v, struct bc_range code, uint32_t first, bc_features features) {
     v->r.at = first;
     v->r.end = code.offset + code.size;
     v->n_stack = 0;
     while (!v->r.status && v->n_controls) {
+        if (v->r.at == v->r.end)
+            bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
+                           is_last(v) ? BC_UNEXPECTED_END : "END opcode expected");
         if (!bc_reader_instr(&v->r, &v->in)) return;
         instruction(v, features);
     }
@@ -209,6 +216,35 @@ static void constant(struct validator *v, struct bc_range expr, bc_valtype type,
 /* ---- entities ---- */
 
 static void at_offset(struct validator *v, uint32_t offset) { v->in.offset = offset; }
+
+/* `bound`: the most pages or elements that an address of the type reaches. */
+static void check_limits(struct validator *v, const struct bc_limits *l, uint64_t bound, const char *what) {
+    if (l->min > bound || (l->has_max && l->max > bound))
+        bc_v_fail(v, "%s", what);
+    else if (l->has_max && l->max < l->min)
+        bc_v_fail(v, "size minimum must not be greater than maximum");
+}
+
+static void check_sizes(struct validator *v) {
+    for (uint32_t i = 0; i < v->m->n_memories && !v->r.status; i++) {
+        const struct bc_limits *l = &v->m->memories[i].limits;
+        unsigned address_bits = l->is64 ? 64 : 32, log2 = l->page_size_log2;
+        uint64_t pages = address_bits - log2 >= 64 ? UINT64_MAX : UINT64_C(1) << (address_bits - log2);
+        char text[80];
+        snprintf(text, sizeof text, "memory size must be at most %llu pages", (unsigned long long)pages);
+        check_limits(v, l, pages, text);
+        if (l->shared && !l->has_max) bc_v_fail(v, "shared memory must have maximum");
+    }
+    for (uint32_t i = 0; i < v->m->n_tables && !v->r.status; i++) {
+        const struct bc_limits *l = &v->m->tables[i].limits;
+        check_limits(v, l, l->is64 ? UINT64_MAX : UINT32_MAX, "table size must be at most 2^32-1");
+    }
+}
+
+static void check_tags(struct validator *v) {
+    for (uint32_t i = 0; i < v->m->n_tags && !v->r.status; i++)
+        if (v->m->types[v->m->tags[i].type].n_results) bc_v_fail(v, "non-empty tag result type");
+}
 
 static void check_globals(struct validator *v, bc_features features) {
     for (uint32_t i = v->m->n_imported_globals; i < v->m->n_globals && !v->r.status; i++)
@@ -311,6 +347,8 @@ enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config
         .alloc = m->arena.alloc,
         .r = {.bytes = m->bytes, .n_types = m->n_types, .features = features, .err = err},
     };
+    check_sizes(&v);
+    check_tags(&v);
     check_tables(&v, features);
     check_globals(&v, features);
     check_exports(&v);

@@ -21,11 +21,81 @@ bool asm_accept(struct assembler *a, const char *keyword) {
     a->i++;
     return true;
 }
+/* Keywords of the text format that are no instructions: at a wrong place they are unexpected, others are
+ * unknown. */
+static bool is_keyword(const struct assembler *a, const struct text_token *t) {
+    static const char *const words[] = {"nan:canonical",
+                                        "nan:arithmetic",
+                                        "module",
+                                        "type",
+                                        "rec",
+                                        "sub",
+                                        "final",
+                                        "func",
+                                        "param",
+                                        "result",
+                                        "local",
+                                        "import",
+                                        "export",
+                                        "table",
+                                        "memory",
+                                        "global",
+                                        "tag",
+                                        "start",
+                                        "elem",
+                                        "data",
+                                        "offset",
+                                        "item",
+                                        "declare",
+                                        "mut",
+                                        "field",
+                                        "struct",
+                                        "array",
+                                        "then",
+                                        "do",
+                                        "shared",
+                                        "i8",
+                                        "i16",
+                                        "i32",
+                                        "i64",
+                                        "f32",
+                                        "f64",
+                                        "v128",
+                                        "ref",
+                                        "null",
+                                        "any",
+                                        "eq",
+                                        "i31",
+                                        "none",
+                                        "nofunc",
+                                        "extern",
+                                        "noextern",
+                                        "exn",
+                                        "noexn",
+                                        "pagesize",
+                                        "catch_ref",
+                                        "binary",
+                                        "quote",
+                                        "instance",
+                                        "definition",
+                                        "catch_all_ref",
+                                        "i8x16",
+                                        "i16x8",
+                                        "i32x4",
+                                        "i64x2",
+                                        "f32x4",
+                                        "f64x2"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (asm_is(t, words[i])) return true;
+    size_t n = t->size; /* anyref, funcref ... */
+    return (n > 3 && !memcmp(t->begin + n - 3, "ref", 3)) || memchr(t->begin, '=', n) || !a->op_slots ||
+           asm_op(a, t) >= 0;
+}
 void asm_unexpected(struct assembler *a) {
     const struct text_token *t = asm_peek(a);
     if (t->kind == TEXT_EOF)
         asm_fail(a, t, "unexpected token: end of text");
-    else if (t->kind == TEXT_RESERVED)
+    else if (t->kind == TEXT_RESERVED || (t->kind == TEXT_KEYWORD && !is_keyword(a, t)))
         asm_fail(a, t, "unknown operator %.*s", (int)(t->size < 60 ? t->size : 60), t->begin);
     else
         asm_fail(a, t, "unexpected token %.*s", (int)(t->size < 60 ? t->size : 60), t->begin);
@@ -490,6 +560,7 @@ enum atoll_status asm_tokens(struct assembler *a, const struct atoll_alloc *allo
     init(a, alloc, NULL);
     bc_buf_init(&customs.bytes, alloc);
     text_lexer_init(&a->x, text, n_bytes, err);
+    a->x.alloc = alloc;
     tokenize(a, &customs);
     atoll_free(alloc, customs.items, customs.capacity * sizeof *customs.items);
     bc_buf_fini(&customs.bytes);
@@ -510,6 +581,7 @@ enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struc
     init(&a, alloc, map);
     bc_buf_init(&customs.bytes, alloc);
     text_lexer_init(&a.x, text, n_bytes, err);
+    a.x.alloc = alloc;
     tokenize(&a, &customs);
     enum atoll_status status = a.x.status;
     if (!status) {

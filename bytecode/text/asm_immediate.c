@@ -95,17 +95,37 @@ static void lane(struct assembler *a, struct bc_buf *out) {
 
 /* ---- vectors ---- */
 
+/* 16 lanes; the count is looked at first, so that a long list is not taken for a wrong instruction. */
 static void shuffle(struct assembler *a, struct bc_buf *out) {
     const struct text_token *t = asm_peek(a);
     unsigned n = 0;
-    while (!asm_failed(a) && a->i < a->limit && asm_peek(a)->kind == TEXT_NAT && n < 17) {
-        lane(a, out);
-        n++;
+    for (; !asm_failed(a) && a->i < a->limit; n++) {
+        enum text_token_kind kind = asm_peek(a)->kind;
+        if (kind == TEXT_INT || kind == TEXT_FLOAT)
+            asm_fail(a, asm_peek(a), "i8 constant out of range");
+        else if (kind != TEXT_NAT)
+            break;
+        else
+            lane(a, out);
     }
-    if (!asm_failed(a) &&
-        (a->i < a->limit && (asm_peek(a)->kind == TEXT_INT || asm_peek(a)->kind == TEXT_FLOAT)))
-        asm_fail(a, asm_peek(a), "unexpected token");
     if (n != 16) asm_fail(a, t, "invalid lane length");
+}
+
+/* There are as many literals as the shape has lanes; looked at before their values, as the official tests
+ * want it. */
+static bool count_lanes(struct assembler *a, unsigned n_lanes) {
+    uint32_t begin = a->i, n = 0;
+    for (; a->i < a->limit; a->i++, n++) {
+        enum text_token_kind kind = asm_peek(a)->kind;
+        if (kind == TEXT_RESERVED) {
+            asm_unexpected(a);
+            return false;
+        }
+        if (kind != TEXT_NAT && kind != TEXT_INT && kind != TEXT_FLOAT) break;
+    }
+    a->i = begin;
+    if (n != n_lanes) asm_fail(a, asm_peek(a), "wrong number of lane literals");
+    return n == n_lanes;
 }
 
 static void v128(struct assembler *a, struct bc_buf *out) {
@@ -116,20 +136,13 @@ static void v128(struct assembler *a, struct bc_buf *out) {
                   {"i64x2", 64, 2, 0}, {"f32x4", 32, 4, 1}, {"f64x2", 64, 2, 1}};
     for (size_t s = 0; s < sizeof shapes / sizeof *shapes; s++) {
         if (!asm_accept(a, shapes[s].shape)) continue;
+        if (!count_lanes(a, shapes[s].lanes)) return;
         for (unsigned k = 0; k < shapes[s].lanes && !asm_failed(a); k++) {
-            enum text_token_kind kind = asm_peek(a)->kind;
-            if (a->i >= a->limit || (kind != TEXT_NAT && kind != TEXT_INT && kind != TEXT_FLOAT)) {
-                asm_fail(a, asm_peek(a), "wrong number of lane literals");
-                return;
-            }
             uint64_t bits = !shapes[s].is_float    ? asm_int(a, shapes[s].bits)
                             : shapes[s].bits == 32 ? asm_f32(a)
                                                    : asm_f64(a);
             bc_buf_fixed(out, bits, shapes[s].bits / 8);
         }
-        if (a->i < a->limit && (asm_peek(a)->kind == TEXT_NAT || asm_peek(a)->kind == TEXT_INT ||
-                                asm_peek(a)->kind == TEXT_FLOAT))
-            asm_fail(a, asm_peek(a), "wrong number of lane literals");
         return;
     }
     asm_unexpected(a);

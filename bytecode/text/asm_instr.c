@@ -132,7 +132,8 @@ static void flat(struct assembler *a) {
     const struct text_token *t = asm_peek(a);
     int op = asm_op(a, t);
     if (op < 0) {
-        asm_fail(a, t, "unknown operator %.*s", (int)(t->size < 60 ? t->size : 60), t->begin);
+        a->i = (uint32_t)(t - a->t);
+        asm_unexpected(a);
         return;
     }
     a->i++;
@@ -215,7 +216,8 @@ static void open_paren(struct assembler *a) {
     }
     int op = asm_op(a, t);
     if (op < 0) {
-        asm_fail(a, t, "unknown operator %.*s", (int)(t->size < 60 ? t->size : 60), t->begin);
+        a->i = (uint32_t)(t - a->t);
+        asm_unexpected(a);
         return;
     }
     if (op == BC_ELSE || op == BC_END || op == BC_CATCH || op == BC_CATCH_ALL || op == BC_DELEGATE) {

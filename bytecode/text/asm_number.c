@@ -32,7 +32,7 @@ uint64_t asm_int(struct assembler *a, unsigned bits) {
     uint64_t value = 0, top = UINT64_C(1) << (bits - 1);
     bool fits = asm_parse_nat(t->begin + (t->kind == TEXT_INT), t->begin + t->size, &value);
     uint64_t max = negative ? top : top - 1 + top;
-    if (!fits || value > max) asm_fail(a, t, "i%u constant out of range", bits);
+    if (!fits || value > max) asm_fail(a, t, "constant out of range for i%u", bits);
     a->i++;
     if (negative) value = 0 - value;
     return bits == 64 ? value : value & ((UINT64_C(1) << bits) - 1);
@@ -99,10 +99,10 @@ static void convert(struct assembler *a, const struct text_token *t, float *out3
         asm_nomem(a);
     } else if (out32) {
         *out32 = strtof_l(text, NULL, c);
-        if (isinf(*out32)) asm_fail(a, t, "f32 constant out of range");
+        if (isinf(*out32)) asm_fail(a, t, "constant out of range for f32");
     } else {
         *out64 = strtod_l(text, NULL, c);
-        if (isinf(*out64)) asm_fail(a, t, "f64 constant out of range");
+        if (isinf(*out64)) asm_fail(a, t, "constant out of range for f64");
     }
     if (c) freelocale(c);
 }

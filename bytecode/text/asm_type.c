@@ -112,6 +112,7 @@ void asm_sig_read(struct assembler *a, struct asm_sig *sig, bool bind, bool ids)
     *sig = (struct asm_sig){.type = BC_NONE};
     if (asm_open(a, "type")) {
         sig->type = asm_index(a, SPACE_TYPE, 0);
+        if (sig->type == BC_NONE) sig->type--; /* as unknown as the number itself */
         asm_expect_close(a);
     }
     while (!asm_failed(a) && asm_open(a, "param")) read_params(a, sig, bind, ids);

@@ -1,5 +1,6 @@
 /* bytecode/text/lexer.c: text to tokens. Source: core spec, "Text Format / Lexical Format"; annotations. */
 #include "bytecode/text/text.h"
+#include "bytecode/reader.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -231,6 +232,17 @@ static bool is_read_here(const struct text_token *t) {
     return false;
 }
 
+/* Escapes can spell bytes that are no UTF-8. */
+static void check_utf8(struct text_lexer *x, const struct text_token *quoted) {
+    struct bc_buf bytes;
+    if (!x->alloc) return;
+    bc_buf_init(&bytes, x->alloc);
+    text_string_bytes(quoted->begin, quoted->size, &bytes);
+    if (!bytes.failed && !bc_utf8_valid(bytes.data, bytes.size))
+        text_lexer_fail(x, quoted, "malformed UTF-8 encoding");
+    bc_buf_fini(&bytes);
+}
+
 /* At "(@": reads the identifier, quoted or not. */
 static struct text_token annotation_id(struct text_lexer *x) {
     x->at += 2;
@@ -246,6 +258,7 @@ static struct text_token annotation_id(struct text_lexer *x) {
         t.size = (size_t)(x->at - t.begin);
     }
     if (!t.size) text_lexer_fail(x, &t, "empty annotation id");
+    if (t.size && *t.begin == '"') check_utf8(x, &t);
     return t;
 }
 

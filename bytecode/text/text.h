@@ -29,6 +29,7 @@ struct text_lexer {
     uint32_t line;
     enum atoll_status status; /* sticky */
     struct atoll_error *err;
+    const struct atoll_alloc *alloc; /* for identifiers of annotations; NULL: their UTF-8 is not checked */
 };
 
 /* The text has to be valid UTF-8. Annotations that nobody here reads are skipped as white space. */
