@@ -117,7 +117,8 @@ static bool count_lanes(struct assembler *a, unsigned n_lanes) {
     uint32_t begin = a->i, n = 0;
     for (; a->i < a->limit; a->i++, n++) {
         enum text_token_kind kind = asm_peek(a)->kind;
-        if (kind == TEXT_RESERVED) {
+        bool word = kind == TEXT_KEYWORD && n < n_lanes && asm_op(a, asm_peek(a)) < 0; /* nan:1 */
+        if (kind == TEXT_RESERVED || word) {
             asm_unexpected(a);
             return false;
         }
