@@ -238,8 +238,13 @@ HANDLER(HOST_CALL)
     run->fp = fp;
     store->stack_top = args + window;
     store->n_frames = 0;
+    store->scan_top = store->stack_top;
     enum rt_trap trap = callee->host(store, inst, callee->context, args);
-    if (UNLIKELY(trap != RT_TRAP_NONE)) TRAP(trap);
+    store->scan_top = NULL;
+    if (UNLIKELY(trap != RT_TRAP_NONE)) {
+        if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag) GOTO_HANDLER(UNWIND);
+        TRAP(trap);
+    }
     store->n_frames = 0; /* of a nested call's trap that the host got over */
     interp_tidy(type->results, type->n_results, args);
     r0 = args[0].u64;

@@ -2,6 +2,7 @@
  *
  *   lower.c  wasm bytes -> code        exec_*.c  handlers (dispatch.h, handlers.def)
  *   interp.c entry, traps, stack walk  table.c   handlers by number      dump.c  listing
+ *   unwind.c exceptions find handlers
  *
  * A frame on the wasm stack; fp points behind the header, so parameters are at negative slots:
  *
@@ -41,6 +42,9 @@ struct interp_op_info {
 };
 extern const struct interp_op_info interp_op_infos[H_COUNT];
 
+/* Operand 2 of BR_ON_CAST: null matches; branch when it matches; the branch goes backward. */
+enum { INTERP_CAST_NULLABLE = 1, INTERP_CAST_WHEN = 2, INTERP_CAST_BACKWARD = 4 };
+
 #define INTERP_HEADER_SLOTS 3
 /* Slots that parameters or results take: the callee's P. */
 static inline uint32_t interp_window(uint32_t param_slots, uint32_t result_slots) {
@@ -52,11 +56,32 @@ static inline uint32_t interp_window(uint32_t param_slots, uint32_t result_slots
 struct interp_pc {
     uint32_t at, offset;
 };
+/* An exception handler: a catch clause. Its values go straight to where the label wants them, so that landing
+ * is no code of its own. */
+struct interp_clause {
+    uint32_t tag;     /* INTERP_NONE: any exception */
+    uint32_t target;  /* word to go on at */
+    int32_t slot;     /* first slot of the tag's values */
+    int32_t ref_slot; /* slot of the exception itself, or INTERP_NO_SLOT */
+    uint32_t next;    /* clause of the same try, or INTERP_NONE */
+};
+/* The body of a try: instructions at words [start, end). Inner ones stand before outer ones. */
+struct interp_try {
+    uint32_t start, end;
+    uint32_t first_clause; /* or INTERP_NONE */
+    uint32_t level;        /* blocks around it */
+    uint32_t delegate;     /* the search goes on at this level at most; INTERP_NONE: no delegate */
+};
+#define INTERP_NONE    UINT32_MAX
+#define INTERP_NO_SLOT INT32_MIN
 struct interp_code { /* of one function */
     uint64_t *words;
     uint32_t n_words, n_pcs;
-    size_t cap_words, cap_pcs; /* for atoll_free */
-    struct interp_pc *pcs;     /* sorted */
+    uint32_t n_tries, n_clauses;
+    size_t cap_words, cap_pcs, cap_tries, cap_clauses; /* for atoll_free */
+    struct interp_pc *pcs;                             /* sorted */
+    struct interp_try *tries;
+    struct interp_clause *clauses;
 };
 /* rt_module.tier_data. Code for a guarded memory 0 and checked code exist side by side. */
 struct interp_module {
@@ -91,6 +116,17 @@ enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bo
 /* The code of the function, made now if need be; NULL when out of memory. */
 struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded);
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
+/* That of a function that runs. */
+const struct interp_code *interp_code_running(const struct rt_func *func);
+/* Finds the handler of the exception in flight, from the frame *fp executing *ip outwards in this run, and
+ * puts the exception's values where it wants them; *ip and *fp are where to go on. Returns
+ * RT_TRAP_UNCAUGHT_EXCEPTION when there is none in this run, RT_TRAP_OUT_OF_MEMORY. */
+enum rt_trap interp_unwind(struct rt_store *store, const uint64_t **ip, union rt_slot **fp);
+/* The end of the frame that runs: its code begins with ENTER, which knows. */
+static inline union rt_slot *interp_frame_end(union rt_slot *fp) {
+    const struct rt_func *func = fp[-1].ref;
+    return fp + ((const uint32_t *)func->code)[2];
+}
 /* Whether instance's code may rely on memory 0's guard pages. */
 bool interp_guarded(const struct rt_instance *instance);
 /* Fills the store's backtrace from the frame at fp, executing ip, outwards. */

@@ -35,6 +35,12 @@ static uint32_t n_own(const struct rt_module *module) {
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code) {
     atoll_free(alloc, code->words, code->cap_words * sizeof *code->words);
     atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
+    atoll_free(alloc, code->tries, code->cap_tries * sizeof *code->tries);
+    atoll_free(alloc, code->clauses, code->cap_clauses * sizeof *code->clauses);
+}
+
+const struct interp_code *interp_code_running(const struct rt_func *func) {
+    return known_code(func->instance->module, func->index, interp_guarded(func->instance));
 }
 
 static struct interp_code *make_code(const struct rt_module *module, uint32_t func, bool guarded) {
@@ -117,7 +123,7 @@ HANDLER(LOWER)
 
 static uint32_t wasm_offset(const struct rt_func *func, const uint64_t *ip, bool returning) {
     const struct rt_module *module = func->instance->module;
-    const struct interp_code *code = known_code(module, func->index, interp_guarded(func->instance));
+    const struct interp_code *code = interp_code_running(func);
     uint32_t found = module->bc->funcs[func->index].code_offset;
     if (!code || ip < code->words || ip > code->words + code->n_words) return found;
     uint32_t at = (uint32_t)(ip - code->words) - returning;
@@ -249,7 +255,7 @@ static enum rt_trap run_frame(struct rt_store *store, struct rt_func *func, unio
 static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
     const struct rt_type *type = func->type;
     uint32_t window = interp_window(type->param_slots, type->result_slots);
-    union rt_slot *base = store->stack_top;
+    union rt_slot *base = store->stack_top, *scan_top = store->scan_top;
     if ((size_t)(store->stack_end - base) < window + INTERP_HEADER_SLOTS) return RT_TRAP_STACK_EXHAUSTED;
     union rt_slot *fp = base + window + INTERP_HEADER_SLOTS;
     memmove(base, args_results, type->param_slots * sizeof *base);
@@ -258,7 +264,9 @@ static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_
     fp[-2].ref = NULL;
     fp[-1].ref = func;
     store->walk = walk;
+    store->scan_top = NULL;
     enum rt_trap trap = run_frame(store, func, fp);
+    store->scan_top = scan_top;
     store->stack_top = base;
     if (!trap) {
         interp_tidy(type->results, type->n_results, base);

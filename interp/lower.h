@@ -31,7 +31,7 @@ struct acc_state {
     uint16_t op;       /* its handler, not _D */
 };
 struct frame {         /* of a block */
-    uint8_t op;        /* BC_BLOCK, BC_LOOP, BC_IF, or BC_CALL for the function */
+    uint8_t op;        /* BC_BLOCK, BC_LOOP, BC_IF, BC_TRY, BC_TRY_TABLE, or BC_CALL for the function */
     bool merged;       /* some branch ends at its end */
     int32_t base_slot; /* where its parameters and its results begin */
     uint32_t height;   /* values below its parameters */
@@ -40,12 +40,17 @@ struct frame {         /* of a block */
     uint32_t fixups;   /* branches to its end */
     uint32_t else_fixup;
     uint32_t stub, stub_of; /* br_table: entries that need moves first; the table's word they belong to */
+    /* TRY, TRY_TABLE */
+    bool closed;                        /* the body is over: TRY behind its first catch */
+    uint32_t first_clause, last_clause; /* or NOTHING */
 };
 struct fixup {
-    uint32_t at;   /* which 32-bit half word */
+    uint32_t at;   /* which 32-bit half word; with FIXUP_CLAUSE, which clause's target */
     uint32_t from; /* word the distance counts from */
     uint32_t next;
 };
+
+#define FIXUP_CLAUSE 0x80000000u
 
 struct lower {
     const struct rt_module *module;
@@ -153,7 +158,6 @@ void lower_control(struct lower *l, const struct bc_instr *in);
 void lower_enter_function(struct lower *l);
 /* In dead code: only block structure counts. */
 void lower_dead(struct lower *l, const struct bc_instr *in);
-void lower_unsupported(struct lower *l);
 void lower_fuel_segment(struct lower *l);
 
 /* ---- lower_access.c ---- */
@@ -165,6 +169,14 @@ void lower_vector_load(struct lower *l, const struct bc_instr *in, uint16_t base
 void lower_vector_store(struct lower *l, const struct bc_instr *in, uint16_t base);
 void lower_lane_access(struct lower *l, const struct bc_instr *in, uint16_t base, bool load);
 void lower_atomic(struct lower *l, const struct bc_instr *in, uint16_t base, uint8_t n_args, uint8_t result);
+
+/* ---- lower_object.c ---- */
+
+void lower_object(struct lower *l, const struct bc_instr *in);
+/* The branch of br_on_cast on the reference in `slot`, taken when the cast succeeds or when it fails; operand
+ * 0 is the target. */
+uint32_t lower_cast_branch(struct lower *l, const struct bc_instr *in, int32_t slot, bool when,
+                           bool backward);
 
 /* ---- lower_ops.c ---- */
 

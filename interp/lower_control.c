@@ -16,10 +16,19 @@ static void add_fixup(struct lower *l, uint32_t *list, uint32_t at, uint32_t n) 
     *list = (uint32_t)l->n_fixups++;
 }
 
+static void add_clause_fixup(struct lower *l, uint32_t *list, uint32_t clause) {
+    add_fixup(l, list, 0, 0);
+    if (!l->failed) l->fixups[*list].at = FIXUP_CLAUSE | clause;
+}
+
 /* Every branch in the list comes here. */
 static void place_label(struct lower *l, uint32_t *list) {
     for (uint32_t i = *list; i != NOTHING && !l->failed; i = l->fixups[i].next) {
         const struct fixup *f = &l->fixups[i];
+        if (f->at & FIXUP_CLAUSE) {
+            l->code->clauses[f->at & ~FIXUP_CLAUSE].target = l->code->n_words;
+            continue;
+        }
         ((int32_t *)(void *)l->code->words)[f->at] = (int32_t)(l->code->n_words - f->from);
     }
     *list = NOTHING;
@@ -84,8 +93,9 @@ static void move_values(struct lower *l, uint32_t n, int32_t dst) {
     }
 }
 
+static const uint16_t return_ops[N_ACCS] = {H_RET_r0_S, H_RET_d0_S, H_RET_s0_S};
+
 static void emit_return_one(struct lower *l, int32_t dst) {
-    static const uint16_t ops[N_ACCS] = {H_RET_r0_S, H_RET_d0_S, H_RET_s0_S};
     struct value *v = lower_top(l, 0);
     enum acc acc = acc_of(v->kind);
     int32_t src = 0;
@@ -97,14 +107,29 @@ static void emit_return_one(struct lower *l, int32_t dst) {
     }
     if (v->where == IN_CONST) lower_want_slot(l, 0);
     bool in_acc = lower_place(l, v, &src) == 'A';
-    uint32_t at = lower_emit(l, (enum interp_op)(ops[acc] + in_acc), 2);
+    uint32_t at = lower_emit(l, (enum interp_op)(return_ops[acc] + in_acc), 2);
     lower_operand(l, at, 0, dst);
     lower_operand(l, at, 1, src);
 }
 
+static int32_t result_slot(const struct lower *l) { return -INTERP_HEADER_SLOTS - (int32_t)l->window; }
+
+/* Returns with the results where the caller wants them. A caller expects a single one in its accumulator,
+ * too. */
+static void emit_return_in_place(struct lower *l) {
+    uint8_t kind = l->type->n_results == 1 ? l->type->results[0].kind : BC_KIND_V128;
+    if (acc_of(kind) == ACC_NO) {
+        lower_emit(l, H_RET, 1);
+        return;
+    }
+    uint32_t at = lower_emit(l, (enum interp_op)return_ops[acc_of(kind)], 2);
+    lower_operand(l, at, 0, result_slot(l));
+    lower_operand(l, at, 1, result_slot(l));
+}
+
 static void emit_return(struct lower *l) {
     uint32_t n = l->type->n_results;
-    int32_t dst = -INTERP_HEADER_SLOTS - (int32_t)l->window;
+    int32_t dst = result_slot(l);
     if (n == 1 && lower_top(l, 0)->kind != BC_KIND_V128) {
         emit_return_one(l, dst);
         return;
@@ -209,7 +234,9 @@ static void push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint
                         .fixups = NOTHING,
                         .else_fixup = else_fixup,
                         .stub = NOTHING,
-                        .stub_of = NOTHING};
+                        .stub_of = NOTHING,
+                        .first_clause = NOTHING,
+                        .last_clause = NOTHING};
     struct bc_block_sig sig;
     signature(l, f, &sig);
     f->height = (uint32_t)(l->n_stack - sig.n_params);
@@ -243,6 +270,143 @@ static void reset_stack(struct lower *l, const struct frame *f, bool results) {
     l->n_flushed = l->n_stack;
 }
 
+/* ---- exceptions ---- */
+
+/* A clause whose values go to the slots from `slot` on; appended to the list [*first, *last]. */
+static uint32_t add_clause(struct lower *l, uint32_t *first, uint32_t *last, uint32_t tag, int32_t slot) {
+    struct interp_code *code = l->code;
+    void *p = code->clauses;
+    if (code->n_clauses >= FIXUP_CLAUSE - 1 ||
+        atoll_grow(l->alloc, &p, &code->cap_clauses, (size_t)code->n_clauses + 1, sizeof *code->clauses)) {
+        l->failed = true;
+        return 0;
+    }
+    code->clauses = p;
+    uint32_t i = code->n_clauses++;
+    code->clauses[i] = (struct interp_clause){
+        .tag = tag, .target = code->n_words, .slot = slot, .ref_slot = INTERP_NO_SLOT, .next = INTERP_NONE};
+    if (*last != NOTHING)
+        code->clauses[*last].next = i;
+    else
+        *first = i;
+    *last = i;
+    return i;
+}
+
+/* One `catch` of a try_table: the label's values come straight from the exception. */
+static void table_clause(struct lower *l, struct bc_catch c, uint32_t *first, uint32_t *last) {
+    struct frame *f = frame_at(l, c.label);
+    int32_t slot = f->op == BC_CALL ? result_slot(l) : f->base_slot;
+    bool tagged = c.kind < 2, with_ref = c.kind & 1;
+    uint32_t i = add_clause(l, first, last, tagged ? c.tag : INTERP_NONE, slot);
+    if (l->failed) return;
+    uint32_t n = tagged ? l->bc->types[l->bc->tags[c.tag].type].param_slots : 0;
+    if (with_ref) l->code->clauses[i].ref_slot = slot + (int32_t)n;
+    if (slot >= 0 && slot + (int32_t)n + with_ref > l->max_slot) l->max_slot = slot + (int32_t)n + with_ref;
+    if (f->op == BC_LOOP) {
+        l->code->clauses[i].target = f->start;
+    } else {
+        add_clause_fixup(l, &f->fixups, i);
+        f->merged = true;
+    }
+}
+
+static void open_try_table(struct lower *l, const struct bc_instr *in) {
+    struct bc_block_sig sig;
+    uint32_t at = in->at, first = NOTHING, last = NOTHING;
+    bc_block_signature(l->bc, in->block_type, &sig);
+    lower_flush(l, sig.n_params);
+    for (uint32_t i = 0; i < in->count && !l->failed; i++)
+        table_clause(l, bc_read_catch(l->bc, &at), &first, &last);
+    push_frame(l, BC_TRY_TABLE, in->block_type, NOTHING);
+    frame_at(l, 0)->first_clause = first;
+}
+
+/* The frame of a legacy try has a slot of its own below its operands, where a caught exception waits for a
+ * rethrow. The block's results begin there, so that no gap is left. */
+static void open_try(struct lower *l, const struct bc_instr *in) {
+    struct bc_block_sig sig;
+    bc_block_signature(l->bc, in->block_type, &sig);
+    lower_flush(l, sig.n_params);
+    push_frame(l, BC_TRY, in->block_type, NOTHING);
+    if (l->failed) return;
+    int32_t n_slots = l->next_slot - frame_at(l, 0)->base_slot;
+    if (n_slots) {
+        uint32_t at = lower_emit(l, H_MOV_RANGE, 3);
+        lower_operand(l, at, 0, frame_at(l, 0)->base_slot + 1);
+        lower_operand(l, at, 1, frame_at(l, 0)->base_slot);
+        lower_operand(l, at, 2, n_slots);
+        for (uint32_t i = 0; i < sig.n_params; i++) lower_top(l, i)->slot++;
+        lower_forget(l);
+    }
+    if (++l->next_slot > l->max_slot) l->max_slot = l->next_slot;
+}
+
+/* The words from the frame's start to here are its body. */
+static void close_try(struct lower *l, struct frame *f, uint32_t delegate) {
+    struct interp_code *code = l->code;
+    void *p = code->tries;
+    if (f->closed || l->failed) return;
+    f->closed = true;
+    if (atoll_grow(l->alloc, &p, &code->cap_tries, (size_t)code->n_tries + 1, sizeof *code->tries)) {
+        l->failed = true;
+        return;
+    }
+    code->tries = p;
+    code->tries[code->n_tries++] = (struct interp_try){.start = f->start,
+                                                       .end = code->n_words,
+                                                       .first_clause = f->first_clause,
+                                                       .level = (uint32_t)(f - l->frames),
+                                                       .delegate = delegate};
+}
+
+static void lower_catch(struct lower *l, const struct bc_instr *in) {
+    struct frame *f = frame_at(l, 0);
+    bool tagged = in->op == BC_CATCH, first = f->first_clause == NOTHING;
+    if (!l->dead) emit_branch(l, f);
+    uint32_t i =
+        add_clause(l, &f->first_clause, &f->last_clause, tagged ? in->index : INTERP_NONE, f->base_slot + 1);
+    if (first) close_try(l, f, INTERP_NONE);
+    if (l->failed) return;
+    l->code->clauses[i].target = l->code->n_words;
+    lower_forget(l);
+    if (l->n_stack > f->height) lower_drop(l, l->n_stack - f->height);
+    l->next_slot = f->base_slot + 1;
+    const struct bc_type *type = tagged ? &l->bc->types[l->bc->tags[in->index].type] : NULL;
+    if (type) push_types(l, type->n_params, type->params);
+    l->n_flushed = l->n_stack;
+    l->dead = false;
+    lower_fuel_segment(l);
+}
+
+static void lower_throw(struct lower *l, const struct bc_instr *in) {
+    int32_t first = lower_args(l, l->bc->types[l->bc->tags[in->index].type].n_params);
+    uint32_t at = lower_emit_trapping(l, H_THROW, 2);
+    lower_operand(l, at, 0, first);
+    lower_operand(l, at, 1, (int32_t)in->index);
+    l->dead = true;
+}
+
+static void lower_throw_ref(struct lower *l, const struct bc_instr *in) {
+    int32_t slot;
+    if (in->op == BC_RETHROW) {
+        /* now the exception has to be kept */
+        const struct frame *f = frame_at(l, in->index);
+        slot = f->base_slot;
+        for (uint32_t i = f->first_clause; i != NOTHING && !l->failed; i = l->code->clauses[i].next)
+            l->code->clauses[i].ref_slot = slot;
+    } else {
+        lower_want_slot(l, 0);
+        struct value ref = lower_pop(l);
+        slot = lower_slot_of(l, &ref);
+    }
+    uint32_t at = lower_emit_trapping(l, H_THROW_REF, 2);
+    lower_operand(l, at, 0, slot);
+    l->dead = true;
+}
+
+/* ---- ends ---- */
+
 static void lower_else(struct lower *l) {
     struct frame *f = frame_at(l, 0);
     if (!l->dead) emit_branch(l, f);
@@ -256,7 +420,7 @@ static void end_function(struct lower *l, struct frame *f) {
     if (!l->dead) emit_return(l);
     if (f->merged) {
         place_label(l, &f->fixups);
-        lower_emit(l, H_RET, 1);
+        emit_return_in_place(l);
     }
     l->n_frames--;
 }
@@ -267,12 +431,15 @@ static void lower_end(struct lower *l) {
         end_function(l, f);
         return;
     }
-    bool merged = f->merged || f->else_fixup != NOTHING;
+    /* the results of a TRY are in no case where its body or its handlers left them */
+    bool merged = f->merged || f->else_fixup != NOTHING || (f->op == BC_TRY && !l->dead);
     if (merged && !l->dead) {
         struct bc_block_sig sig;
         signature(l, f, &sig);
         lower_args(l, sig.n_results);
+        if (f->op == BC_TRY) move_values(l, sig.n_results, f->base_slot);
     }
+    if (f->op == BC_TRY_TABLE) close_try(l, f, INTERP_NONE);
     if (merged) {
         place_label(l, &f->else_fixup);
         place_label(l, &f->fixups);
@@ -281,6 +448,13 @@ static void lower_end(struct lower *l) {
         lower_fuel_segment(l);
     }
     l->n_frames--;
+}
+
+/* An exception of the body goes on as if it were thrown at the label. */
+static void lower_delegate(struct lower *l, const struct bc_instr *in) {
+    struct frame *f = frame_at(l, 0);
+    close_try(l, f, (uint32_t)(f - l->frames) - 1 - in->index);
+    lower_end(l);
 }
 
 /* ---- calls ---- */
@@ -412,10 +586,24 @@ static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
 
 /* ---- the rest ---- */
 
-void lower_unsupported(struct lower *l) {
-    uint32_t at = lower_emit_trapping(l, H_TRAP, 2);
-    lower_operand(l, at, 0, RT_TRAP_UNSUPPORTED);
-    l->dead = true;
+/* The reference stays on both ways. */
+static void lower_br_on_cast(struct lower *l, const struct bc_instr *in) {
+    bool when = in->op == BC_BR_ON_CAST;
+    lower_want_slot(l, 0);
+    struct frame *f = frame_at(l, in->index);
+    uint32_t n = label_arity(l, f);
+    struct value ref = *lower_top(l, 0);
+    int32_t slot = lower_slot_of(l, &ref);
+    lower_args(l, n);
+    if (in_place(l, f, n)) {
+        target(l, f, lower_cast_branch(l, in, slot, when, f->op == BC_LOOP), 0);
+    } else {
+        uint32_t skip = NOTHING;
+        add_fixup(l, &skip, lower_cast_branch(l, in, slot, !when, false), 0);
+        emit_branch(l, f);
+        place_label(l, &skip);
+    }
+    lower_fuel_segment(l);
 }
 
 void lower_enter_function(struct lower *l) {
@@ -463,13 +651,17 @@ void lower_control(struct lower *l, const struct bc_instr *in) {
         l->dead = true;
         break;
     }
-    case BC_TRY:
-    case BC_TRY_TABLE: /* its handlers and its end are found by lower_dead */
-        lower_flush(l, 0);
-        lower_unsupported(l);
-        l->dead_depth++;
-        break;
-    default: lower_unsupported(l); break;
+    case BC_TRY: open_try(l, in); break;
+    case BC_TRY_TABLE: open_try_table(l, in); break;
+    case BC_CATCH:
+    case BC_CATCH_ALL: lower_catch(l, in); break;
+    case BC_DELEGATE: lower_delegate(l, in); break;
+    case BC_THROW: lower_throw(l, in); break;
+    case BC_THROW_REF:
+    case BC_RETHROW: lower_throw_ref(l, in); break;
+    case BC_BR_ON_CAST:
+    case BC_BR_ON_CAST_FAIL: lower_br_on_cast(l, in); break;
+    default: break; /* none: each control row is above */
     }
 }
 
@@ -480,7 +672,16 @@ void lower_dead(struct lower *l, const struct bc_instr *in) {
     case BC_IF:
     case BC_TRY:
     case BC_TRY_TABLE: l->dead_depth++; break;
-    case BC_DELEGATE: l->dead_depth--; break;
+    case BC_DELEGATE:
+        if (l->dead_depth)
+            l->dead_depth--;
+        else
+            lower_delegate(l, in);
+        break;
+    case BC_CATCH:
+    case BC_CATCH_ALL:
+        if (!l->dead_depth) lower_catch(l, in);
+        break;
     case BC_END:
         if (l->dead_depth)
             l->dead_depth--;

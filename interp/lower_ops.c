@@ -9,32 +9,36 @@
 #define CONTROL_ROWS(X)                                                                                      \
     X(UNREACHABLE)                                                                                           \
     X(BLOCK)                                                                                                 \
-    X(LOOP) X(IF) X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END) X(BR) X(BR_IF) X(BR_TABLE) \
+    X(LOOP)                                                                                                  \
+    X(IF) X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END) X(BR) X(BR_IF) X(BR_TABLE)         \
         X(RETURN) X(CALL) X(CALL_INDIRECT) X(RETURN_CALL) X(RETURN_CALL_INDIRECT) X(CALL_REF)                \
-            X(RETURN_CALL_REF) X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL)
+            X(RETURN_CALL_REF) X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL)         \
+                X(BR_ON_CAST) X(BR_ON_CAST_FAIL)
 #define SPECIAL_ROWS(X)                                                                                      \
     X(NOP)                                                                                                   \
     X(DROP)                                                                                                  \
-    X(SELECT) X(SELECT_T) X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET) X(GLOBAL_SET) X(TABLE_GET)    \
-        X(I32_CONST) X(I64_CONST) X(F32_CONST) X(F64_CONST) X(REF_NULL) X(REF_IS_NULL) X(REF_FUNC) X(REF_EQ) \
+    X(SELECT)                                                                                                \
+    X(SELECT_T) X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET) X(GLOBAL_SET) X(TABLE_GET) X(I32_CONST) \
+        X(I64_CONST) X(F32_CONST) X(F64_CONST) X(REF_NULL) X(REF_IS_NULL) X(REF_FUNC) X(REF_EQ)              \
             X(REF_AS_NON_NULL) X(V128_CONST) X(I8X16_SHUFFLE) X(ATOMIC_FENCE)
-/* Objects: valid, and beyond this tier; they trap. */
+/* Objects: lower_object.c */
 #define OBJECT_ROWS(X)                                                                                       \
     X(STRUCT_NEW)                                                                                            \
     X(STRUCT_NEW_DEFAULT)                                                                                    \
-    X(STRUCT_GET) X(STRUCT_GET_S) X(STRUCT_GET_U) X(STRUCT_SET) X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT)            \
-        X(ARRAY_NEW_FIXED) X(ARRAY_NEW_DATA) X(ARRAY_NEW_ELEM) X(ARRAY_GET) X(ARRAY_GET_S) X(ARRAY_GET_U)    \
-            X(ARRAY_SET) X(ARRAY_LEN) X(ARRAY_FILL) X(ARRAY_COPY) X(ARRAY_INIT_DATA) X(ARRAY_INIT_ELEM)      \
-                X(REF_TEST) X(REF_TEST_NULL) X(REF_CAST) X(REF_CAST_NULL) X(BR_ON_CAST) X(BR_ON_CAST_FAIL)   \
-                    X(ANY_CONVERT_EXTERN) X(EXTERN_CONVERT_ANY) X(REF_I31) X(I31_GET_S) X(I31_GET_U)
+    X(STRUCT_GET)                                                                                            \
+    X(STRUCT_GET_S) X(STRUCT_GET_U) X(STRUCT_SET) X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT) X(ARRAY_NEW_FIXED)       \
+        X(ARRAY_NEW_DATA) X(ARRAY_NEW_ELEM) X(ARRAY_GET) X(ARRAY_GET_S) X(ARRAY_GET_U) X(ARRAY_SET)          \
+            X(ARRAY_LEN) X(ARRAY_FILL) X(ARRAY_COPY) X(ARRAY_INIT_DATA) X(ARRAY_INIT_ELEM) X(REF_TEST)       \
+                X(REF_TEST_NULL) X(REF_CAST) X(REF_CAST_NULL) X(ANY_CONVERT_EXTERN) X(EXTERN_CONVERT_ANY)
 /* Operands in consecutive slots, handler of the same name with index, index2: operands, index type of the
  * result. */
 #define SLOW_ROWS(X)                                                                                         \
     X(TABLE_SET, 2, 0)                                                                                       \
     X(TABLE_GROW, 2, 't')                                                                                    \
-    X(TABLE_SIZE, 0, 't') X(TABLE_FILL, 3, 0) X(TABLE_COPY, 3, 0) X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0)     \
-        X(MEMORY_SIZE, 0, 'm') X(MEMORY_GROW, 1, 'm') X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0)              \
-            X(MEMORY_INIT, 3, 0) X(DATA_DROP, 0, 0)
+    X(TABLE_SIZE, 0, 't')                                                                                    \
+    X(TABLE_FILL, 3, 0) X(TABLE_COPY, 3, 0) X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0) X(MEMORY_SIZE, 0, 'm')    \
+        X(MEMORY_GROW, 1, 'm') X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0) X(MEMORY_INIT, 3, 0)                \
+            X(DATA_DROP, 0, 0)
 #define WAIT_ROWS(X) X(MEMORY_ATOMIC_NOTIFY, 2) X(MEMORY_ATOMIC_WAIT32, 3) X(MEMORY_ATOMIC_WAIT64, 3)
 
 enum shape {
@@ -407,7 +411,7 @@ void lower_instr(struct lower *l, const struct bc_instr *in) {
     switch ((enum shape)row->shape) {
     case SHAPE_CONTROL: lower_control(l, in); break;
     case SHAPE_SPECIAL: special(l, in); break;
-    case SHAPE_OBJECT: lower_unsupported(l); break;
+    case SHAPE_OBJECT: lower_object(l, in); break;
     case SHAPE_SLOW: slow(l, in, row); break;
     case SHAPE_BIN_C:
     case SHAPE_BIN_N:

@@ -257,4 +257,16 @@ OP_TRUNC_U64(f32, float)
 OP_TRUNC_U64(f64, double)
 #undef OP_TRUNC_U64
 
+/* ---- i31 references, as the words they are ---- */
+
+OP_UNARY(ref_i31, uint64_t, uint32_t, (uintptr_t)rt_i31_new(a))
+#define OP_I31_GET(name, value)                                                                              \
+    static inline enum rt_trap op_i31_get_##name(uint64_t a, uint32_t *out) {                                \
+        *out = (uint32_t)(value);                                                                            \
+        return OP_LIKELY(a) ? RT_TRAP_NONE : RT_TRAP_NULL_I31;                                               \
+    }
+OP_I31_GET(s, (int32_t)(uint32_t)a >> 1)
+OP_I31_GET(u, (uint32_t)a >> 1)
+#undef OP_I31_GET
+
 #endif

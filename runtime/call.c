@@ -23,6 +23,7 @@ enum atoll_status rt_call(struct rt_store *store, struct rt_func *func, union rt
     store->trap_text[0] = 0;
     store->n_frames = 0;
     if (may_nest(store)) {
+        if (store->heap) rt_heap_enter_thread();
         store->host_depth++;
         trap = enter(store, func, args_results);
         store->host_depth--;

@@ -210,11 +210,12 @@ static enum atoll_status admit(struct rt_store *store, struct atoll_error *err) 
     if (limit && store->n_instances >= limit)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " instances", limit);
     void *p = store->instances;
-    if (atoll_grow(rt_alloc(store), &p, &store->cap_instances, store->n_instances + 1,
-                   sizeof *store->instances))
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    rt_heap_pause(store);
+    bool grown = !atoll_grow(rt_alloc(store), &p, &store->cap_instances, store->n_instances + 1,
+                             sizeof *store->instances);
     store->instances = p;
-    return ATOLL_OK;
+    rt_heap_resume(store);
+    return grown ? ATOLL_OK : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
 }
 
 /* What can be seen from outside: segments, then the start function. */
@@ -241,13 +242,17 @@ enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *modul
     const struct rt_memory *memories = store->memories;
     const struct rt_table *tables = store->tables;
     if (!status) status = admit(store, err);
+    if (!status && module->bc->uses_gc) status = rt_heap_start(store, err);
+    store->instantiating = instance;
     if (!status) status = make_entities(instance, err);
     if (status) {
+        store->instantiating = NULL;
         unmake(instance, memories, tables);
         return status;
     }
     instance->id = (uint32_t)store->n_instances;
     store->instances[store->n_instances++] = instance;
+    store->instantiating = NULL;
     status = bring_to_life(instance, err);
     if (!status) *out = instance;
     return status;

@@ -41,6 +41,8 @@ const char *rt_extern_type_text(const struct rt_extern_type *type, char *out, si
 
 /* The function's name from the name section, else an export's name, else empty. Loads names on first use. */
 struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func);
+/* The name section's name of anything. */
+struct bc_name rt_module_name(struct rt_module *module, enum bc_name_space space, uint32_t index);
 /* The export of that name, or NULL. */
 const struct bc_export *rt_module_export(struct rt_module *module, const char *name, size_t size);
 
@@ -73,6 +75,23 @@ void rt_stack_free(struct rt_store *store);
 bool rt_stack_guards(const struct rt_store *store, const void *address);
 /* The native stack of this thread still has room for a nested call. */
 bool rt_native_stack_left(void);
+
+/* ---- store.c ---- */
+
+/* The managed globals that the host made, as ranges of memory. */
+void rt_store_each_host_global(const struct rt_store *store, void (*visit)(void *low, void *high));
+
+/* ---- heap.c ---- */
+
+struct rt_heap_engine;
+const struct rt_layout *rt_host_layout_of(struct rt_engine *engine);
+void rt_heap_free(struct rt_store *store);
+void rt_heap_engine_free(struct rt_engine *engine);
+
+/* ---- exception.c ---- */
+
+/* Names the exception in flight in store->trap_text. It stays in flight: a host function may throw it on. */
+void rt_exception_describe(struct rt_store *store);
 
 /* ---- instance.c ---- */
 

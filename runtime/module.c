@@ -145,14 +145,19 @@ static struct bc_name export_naming(const struct bc_module *bc, uint32_t func) {
     return (struct bc_name){NULL, 0};
 }
 
-struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func) {
+struct bc_name rt_module_name(struct rt_module *module, enum bc_name_space space, uint32_t index) {
     pthread_mutex_lock(&module->lock);
     if (!module->names_loaded) {
         module->names_loaded = true;
         bc_names_load(module->bc); /* a failure only means fewer names */
     }
-    struct bc_name name = bc_name_of(module->bc, BC_NAMES_FUNC, func);
+    struct bc_name name = bc_name_of(module->bc, space, index);
     pthread_mutex_unlock(&module->lock);
+    return name;
+}
+
+struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func) {
+    struct bc_name name = rt_module_name(module, BC_NAMES_FUNC, func);
     return name.size ? name : export_naming(module->bc, func);
 }
 

@@ -88,11 +88,14 @@ struct rt_config {
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
     size_t stack_bytes;              /* wasm stack of a store; 0 = 8 MiB */
+    uint64_t
+        max_gc_heap_bytes; /* managed heap of the process; 0 = 4 GiB; the most generous engine's counts */
 };
 struct rt_engine {
     const struct atoll_alloc *alloc;
     struct rt_config config;
-    struct rt_types *types; /* canonical types, locked */
+    struct rt_types *types;      /* canonical types, locked */
+    struct rt_heap_engine *heap; /* its layouts; NULL until the managed heap starts */
     atomic_uint refs;
 };
 /* The engine, holding one reference. fails E_NOMEM. */
@@ -113,6 +116,8 @@ struct rt_type {
     const struct rt_valtype *params, *results;
     uint32_t n_fields; /* STRUCT, ARRAY */
     const struct rt_field *fields;
+    const struct rt_layout
+        *_Atomic layout; /* of its objects, or of exceptions with these values; made on demand */
 };
 struct rt_valtype { /* a value type outside a module */
     uint8_t kind;   /* enum bc_kind */
@@ -267,6 +272,17 @@ struct rt_store {
      * Async-signal-safe; NULL = nothing can block. */
     void (*_Atomic wake)(struct rt_store *store);
     struct rt_owned *owned; /* externs created for the host: freed with the store */
+    struct rt_host_global *host_globals;
+    /* managed objects (object.h) */
+    struct rt_heap *heap;    /* NULL: nothing managed so far */
+    union rt_slot *scan_top; /* end of the wasm stack's part in use while this store's thread allocates or is
+                                in a host call, else NULL */
+    struct rt_instance *instantiating; /* not in `instances` yet */
+    /* the exception in flight: between its throw and the landing at its handler */
+    struct rt_tag *thrown_tag;    /* NULL: none */
+    struct rt_exception *thrown;  /* it as a reference, or NULL: then its values are here */
+    union rt_slot *thrown_values; /* owned, room for the largest tag so far */
+    size_t n_thrown_values;
 };
 enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
                                struct rt_store **out, struct atoll_error *err);
@@ -405,5 +421,7 @@ void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, 
 const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i);
 /* The backtrace of the last trap as text lines ("    0: fib+0x3a (fib.wasm:0x5c)"), appended to out. */
 void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out);
+
+#include "runtime/object.h"
 
 #endif

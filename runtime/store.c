@@ -28,6 +28,8 @@ enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits 
 void rt_store_free(struct rt_store *store) {
     if (!store) return;
     struct rt_engine *engine = store->engine;
+    rt_heap_free(store);
+    atoll_free(engine->alloc, store->thrown_values, store->n_thrown_values * sizeof *store->thrown_values);
     while (store->memories) rt_memory_free(store->memories);
     while (store->tables) rt_table_free(store->tables);
     for (size_t i = store->n_instances; i-- > 0;) rt_instance_free(store->instances[i]);
@@ -76,13 +78,25 @@ enum atoll_status rt_host_func_new(struct rt_store *store, const struct rt_type 
     return ATOLL_OK;
 }
 
+struct rt_host_global {
+    struct rt_global global; /* first */
+    struct rt_host_global *next;
+};
+
+void rt_store_each_host_global(const struct rt_store *store, void (*visit)(void *low, void *high)) {
+    for (struct rt_host_global *g = store->host_globals; g; g = g->next)
+        if (rt_valtype_managed(&g->global.type)) visit(g->global.value, g->global.value + 1);
+}
+
 enum atoll_status rt_global_new(struct rt_store *store, struct rt_valtype type, bool mutable,
                                 const union rt_slot value[2], struct rt_global **out) {
-    struct rt_global *global = new_owned(store, sizeof *global);
-    if (!global) return ATOLL_E_NOMEM;
-    *global = (struct rt_global){.value = {value[0]}, .type = type, .mutable = mutable};
-    if (type.kind == BC_KIND_V128) global->value[1] = value[1];
-    *out = global;
+    struct rt_host_global *owned = new_owned(store, sizeof *owned);
+    if (!owned) return ATOLL_E_NOMEM;
+    owned->global = (struct rt_global){.value = {value[0]}, .type = type, .mutable = mutable};
+    if (type.kind == BC_KIND_V128) owned->global.value[1] = value[1];
+    owned->next = store->host_globals;
+    store->host_globals = owned;
+    *out = &owned->global;
     return ATOLL_OK;
 }
 

@@ -33,7 +33,7 @@ static void release(struct rt_table *t) {
 }
 
 /* Moves the elements to an array of `capacity`; those behind size are null. */
-static bool resize(struct rt_table *t, uint64_t capacity) {
+static bool move_elems(struct rt_table *t, uint64_t capacity) {
     bool map = capacity >= MAP_FROM_ELEMS;
     union rt_slot *elems;
     if (t->mapped) {
@@ -50,6 +50,13 @@ static bool resize(struct rt_table *t, uint64_t capacity) {
     t->capacity = capacity;
     t->mapped = map;
     return true;
+}
+
+static bool resize(struct rt_table *t, uint64_t capacity) {
+    rt_heap_pause(t->store);
+    bool done = move_elems(t, capacity);
+    rt_heap_resume(t->store);
+    return done;
 }
 
 /* Room for `want` elements, doubling so that growing one by one stays linear. */

@@ -32,7 +32,9 @@ enum atoll_status rt_trap_report(struct rt_store *store, enum rt_trap trap, stru
     /* the stop is delivered when it reaches the outermost caller: until then hosts in between must stop too
      */
     if (stopped && !store->host_depth) atomic_store(&store->interrupt, RT_INTERRUPT_NONE);
-    const char *text = trap == RT_TRAP_HOST && store->trap_text[0] ? store->trap_text : rt_trap_text(trap);
+    if (trap == RT_TRAP_UNCAUGHT_EXCEPTION) rt_exception_describe(store);
+    bool told = trap == RT_TRAP_HOST || trap == RT_TRAP_UNCAUGHT_EXCEPTION;
+    const char *text = told && store->trap_text[0] ? store->trap_text : rt_trap_text(trap);
     return atoll_fail(err, status_of(trap), ATOLL_NO_OFFSET, "%s", text);
 }
 
