@@ -128,8 +128,9 @@ struct bc_field {
 struct bc_type {
     enum bc_type_form form;
     bool final;
-    uint32_t super;                /* declared supertype's index, or BC_NONE */
-    uint32_t depth;                /* number of supertypes above it */
+    bool grouped;   /* written in a recursion group, be it alone in it: kept for printer and writer */
+    uint32_t super; /* declared supertype's index, or BC_NONE */
+    uint32_t depth; /* number of supertypes above it */
     uint32_t rec_first, rec_count; /* its recursion group: types[rec_first .. rec_first + rec_count) */
     uint32_t canonical;            /* the lowest type index of this module that denotes an equal type */
     uint32_t n_params, n_results;  /* FUNC */

@@ -100,6 +100,7 @@ static uint32_t read_group_size(struct decoder *d, uint32_t n_before) {
 }
 
 static void read_group(struct decoder *d, struct type_list *list) {
+    bool grouped = bc_reader_left(&d->r) && d->r.bytes[d->r.at] == 0x4E;
     uint32_t first = list->n, count = read_group_size(d, first);
     if (d->r.status || !reserve_types(d, list, first + count)) return;
     d->r.n_types = first + count;
@@ -109,6 +110,7 @@ static void read_group(struct decoder *d, struct type_list *list) {
         read_subtype(d, t);
         t->rec_first = first;
         t->rec_count = count;
+        t->grouped = grouped;
     }
     list->n_groups += count > 0;
 }

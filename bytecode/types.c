@@ -1,5 +1,5 @@
 /* bytecode/types.c: relations between types of one module. Source: core spec, "Validation / Matching". */
-#include "bytecode/internal.h"
+#include "bytecode/encode.h"
 
 #include <stdio.h>
 
@@ -73,19 +73,18 @@ bool bc_valtype_matches(const struct bc_module *m, bc_valtype sub, bc_valtype su
 
 const char *bc_valtype_text(bc_valtype type, char *out, size_t size) {
     static const char *const plain[] = {"bot", "i32", "i64", "f32", "f64", "v128"};
-    static const char *const heaps[] = {"any",    "eq",     "i31",      "struct", "array", "none", "func",
-                                        "nofunc", "extern", "noextern", "exn",    "noexn", "bot"};
     uint32_t heap = bc_valtype_heap(type);
     if (bc_valtype_kind(type) == BC_KIND_PACKED)
         snprintf(out, size, "i%u", heap);
     else if (!bc_valtype_is_ref(type))
         snprintf(out, size, "%s", plain[bc_valtype_kind(type)]);
     else if (type == BC_FUNCREF || type == BC_EXTERNREF)
-        snprintf(out, size, "%sref", heaps[heap - BC_HEAP_ABSTRACT]);
+        snprintf(out, size, "%s", bc_heap_infos[heap - BC_HEAP_ABSTRACT].nullable);
     else if (heap < BC_HEAP_ABSTRACT)
         snprintf(out, size, "(ref %s%u)", bc_valtype_nullable(type) ? "null " : "", heap);
     else
         snprintf(out, size, "(ref %s%s)", bc_valtype_nullable(type) ? "null " : "",
-                 heaps[heap - BC_HEAP_ABSTRACT]);
+                 heap == BC_HEAP_ABSTRACT + BC_HEAP_BOTTOM ? "bot"
+                                                           : bc_heap_infos[heap - BC_HEAP_ABSTRACT].heap);
     return out;
 }

@@ -147,7 +147,7 @@ struct open_stack {
  * the bytes. */
 struct asm_customs {
     struct asm_custom {
-        uint8_t section; /* of custom_places */
+        uint8_t section; /* id, PLACE_FIRST or PLACE_LAST */
         bool before;
         uint32_t from, to; /* in bytes: name with its length, payload */
     } * items;
@@ -156,12 +156,18 @@ struct asm_customs {
     bool has_names;
 };
 
-static const struct {
-    const char *word;
-    uint8_t id;
-} custom_places[] = {{"first", 0},  {"type", 1},       {"import", 2}, {"func", 3},   {"table", 4},
-                     {"memory", 5}, {"tag", 13},       {"global", 6}, {"export", 7}, {"start", 8},
-                     {"elem", 9},   {"datacount", 12}, {"code", 10},  {"data", 11},  {"last", 14}};
+#define PLACE_FIRST 0
+#define PLACE_LAST  14
+
+/* Section id of a place's word, PLACE_FIRST or PLACE_LAST; -1 for another word. */
+static int place_of(const struct text_token *t) {
+    if (t->kind != TEXT_KEYWORD) return -1;
+    if (asm_is(t, "first")) return PLACE_FIRST;
+    if (asm_is(t, "last")) return PLACE_LAST;
+    for (int id = 1; id < PLACE_LAST; id++)
+        if (asm_is(t, bc_section_words[id])) return id;
+    return -1;
+}
 
 static void custom_place(struct assembler *a, struct text_lexer *x, struct asm_custom *custom,
                          struct text_token *t) {
@@ -169,12 +175,11 @@ static void custom_place(struct assembler *a, struct text_lexer *x, struct asm_c
     struct text_token where = text_lexer_next(x), section = text_lexer_next(x), close = text_lexer_next(x);
     bool before = where.kind == TEXT_KEYWORD && asm_is(&where, "before");
     bool known = before || (where.kind == TEXT_KEYWORD && asm_is(&where, "after"));
-    size_t k = 0, n = sizeof custom_places / sizeof *custom_places;
-    while (k < n && !(section.kind == TEXT_KEYWORD && asm_is(&section, custom_places[k].word))) k++;
-    if (!known || k == n || close.kind != TEXT_RPAREN)
+    int id = place_of(&section);
+    if (!known || id < 0 || close.kind != TEXT_RPAREN)
         text_lexer_fail(x, t, "unexpected token: not a place of a custom section");
     custom->before = before;
-    custom->section = k < n ? custom_places[k].id : 0;
+    custom->section = (uint8_t)(id < 0 ? 0 : id);
     (void)a;
     *t = text_lexer_next(x);
 }
@@ -188,7 +193,7 @@ static void read_custom(struct assembler *a, struct asm_customs *customs, const 
         return;
     }
     customs->items = p;
-    struct asm_custom custom = {.section = 14, .from = (uint32_t)customs->bytes.size};
+    struct asm_custom custom = {.section = PLACE_LAST, .from = (uint32_t)customs->bytes.size};
     if (t.kind != TEXT_STRING) {
         text_lexer_fail(x, &t, "@custom annotation: missing section name");
         return;
@@ -464,8 +469,8 @@ static void put_module(struct assembler *a, const struct asm_customs *customs, s
     static const uint8_t order[] = {1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11};
     size_t start = out->size;
     bc_buf_bytes(out, "\0asm\1\0\0\0", 8);
-    put_customs(out, customs, 0, true);
-    put_customs(out, customs, 0, false);
+    put_customs(out, customs, PLACE_FIRST, true);
+    put_customs(out, customs, PLACE_FIRST, false);
     for (size_t i = 0; i < sizeof order; i++) {
         struct bc_buf content;
         bc_buf_init(&content, a->alloc);
@@ -477,9 +482,9 @@ static void put_module(struct assembler *a, const struct asm_customs *customs, s
         put_customs(out, customs, order[i], false);
         bc_buf_fini(&content);
     }
-    put_customs(out, customs, 14, true);
+    put_customs(out, customs, PLACE_LAST, true);
     put_names(a, customs, out);
-    put_customs(out, customs, 14, false);
+    put_customs(out, customs, PLACE_LAST, false);
     if (out->failed) asm_nomem(a);
 }
 

@@ -8,7 +8,7 @@
 #ifndef ATOLL_BYTECODE_TEXT_ASM_H
 #define ATOLL_BYTECODE_TEXT_ASM_H
 
-#include "bytecode/internal.h"
+#include "bytecode/encode.h"
 #include "bytecode/text/text.h"
 
 #include <string.h>
@@ -176,8 +176,6 @@ bool asm_at_reftype(const struct assembler *a);
 bc_valtype asm_valtype(struct assembler *a);
 bc_valtype asm_reftype(struct assembler *a);
 uint32_t asm_heaptype(struct assembler *a);
-void asm_put_valtype(struct bc_buf *out, bc_valtype type);
-void asm_put_heaptype(struct bc_buf *out, uint32_t heap);
 /* (type x)? (param ...)* (result ...)*. bind: parameters are locals of the current function; ids: may have
  * ids. */
 void asm_sig_read(struct assembler *a, struct asm_sig *sig, bool bind, bool ids);
@@ -191,7 +189,6 @@ void asm_init_ops(struct assembler *a);
 int asm_op(const struct assembler *a, const struct text_token *t);
 /* Instructions up to token `end` into *out, without the final end. */
 void asm_instrs(struct assembler *a, uint32_t end, struct bc_buf *out);
-void asm_put_op(struct bc_buf *out, enum bc_op op);
 void asm_put_blocktype(struct assembler *a, struct bc_buf *out);
 /* Immediates of a plain instruction behind its keyword; writes opcode and immediates. */
 void asm_plain(struct assembler *a, enum bc_op op, struct bc_buf *out);

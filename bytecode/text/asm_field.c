@@ -51,13 +51,13 @@ static void memory_type(struct assembler *a, struct bc_buf *out) {
 static void table_type(struct assembler *a, struct bc_buf *out) {
     struct limits l = {.is64 = address_type(a)};
     limits_numbers(a, &l);
-    asm_put_valtype(out, asm_reftype(a));
+    bc_put_valtype(out, asm_reftype(a));
     put_limits(out, &l);
 }
 
 static void global_type(struct assembler *a, struct bc_buf *out) {
     bool mutable = asm_open(a, "mut");
-    asm_put_valtype(out, asm_valtype(a));
+    bc_put_valtype(out, asm_valtype(a));
     if (mutable) asm_expect_close(a);
     bc_buf_u8(out, mutable);
 }
@@ -148,7 +148,7 @@ struct runs { /* of locals of one type */
 static void flush_run(struct runs *r) {
     if (!r->count) return;
     bc_buf_u32(&r->out, r->count);
-    asm_put_valtype(&r->out, r->type);
+    bc_put_valtype(&r->out, r->type);
     r->n++;
     r->count = 0;
 }
@@ -204,7 +204,7 @@ void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
     read_locals(a, &runs, n_params);
     a->body.size = 0;
     asm_instrs(a, end, &a->body);
-    asm_put_op(&a->body, BC_END);
+    bc_put_op(&a->body, BC_END);
     struct bc_buf head;
     bc_buf_init(&head, a->alloc);
     bc_buf_u32(&head, runs.n);
@@ -227,7 +227,7 @@ static void const_expr(struct assembler *a, uint32_t end, struct bc_buf *out) {
     a->func = BC_NONE;
     asm_instrs(a, end, &code);
     bc_buf_bytes(out, code.data, code.size);
-    asm_put_op(out, BC_END);
+    bc_put_op(out, BC_END);
     if (code.failed) asm_nomem(a);
     bc_buf_fini(&code);
 }
@@ -247,9 +247,9 @@ static void offset_expr(struct assembler *a, struct bc_buf *out) {
 }
 
 static void zero_offset(struct bc_buf *out, bool is64) {
-    asm_put_op(out, is64 ? BC_I64_CONST : BC_I32_CONST);
+    bc_put_op(out, is64 ? BC_I64_CONST : BC_I32_CONST);
     bc_buf_s64(out, 0);
-    asm_put_op(out, BC_END);
+    bc_put_op(out, BC_END);
 }
 
 /* ---- element segments ---- */
@@ -328,7 +328,7 @@ void asm_elem(struct assembler *a) {
     bc_buf_bytes(out, place.data, place.size);
     if (flags & (NOT_ACTIVE | EXPLICIT)) {
         if (flags & EXPRESSIONS)
-            asm_put_valtype(out, type);
+            bc_put_valtype(out, type);
         else
             bc_buf_u8(out, 0);
     }
@@ -350,9 +350,9 @@ static uint32_t inline_elem(struct assembler *a, uint32_t table, bc_valtype type
     } else { /* function indices in a table of another type: as expressions */
         expressions = true;
         for (; !asm_failed(a) && asm_at_index(a); items.n++) {
-            asm_put_op(&items.out, BC_REF_FUNC);
+            bc_put_op(&items.out, BC_REF_FUNC);
             bc_buf_u32(&items.out, asm_index(a, SPACE_FUNC, 0));
-            asm_put_op(&items.out, BC_END);
+            bc_put_op(&items.out, BC_END);
         }
     }
     uint32_t n = items.n,
@@ -362,7 +362,7 @@ static uint32_t inline_elem(struct assembler *a, uint32_t table, bc_valtype type
     zero_offset(out, is64);
     if (flags & EXPLICIT) {
         if (expressions)
-            asm_put_valtype(out, type);
+            bc_put_valtype(out, type);
         else
             bc_buf_u8(out, 0);
     }
@@ -389,7 +389,7 @@ void asm_table(struct assembler *a, uint32_t index, uint32_t end) {
         l.min = l.max = inline_elem(a, index, type, l.is64);
         l.has_max = true;
         asm_expect_close(a);
-        asm_put_valtype(out, type);
+        bc_put_valtype(out, type);
         put_limits(out, &l);
         return;
     }
@@ -400,7 +400,7 @@ void asm_table(struct assembler *a, uint32_t index, uint32_t end) {
         bc_buf_u8(out, 0x40);
         bc_buf_u8(out, 0);
     }
-    asm_put_valtype(out, type);
+    bc_put_valtype(out, type);
     put_limits(out, &l);
     if (init) const_expr(a, end, out);
 }

@@ -25,15 +25,6 @@ int asm_op(const struct assembler *a, const struct text_token *t) {
     return -1;
 }
 
-void asm_put_op(struct bc_buf *out, enum bc_op op) {
-    const struct bc_op_info *info = &bc_op_infos[op];
-    if (info->prefix) bc_buf_u8(out, info->prefix);
-    if (info->prefix)
-        bc_buf_u32(out, info->code);
-    else
-        bc_buf_u8(out, (uint8_t)info->code);
-}
-
 uint32_t asm_label_index(struct assembler *a) {
     const struct text_token *t = asm_peek(a);
     struct asm_id id;
@@ -157,7 +148,7 @@ void asm_put_blocktype(struct assembler *a, struct bc_buf *out) {
     asm_sig_read(a, &sig, false, false);
     if (sig.type == BC_NONE && !sig.n_params && sig.n_results <= 1) {
         if (sig.n_results && !asm_failed(a))
-            asm_put_valtype(out, sig.types[0]);
+            bc_put_valtype(out, sig.types[0]);
         else
             bc_buf_u8(out, 0x40);
         atoll_free(a->alloc, sig.types, sig.capacity * sizeof *sig.types);
@@ -219,8 +210,8 @@ static void br_cast(struct assembler *a, struct bc_buf *out) {
     bc_valtype from = asm_reftype(a), to = asm_reftype(a);
     bc_buf_u8(out, (uint8_t)(bc_valtype_nullable(from) | bc_valtype_nullable(to) << 1));
     bc_buf_u32(out, label);
-    asm_put_heaptype(out, bc_valtype_heap(from));
-    asm_put_heaptype(out, bc_valtype_heap(to));
+    bc_put_heaptype(out, bc_valtype_heap(from));
+    bc_put_heaptype(out, bc_valtype_heap(to));
 }
 
 /* ---- the rest ---- */
@@ -250,8 +241,8 @@ static void type_and(struct assembler *a, enum asm_space second, struct bc_buf *
 /* ref.test, ref.cast: the operand is a reference type, whose nullability chooses the opcode. */
 static void cast(struct assembler *a, enum bc_op op, struct bc_buf *out) {
     bc_valtype t = asm_reftype(a);
-    asm_put_op(out, (enum bc_op)(op + bc_valtype_nullable(t)));
-    asm_put_heaptype(out, bc_valtype_heap(t));
+    bc_put_op(out, (enum bc_op)(op + bc_valtype_nullable(t)));
+    bc_put_heaptype(out, bc_valtype_heap(t));
 }
 _Static_assert(BC_REF_TEST_NULL == BC_REF_TEST + 1 && BC_REF_CAST_NULL == BC_REF_CAST + 1,
                "cast chooses by + 1");
@@ -263,10 +254,10 @@ static void select_(struct assembler *a, struct bc_buf *out) {
     bc_buf_init(&types, a->alloc);
     while (!asm_failed(a) && asm_open(a, "result")) {
         for (; !asm_failed(a) && asm_peek(a)->kind != TEXT_RPAREN; n++)
-            asm_put_valtype(&types, asm_valtype(a));
+            bc_put_valtype(&types, asm_valtype(a));
         asm_expect_close(a);
     }
-    asm_put_op(out, typed ? BC_SELECT_T : BC_SELECT);
+    bc_put_op(out, typed ? BC_SELECT_T : BC_SELECT);
     if (typed) bc_buf_u32(out, n);
     bc_buf_bytes(out, types.data, types.size);
     out->failed |= types.failed;
@@ -293,7 +284,7 @@ void asm_plain(struct assembler *a, enum bc_op op, struct bc_buf *out) {
         cast(a, op, out);
         return;
     }
-    asm_put_op(out, op);
+    bc_put_op(out, op);
     switch (immediate) {
     case BC_IMM_LABEL: bc_buf_u32(out, asm_label_index(a)); break;
     case BC_IMM_BR_TABLE: br_table(a, out); break;
@@ -329,7 +320,7 @@ void asm_plain(struct assembler *a, enum bc_op op, struct bc_buf *out) {
     case BC_IMM_I64: bc_buf_s64(out, (int64_t)asm_int(a, 64)); break;
     case BC_IMM_F32: bc_buf_fixed(out, asm_f32(a), 4); break;
     case BC_IMM_F64: bc_buf_fixed(out, asm_f64(a), 8); break;
-    case BC_IMM_HEAP_TYPE: asm_put_heaptype(out, asm_heaptype(a)); break;
+    case BC_IMM_HEAP_TYPE: bc_put_heaptype(out, asm_heaptype(a)); break;
     case BC_IMM_BR_CAST: br_cast(a, out); break;
     case BC_IMM_TYPE_FIELD: type_and(a, SPACE_FIELD, out); break;
     case BC_IMM_TYPE_TYPE: type_and(a, SPACE_TYPE, out); break;

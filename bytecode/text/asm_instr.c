@@ -74,7 +74,7 @@ static bool is_block(enum bc_op op) {
 static struct asm_id block_head(struct assembler *a, enum bc_op op, struct bc_buf *out) {
     struct asm_id id;
     asm_take_id(a, &id);
-    asm_put_op(out, op);
+    bc_put_op(out, op);
     asm_put_blocktype(a, out);
     if (op == BC_TRY_TABLE) asm_put_catches(a, out);
     return id;
@@ -90,7 +90,7 @@ static void flat_block(struct assembler *a, enum bc_op op) {
 
 static void end_block(struct assembler *a, const struct asm_frame *f, bool emit) {
     (void)f;
-    if (emit) asm_put_op(a->code, BC_END);
+    if (emit) bc_put_op(a->code, BC_END);
     pop_label(a);
     a->n_frames--;
 }
@@ -113,7 +113,7 @@ static bool flat_separator(struct assembler *a, enum bc_op op) {
     mark(a, a->i - 1);
     if (op == BC_DELEGATE) {
         end_block(a, f, false);
-        asm_put_op(a->code, op);
+        bc_put_op(a->code, op);
         bc_buf_u32(a->code, asm_label_index(a));
         return true;
     }
@@ -123,7 +123,7 @@ static bool flat_separator(struct assembler *a, enum bc_op op) {
         return true;
     }
     f->op = op;
-    asm_put_op(a->code, op);
+    bc_put_op(a->code, op);
     if (op == BC_CATCH) bc_buf_u32(a->code, asm_index(a, SPACE_TAG, 0));
     return true;
 }
@@ -158,7 +158,7 @@ static bool if_arm(struct assembler *a, struct asm_frame *f) {
         push_label(a, label);
     } else if (f->arms == 1 && asm_open(a, "else")) {
         f->arms = 2;
-        asm_put_op(a->code, BC_ELSE);
+        bc_put_op(a->code, BC_ELSE);
     } else {
         return false;
     }
@@ -171,15 +171,15 @@ static bool try_arm(struct assembler *a, struct asm_frame *f) {
     if (f->arms == 0 && asm_open(a, "do")) {
         f->arms = 1;
     } else if (f->arms == 1 && asm_open(a, "catch")) {
-        asm_put_op(a->code, BC_CATCH);
+        bc_put_op(a->code, BC_CATCH);
         bc_buf_u32(a->code, asm_index(a, SPACE_TAG, 0));
     } else if (f->arms == 1 && asm_open(a, "catch_all")) {
-        asm_put_op(a->code, BC_CATCH_ALL);
+        bc_put_op(a->code, BC_CATCH_ALL);
         f->arms = 2;
     } else if (f->arms == 1 && asm_open(a, "delegate")) {
         f->arms = 3;
         pop_label(a);
-        asm_put_op(a->code, BC_DELEGATE);
+        bc_put_op(a->code, BC_DELEGATE);
         bc_buf_u32(a->code, asm_label_index(a));
         push_label(a, (struct asm_id){0}); /* for the closing parenthesis to pop */
         a->n_func_labels--;

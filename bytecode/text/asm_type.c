@@ -2,21 +2,9 @@
  * and "Modules / Type Uses". */
 #include "bytecode/text/asm.h"
 
-/* Text names and codes of abstract heap types, in the order of enum bc_heap_kind. */
-static const struct {
-    const char *heap, *nullable;
-    uint8_t code;
-} heaps[] = {{"any", "anyref", 0x6E},       {"eq", "eqref", 0x6D},
-             {"i31", "i31ref", 0x6C},       {"struct", "structref", 0x6B},
-             {"array", "arrayref", 0x6A},   {"none", "nullref", 0x71},
-             {"func", "funcref", 0x70},     {"nofunc", "nullfuncref", 0x73},
-             {"extern", "externref", 0x6F}, {"noextern", "nullexternref", 0x72},
-             {"exn", "exnref", 0x69},       {"noexn", "nullexnref", 0x74}};
-#define N_HEAPS (sizeof heaps / sizeof *heaps)
-
 uint32_t asm_heaptype(struct assembler *a) {
-    for (uint32_t k = 0; k < N_HEAPS; k++)
-        if (asm_accept(a, heaps[k].heap)) return BC_HEAP_ABSTRACT + k;
+    for (uint32_t k = 0; k < BC_N_HEAPS; k++)
+        if (asm_accept(a, bc_heap_infos[k].heap)) return BC_HEAP_ABSTRACT + k;
     if (!asm_at_index(a)) {
         asm_unexpected(a);
         return 0;
@@ -25,8 +13,8 @@ uint32_t asm_heaptype(struct assembler *a) {
 }
 
 static int short_reftype(const struct text_token *t) {
-    for (int k = 0; t->kind == TEXT_KEYWORD && k < (int)N_HEAPS; k++)
-        if (asm_is(t, heaps[k].nullable)) return k;
+    for (int k = 0; t->kind == TEXT_KEYWORD && k < (int)BC_N_HEAPS; k++)
+        if (asm_is(t, bc_heap_infos[k].nullable)) return k;
     return -1;
 }
 
@@ -55,27 +43,6 @@ bc_valtype asm_valtype(struct assembler *a) {
     for (unsigned i = 0; i < 5; i++)
         if (asm_accept(a, words[i])) return BC_KIND_I32 + i;
     return asm_reftype(a);
-}
-
-void asm_put_heaptype(struct bc_buf *out, uint32_t heap) {
-    if (heap >= BC_HEAP_ABSTRACT)
-        bc_buf_u8(out, heaps[heap - BC_HEAP_ABSTRACT].code);
-    else
-        bc_buf_s64(out, heap);
-}
-
-void asm_put_valtype(struct bc_buf *out, bc_valtype t) {
-    static const uint8_t codes[] = {0, 0x7F, 0x7E, 0x7D, 0x7C, 0x7B};
-    if (bc_valtype_kind(t) == BC_KIND_PACKED) {
-        bc_buf_u8(out, t == BC_I8 ? 0x78 : 0x77);
-    } else if (!bc_valtype_is_ref(t)) {
-        bc_buf_u8(out, codes[bc_valtype_kind(t)]);
-    } else if (bc_valtype_nullable(t) && bc_valtype_heap(t) >= BC_HEAP_ABSTRACT) {
-        asm_put_heaptype(out, bc_valtype_heap(t));
-    } else {
-        bc_buf_u8(out, bc_valtype_nullable(t) ? 0x63 : 0x64);
-        asm_put_heaptype(out, bc_valtype_heap(t));
-    }
 }
 
 /* ---- type uses ---- */
@@ -295,24 +262,16 @@ static void read_type(struct assembler *a, uint32_t index) {
 }
 
 static void put_type(struct bc_buf *out, const struct asm_type *t) {
-    if (!t->final || t->super != BC_NONE) {
-        bc_buf_u8(out, t->final ? 0x4F : 0x50);
-        bc_buf_u32(out, t->super != BC_NONE);
-        if (t->super != BC_NONE) bc_buf_u32(out, t->super);
-    }
-    bc_buf_u8(out, t->form == BC_TYPE_FUNC ? 0x60 : t->form == BC_TYPE_STRUCT ? 0x5F : 0x5E);
-    if (t->form == BC_TYPE_FUNC) {
-        bc_buf_u32(out, t->n_params);
-        for (uint32_t i = 0; i < t->n_params; i++) asm_put_valtype(out, t->params[i]);
-        bc_buf_u32(out, t->n_results);
-        for (uint32_t i = 0; i < t->n_results; i++) asm_put_valtype(out, t->results[i]);
-        return;
-    }
-    if (t->form == BC_TYPE_STRUCT) bc_buf_u32(out, t->n_fields);
-    for (uint32_t i = 0; i < t->n_fields; i++) {
-        asm_put_valtype(out, t->fields[i].type);
-        bc_buf_u8(out, t->fields[i].mutable);
-    }
+    struct bc_type type = {.form = t->form,
+                           .final = t->final,
+                           .super = t->super,
+                           .n_params = t->n_params,
+                           .n_results = t->n_results,
+                           .params = t->params,
+                           .results = t->results,
+                           .n_fields = t->n_fields,
+                           .fields = t->fields};
+    bc_put_type(out, &type);
 }
 
 /* A type alone in its group that a type use may take; the first of equal ones counts. */

@@ -1,0 +1,92 @@
+/* tests/bytecode/round_trip_test.c: modules of the official suite through writer, printer and assembler. */
+#include "tests/bytecode/suite.h"
+
+static unsigned n_failed, n_written, n_printed;
+
+static void fail(const char *where, const char *what, const struct atoll_error *err) {
+    n_failed++;
+    printf("%s: %s%s%s", where, what, err ? ": " : "", err ? err->text : "");
+    if (err && err->line) printf(" (line %u, column %u)", err->line, err->column);
+    printf("\n");
+}
+
+static bool equal(const struct bc_buf *a, const uint8_t *bytes, size_t n) {
+    return a->size == n && (!n || !memcmp(a->data, bytes, n));
+}
+
+/* The text assembles to the bytes. */
+static void check_text(const char *where, const char *how, const struct bc_module *m, const uint8_t *bytes,
+                       size_t n, const struct bc_print_options *options) {
+    struct bc_buf text, again;
+    struct atoll_error err = {0};
+    char what[64];
+    bc_buf_init(&text, &atoll_default_alloc);
+    bc_buf_init(&again, &atoll_default_alloc);
+    snprintf(what, sizeof what, "printed %s", how);
+    if (bc_text_print(m, options, &text, &err)) {
+        fail(where, what, &err);
+    } else if (bc_text_assemble((const char *)text.data, text.size, NULL, &again, NULL, &err)) {
+        fail(where, what, &err);
+        if (getenv("SHOW")) printf("%.*s\n", (int)text.size, text.data);
+    } else if (!equal(&again, bytes, n)) {
+        fail(where, what, NULL);
+        if (getenv("SHOW")) printf("%.*s\n", (int)text.size, text.data);
+    }
+    n_printed++;
+    bc_buf_fini(&text);
+    bc_buf_fini(&again);
+}
+
+/* Any text will do, or a fault. */
+static void print_invalid(const struct bc_module *m) {
+    for (int fold = 0; fold < 2; fold++) {
+        struct bc_buf text;
+        bc_buf_init(&text, &atoll_default_alloc);
+        bc_text_print(m, &(struct bc_print_options){.fold = fold}, &text, NULL);
+        bc_buf_fini(&text);
+    }
+}
+
+/* Whatever can be decoded is written, and what is written is written again as the same bytes. Those are what
+ * the printer's text is compared with, since the suite's binary modules are often not in shortest form. */
+static void visit(const char *where, const uint8_t *bytes, size_t n, bool from_text) {
+    struct bc_module *m = NULL, *canonical = NULL;
+    struct bc_buf written, twice;
+    struct atoll_error err = {0};
+    bc_buf_init(&written, &atoll_default_alloc);
+    bc_buf_init(&twice, &atoll_default_alloc);
+    if (!bc_module_decode(bytes, n, NULL, &m, NULL) && !bc_module_write(m, &written, &err)) {
+        if (from_text && !equal(&written, bytes, n)) fail(where, "written differs from assembled", NULL);
+        if (bc_module_decode(written.data, written.size, NULL, &canonical, &err)) {
+            fail(where, "written does not decode", &err);
+        } else {
+            if (bc_module_write(canonical, &twice, &err) || !equal(&twice, written.data, written.size))
+                fail(where, "written twice", &err);
+            if (bc_module_validate(canonical, NULL, NULL)) {
+                print_invalid(canonical);
+            } else {
+                check_text(where, "flat", canonical, written.data, written.size,
+                           &(struct bc_print_options){0});
+                check_text(where, "folded", canonical, written.data, written.size,
+                           &(struct bc_print_options){.fold = true});
+                check_text(where, "with offsets", canonical, written.data, written.size,
+                           &(struct bc_print_options){.offsets = true, .fold = true});
+            }
+            n_written++;
+        }
+    }
+    bc_module_free(m);
+    bc_module_free(canonical);
+    bc_buf_fini(&written);
+    bc_buf_fini(&twice);
+}
+
+int main(void) {
+    unsigned n = suite_each_module(visit);
+    if (!n) {
+        printf("no official test scripts found: set ATOLL_SPEC_DIR\n");
+        return SUITE_SKIPPED;
+    }
+    printf("%u modules, %u written, %u texts assembled, %u faults\n", n, n_written, n_printed, n_failed);
+    return n_failed != 0 || !n_written;
+}
