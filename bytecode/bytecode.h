@@ -545,9 +545,12 @@ struct bc_print_options {
  * shortest LEB128). fails   ATOLL_E_MALFORMED where a body does not decode, E_NOMEM */
 enum atoll_status bc_text_print(const struct bc_module *m, const struct bc_print_options *options,
                                 struct bc_buf *out, struct atoll_error *err);
+/* Sections by id, as the text format names places of custom sections; 0, custom, has no word. */
+extern const char *const bc_section_words[14];
 /* The section-by-section listing of `atoll objdump`. */
 struct bc_dump_options {
     bool headers, details, disassemble, full_contents;
+    const char *section; /* only this one ("type", "code", "custom" ...); NULL = all */
 };
 enum atoll_status bc_module_dump(const struct bc_module *m, const struct bc_dump_options *options,
                                  struct bc_buf *out, struct atoll_error *err);

@@ -13,9 +13,6 @@ struct bc_heap_info {
 };
 extern const struct bc_heap_info bc_heap_infos[BC_N_HEAPS];
 
-/* Sections by id, as annotations name places; 0, custom, has none. */
-extern const char *const bc_section_words[14];
-
 void bc_put_heaptype(struct bc_buf *out, uint32_t heap);
 void bc_put_valtype(struct bc_buf *out, bc_valtype type); /* storage types too */
 void bc_put_limits(struct bc_buf *out, const struct bc_limits *limits, bool is_memory);

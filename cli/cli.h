@@ -10,7 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include "atoll/error.h"
+#include "bytecode/bytecode.h"
 
 /* What atoll exits with. `run` passes a program's own status through instead. */
 enum cli_exit {
@@ -49,6 +49,10 @@ struct cli_verb {
 /* Every verb, in the order help lists them. cli/NAME.c defines `const struct cli_verb cli_verb_NAME`. */
 #define CLI_VERB_LIST(X)                                                                                     \
     X(run)                                                                                                   \
+    X(validate)                                                                                              \
+    X(asm)                                                                                                   \
+    X(dis)                                                                                                   \
+    X(objdump)                                                                                               \
     X(features)                                                                                              \
     X(help)
 #define X(name) extern const struct cli_verb cli_verb_##name;
@@ -107,6 +111,22 @@ void cli_file_close(struct cli_file *file);
 /* Writes all bytes to `path` ("-" or NULL: standard output). A regular file appears whole or not at all: it
  * is written beside and renamed. Returns CLI_OK, or CLI_FAILED after a message. */
 int cli_file_write(const char *path, const void *bytes, size_t size);
+
+/* ---- programs as tools see them (program.c) ---- */
+
+/* A program file, read, assembled when it is text, and decoded. */
+struct cli_program {
+    struct cli_file file;
+    struct bc_buf bytes;       /* assembled from text; else empty */
+    struct bc_source_map *map; /* of text, or NULL */
+    struct bc_module *module;
+};
+/* out    *out, released with cli_program_close in any case
+ * fails  as cli_file_read, bc_text_assemble, bc_module_decode and, where `validate`, bc_module_validate; a
+ * fault found in bytes made from text is placed in the text */
+enum atoll_status cli_program_open(const char *path, bool validate, struct cli_program *out,
+                                   struct atoll_error *err);
+void cli_program_close(struct cli_program *program);
 
 /* ---- help.c, manual.c ---- */
 

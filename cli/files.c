@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,7 +109,7 @@ static mode_t mode_for(const char *path) {
     return 0666 & ~mask;
 }
 
-static int write_beside_and_rename(const char *path, const void *bytes, size_t size) {
+static int write_beside_and_rename_unstopped(const char *path, const void *bytes, size_t size) {
     char temporary[PATH_MAX];
     int n = snprintf(temporary, sizeof temporary, "%s.XXXXXX", path);
     if (n < 0 || (size_t)n >= sizeof temporary) return ENAMETOOLONG;
@@ -119,6 +120,19 @@ static int write_beside_and_rename(const char *path, const void *bytes, size_t s
     if (close(fd) && !error) error = errno;
     if (!error && rename(temporary, path)) error = errno;
     if (error) unlink(temporary);
+    return error;
+}
+
+/* A signal waits until nothing temporary is left behind. */
+static int write_beside_and_rename(const char *path, const void *bytes, size_t size) {
+    sigset_t stops, before;
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGHUP);
+    sigprocmask(SIG_BLOCK, &stops, &before);
+    int error = write_beside_and_rename_unstopped(path, bytes, size);
+    sigprocmask(SIG_SETMASK, &before, NULL);
     return error;
 }
 

@@ -29,7 +29,10 @@ void cli_help_verb(const struct cli_verb *verb) {
            verb->arguments[0] ? " " : "", verb->arguments, verb->text);
     if (verb->flags) printf("\nflags:\n");
     for (const struct cli_flag *flag = verb->flags; flag && flag->name; flag++) print_flag(flag);
-    printf("  %-30s %s\n", "-h, --help", "print this");
+    bool h_is_free = true;
+    for (const struct cli_flag *flag = verb->flags; flag && flag->name; flag++)
+        h_is_free &= flag->letter != 'h';
+    printf("  %-30s %s\n", h_is_free ? "-h, --help" : "    --help", "print this");
 }
 
 enum { HELP_MAN = 1, HELP_COMPLETION };

@@ -54,20 +54,25 @@ static void print_composite(struct printer *p, uint32_t index) {
     bc_buf_u8(p->out, ')');
 }
 
-static void print_type(struct printer *p, uint32_t index, size_t depth) {
+void print_type_text(struct printer *p, uint32_t index) {
     const struct bc_type *t = p->m->types + index;
     bool sub = !t->final || t->super != BC_NONE;
-    print_newline(p, depth);
-    bc_buf_text(p->out, "(type");
-    print_definition(p, print_name(p, BC_NAMES_TYPE, index), index);
-    bc_buf_u8(p->out, ' ');
     if (sub) bc_buf_text(p->out, "(sub %s", t->final ? "final " : "");
     if (t->super != BC_NONE) {
         print_index(p, BC_NAMES_TYPE, t->super);
         bc_buf_u8(p->out, ' ');
     }
     print_composite(p, index);
-    bc_buf_text(p->out, sub ? "))" : ")");
+    if (sub) bc_buf_u8(p->out, ')');
+}
+
+static void print_type(struct printer *p, uint32_t index, size_t depth) {
+    print_newline(p, depth);
+    bc_buf_text(p->out, "(type");
+    print_definition(p, print_name(p, BC_NAMES_TYPE, index), index);
+    bc_buf_u8(p->out, ' ');
+    print_type_text(p, index);
+    bc_buf_u8(p->out, ')');
 }
 
 static void print_type_section(struct printer *p) {

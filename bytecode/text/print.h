@@ -58,6 +58,11 @@ struct bc_name print_name(const struct printer *p, enum bc_name_space space, uin
 void print_index(struct printer *p, enum bc_name_space space, uint32_t index);
 void print_string(struct bc_buf *out, const void *bytes, size_t n, bool text);
 
+/* ---- print.c ---- */
+
+/* "(sub ... (struct ...))": a defined type without its name. */
+void print_type_text(struct printer *p, uint32_t index);
+
 /* ---- print_instr.c ---- */
 
 void print_valtype(struct printer *p, bc_valtype t);

@@ -1,0 +1,46 @@
+/* cli/program.c: a program file for the verbs that look at programs without running them. */
+#include <string.h>
+#include "atoll/alloc.h"
+#include "cli/cli.h"
+
+static void place_in_text(const struct cli_program *p, struct atoll_error *err) {
+    if (!p->map || err->line || err->offset > UINT32_MAX) return;
+    const struct bc_source_map_entry *entry = bc_source_map_find(p->map, (uint32_t)err->offset);
+    err->offset = ATOLL_NO_OFFSET;
+    if (!entry) return;
+    err->line = entry->line;
+    err->column = entry->column;
+}
+
+static enum atoll_status assemble(struct cli_program *p, struct atoll_error *err) {
+    p->map = atoll_new(&atoll_default_alloc, 1, sizeof *p->map);
+    if (!p->map) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    enum atoll_status status =
+        bc_text_assemble((const char *)p->file.bytes, p->file.size, NULL, &p->bytes, p->map, err);
+    if (!status && p->bytes.failed) status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    return status;
+}
+
+enum atoll_status cli_program_open(const char *path, bool validate, struct cli_program *p,
+                                   struct atoll_error *err) {
+    *p = (struct cli_program){0};
+    bc_buf_init(&p->bytes, &atoll_default_alloc);
+    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, &p->file, err);
+    if (status) return status;
+    bool binary = p->file.size >= 4 && !memcmp(p->file.bytes, "\0asm", 4);
+    if (!binary) status = assemble(p, err);
+    if (!status)
+        status = binary ? bc_module_decode(p->file.bytes, p->file.size, NULL, &p->module, err)
+                        : bc_module_decode(p->bytes.data, p->bytes.size, NULL, &p->module, err);
+    if (!status && validate) status = bc_module_validate(p->module, NULL, err);
+    if (status) place_in_text(p, err);
+    return status;
+}
+
+void cli_program_close(struct cli_program *p) {
+    bc_module_free(p->module);
+    if (p->map) bc_source_map_fini(p->map, &atoll_default_alloc);
+    atoll_free(&atoll_default_alloc, p->map, sizeof *p->map);
+    bc_buf_fini(&p->bytes);
+    cli_file_close(&p->file);
+}
