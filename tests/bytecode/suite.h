@@ -1,4 +1,5 @@
-/* tests/bytecode/suite.h: every module of the official suite, for tests that take all there are. */
+/* tests/bytecode/suite.h: every module of the official suite and of our own scripts, for tests that take all.
+ */
 #ifndef ATOLL_TESTS_SUITE_H
 #define ATOLL_TESTS_SUITE_H
 
@@ -14,10 +15,8 @@
  * number of modules, 0 where the suite is absent. */
 static inline unsigned suite_each_module(void (*visit)(const char *where, const uint8_t *bytes, size_t n,
                                                        bool from_text)) {
-    const char *dir = getenv("ATOLL_SPEC_DIR");
-    char path[4096], where[4500];
+    char where[4500];
     unsigned n_modules = 0;
-    snprintf(path, sizeof path, "%s/core", dir && *dir ? dir : ATOLL_DEFAULT_SPEC_DIR);
     struct dirent **entries;
     int n = scandir(path, &entries, NULL, alphasort);
     for (int i = 0; i < n; i++) {
@@ -51,6 +50,16 @@ static inline unsigned suite_each_module(void (*visit)(const char *where, const 
     }
     if (n > 0) free(entries);
     return n_modules;
+}
+
+/* Returns 0 where the official suite is absent. */
+static inline unsigned suite_each_module(void (*visit)(const char *where, const uint8_t *bytes, size_t n,
+                                                       bool from_text)) {
+    const char *dir = getenv("ATOLL_SPEC_DIR");
+    char path[4096];
+    snprintf(path, sizeof path, "%s/core", dir && *dir ? dir : ATOLL_DEFAULT_SPEC_DIR);
+    suite_each_module_in(ATOLL_OWN_SCRIPTS, visit);
+    return suite_each_module_in(path, visit);
 }
 
 #endif
