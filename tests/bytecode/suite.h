@@ -11,10 +11,11 @@
 
 #define SUITE_SKIPPED 77
 
-/* Calls visit with the bytes of each module that can be made; `where` names script and line. Returns the
- * number of modules, 0 where the suite is absent. */
-static inline unsigned suite_each_module(void (*visit)(const char *where, const uint8_t *bytes, size_t n,
-                                                       bool from_text)) {
+/* Calls visit with the bytes of each module that can be made from the scripts in a folder; `where` names
+ * script and line. Returns the number of modules. */
+static inline unsigned suite_each_module_in(const char *path,
+                                            void (*visit)(const char *where, const uint8_t *bytes, size_t n,
+                                                          bool from_text)) {
     char where[4500];
     unsigned n_modules = 0;
     struct dirent **entries;
