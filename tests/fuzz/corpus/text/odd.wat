@@ -1,0 +1,4 @@
+;; comment
+(; block (; nested ;) ;)
+(@annotation "x" (y) [z])
+(module quote "\"")
