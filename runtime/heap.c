@@ -89,7 +89,8 @@ static void push_heap(struct rt_heap *heap) {
     rt_store_each_host_global(store, push_range);
     for (struct rt_root *r = heap->roots; r; r = r->next) GC_push_all_eager(&r->ref, &r->ref + 1);
     push_range(&store->thrown, &store->thrown + 1);
-    push_range(store->thrown_values, store->thrown_values + store->n_thrown_values);
+    if (store->n_thrown_values)
+        push_range(store->thrown_values, store->thrown_values + store->n_thrown_values);
 }
 
 static void GC_CALLBACK push_roots(void) {

@@ -245,16 +245,17 @@ static void tokenize(struct assembler *a, struct asm_customs *customs) {
             continue;
         }
         void *stack = open.items;
-        if (a->n_tokens > UINT32_MAX - 4 ||
-            atoll_grow(a->alloc, &tokens, &a->token_capacity, a->n_tokens + 2, sizeof t) ||
-            atoll_grow(a->alloc, &close, &a->close_capacity, a->n_tokens + 2, sizeof(uint32_t)) ||
-            atoll_grow(a->alloc, &stack, &open.capacity, open.n + 1, sizeof(uint32_t))) {
-            asm_nomem(a);
-            break;
-        }
+        bool full = a->n_tokens > UINT32_MAX - 4 ||
+                    atoll_grow(a->alloc, &tokens, &a->token_capacity, a->n_tokens + 2, sizeof t) ||
+                    atoll_grow(a->alloc, &close, &a->close_capacity, a->n_tokens + 2, sizeof(uint32_t)) ||
+                    atoll_grow(a->alloc, &stack, &open.capacity, open.n + 1, sizeof(uint32_t));
         open.items = stack;
         a->t = tokens;
         a->close = close;
+        if (full) {
+            asm_nomem(a);
+            break;
+        }
         a->t[a->n_tokens] = t;
         more = t.kind != TEXT_EOF;
         if (t.kind == TEXT_LPAREN) open.items[open.n++] = a->n_tokens;
