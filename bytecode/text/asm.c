@@ -579,17 +579,15 @@ enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struc
     const struct atoll_alloc *alloc = config && config->alloc ? config->alloc : &atoll_default_alloc;
     struct assembler a;
     struct asm_customs customs = {0};
-    if (n_bytes > BC_MAX_MODULE_BYTES)
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "text is too long");
     if (!n_bytes) text = "";
-    if (!bc_utf8_valid((const uint8_t *)text, n_bytes))
-        return atoll_fail(err, ATOLL_E_SYNTAX, ATOLL_NO_OFFSET, "malformed UTF-8 encoding");
+    enum atoll_status status = text_check(text, n_bytes, err);
+    if (status) return status;
     init(&a, alloc, map);
     bc_buf_init(&customs.bytes, alloc);
     text_lexer_init(&a.x, text, n_bytes, err);
     a.x.alloc = alloc;
     tokenize(&a, &customs);
-    enum atoll_status status = a.x.status;
+    status = a.x.status;
     if (!status) {
         uint32_t begin = open_module(&a);
         bool binary = asm_accept(&a, "binary");

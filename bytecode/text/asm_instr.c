@@ -153,7 +153,7 @@ static bool if_arm(struct assembler *a, struct asm_frame *f) {
         struct asm_id label = f->label;
         f->arms = 1;
         mark(a, f->token);
-        bc_buf_bytes(a->code, a->held.data + f->held, a->held.size - f->held);
+        if (a->held.size > f->held) bc_buf_bytes(a->code, a->held.data + f->held, a->held.size - f->held);
         a->held.size = f->held;
         push_label(a, label);
     } else if (f->arms == 1 && asm_open(a, "else")) {
@@ -243,7 +243,7 @@ static void close_paren(struct assembler *a) {
     a->i++;
     if (f->kind == FRAME_FOLDED) {
         mark(a, f->token);
-        bc_buf_bytes(a->code, a->held.data + f->held, a->held.size - f->held);
+        if (a->held.size > f->held) bc_buf_bytes(a->code, a->held.data + f->held, a->held.size - f->held);
         a->held.size = f->held;
     }
     if (f->kind == FRAME_FOLDED || f->kind == FRAME_ARM)

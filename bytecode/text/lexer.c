@@ -5,6 +5,31 @@
 #include <stdarg.h>
 #include <string.h>
 
+/* The place is looked for only behind a failed check of the whole, so that good texts are read fast. */
+static enum atoll_status malformed_utf8(const char *text, size_t n_bytes, struct atoll_error *err) {
+    const uint8_t *line_start = (const uint8_t *)text, *end = line_start + n_bytes;
+    enum atoll_status status = atoll_fail(err, ATOLL_E_SYNTAX, ATOLL_NO_OFFSET, "malformed UTF-8 encoding");
+    if (!err) return status;
+    err->line = 1;
+    for (const uint8_t *at = line_start; at < end;) {
+        size_t size = 1, left = (size_t)(end - at);
+        while (size <= 4 && size <= left && !bc_utf8_valid(at, size)) size++;
+        err->column = (uint32_t)(at - line_start) + 1;
+        if (size > 4 || size > left) break;
+        err->line += *at == '\n';
+        if (*at == '\n') line_start = at + 1;
+        at += size;
+    }
+    return status;
+}
+
+enum atoll_status text_check(const char *text, size_t n_bytes, struct atoll_error *err) {
+    if (n_bytes > BC_MAX_MODULE_BYTES)
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "text is too long");
+    if (!bc_utf8_valid((const uint8_t *)text, n_bytes)) return malformed_utf8(text, n_bytes, err);
+    return ATOLL_OK;
+}
+
 void text_lexer_init(struct text_lexer *lexer, const char *text, size_t n_bytes, struct atoll_error *err) {
     *lexer =
         (struct text_lexer){.at = text, .end = text + n_bytes, .line_start = text, .line = 1, .err = err};

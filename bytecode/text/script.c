@@ -311,16 +311,14 @@ enum atoll_status bc_script_parse(const char *text, size_t n_bytes, const struct
                                   struct bc_script **out, struct atoll_error *err) {
     struct parser p;
     if (!alloc) alloc = &atoll_default_alloc;
-    if (n_bytes > BC_MAX_MODULE_BYTES)
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "text is too long");
-    if (!bc_utf8_valid((const uint8_t *)text, n_bytes))
-        return atoll_fail(err, ATOLL_E_SYNTAX, ATOLL_NO_OFFSET, "malformed UTF-8 encoding");
+    enum atoll_status status = text_check(text, n_bytes, err);
+    if (status) return status;
     p.script = atoll_new(alloc, 1, sizeof *p.script);
     if (!p.script) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     p.script->alloc = alloc;
     bc_arena_init(&p.script->arena, alloc);
     if (!asm_tokens(&p.a, alloc, text, n_bytes, err)) commands(&p);
-    enum atoll_status status = p.a.x.status;
+    status = p.a.x.status;
     asm_fini(&p.a);
     if (status)
         bc_script_free(p.script);

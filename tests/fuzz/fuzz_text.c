@@ -44,7 +44,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         fuzz_check_error(&err, status, size);
     else
         decode(&bytes);
-    if (status == ATOLL_E_SYNTAX) FUZZ_CHECK(err.line >= 1 && err.line <= size + 1);
+    if (status == ATOLL_E_SYNTAX) FUZZ_CHECK(err.line >= 1 && err.line <= size + 1 && err.column >= 1);
     bc_buf_fini(&bytes);
     FUZZ_CHECK(memory.n_bytes == 0);
     uint64_t n_calls = memory.n_calls;
