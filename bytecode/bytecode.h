@@ -293,6 +293,9 @@ typedef uint64_t bc_features; /* bit set of enum bc_feature */
     ((UINT64_C(1) << BC_FEATURE_COUNT) - 1 - (UINT64_C(1) << BC_FEATURE_CUSTOM_PAGE_SIZES) -                 \
      (UINT64_C(1) << BC_FEATURE_WIDE_ARITHMETIC))
 
+/* A bit of no feature: with it, "none at all" is not taken for "default". */
+#define BC_FEATURES_GIVEN (UINT64_C(1) << 63)
+
 /* Limits of the WebAssembly JavaScript interface, "Implementation-defined Limits"; the stress preset shrinks
  * some. */
 #define BC_MAX_MODULE_BYTES    (1u << 30)

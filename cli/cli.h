@@ -96,6 +96,9 @@ void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "atoll: FILE:LINE:COLUMN: text", "atoll: FILE:0x1f: text" or "atoll: FILE: text". */
 void cli_error(const char *file, const struct atoll_error *err);
 
+/* Whether a signal or the timer of `run --timeout` asked for an end (stop.c). */
+bool cli_stopped(void);
+
 /* ---- files ---- */
 
 struct cli_file {

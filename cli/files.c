@@ -13,6 +13,8 @@
 #include "cli/cli.h"
 
 static enum atoll_status fail_errno(struct atoll_error *err, int error) {
+    if (error == EINTR && cli_stopped())
+        return atoll_fail(err, ATOLL_E_INTERRUPTED, ATOLL_NO_OFFSET, "interrupted");
     atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "%s", strerror(error));
     err->system_errno = error;
     return ATOLL_E_IO;
@@ -37,7 +39,7 @@ static enum atoll_status read_stream(int fd, uint64_t max_bytes, struct cli_file
             size += (size_t)n;
         else if (n == 0)
             break;
-        else if (errno != EINTR) {
+        else if (errno != EINTR || cli_stopped()) {
             status = fail_errno(err, errno);
             break;
         }

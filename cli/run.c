@@ -32,7 +32,7 @@ struct run {
     struct list dirs, listens, env, preloads; /* env's strings are owned */
     const char *argv0, *invoke, *stdio[3];
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
-    uint64_t timeout_ns, fuel, max_memory, max_stack, max_fds, max_output;
+    uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output;
     bc_features features;
     const char *path;
     char **args;
@@ -46,6 +46,8 @@ struct run {
     size_t n_loaded;
     struct cli_file file;
     int fds[3];
+    bool made[3]; /* the file of --stdout, --stderr was not there before */
+    bool started; /* the program may have written */
 };
 
 static bool list_add(struct list *list, const char *item) {
@@ -72,6 +74,7 @@ enum {
     RUN_FUEL,
     RUN_MAX_MEMORY,
     RUN_MAX_STACK,
+    RUN_MAX_GC_HEAP,
     RUN_MAX_FDS,
     RUN_MAX_OUTPUT,
     RUN_STRACE,
@@ -94,6 +97,7 @@ static const struct cli_flag flags[] = {
     {RUN_FUEL, "fuel", 0, "N", "trap after about N instructions"},
     {RUN_MAX_MEMORY, "max-memory", 0, "SIZE", "bound of all memories together: 64k, 16M, 1G ..."},
     {RUN_MAX_STACK, "max-stack", 0, "SIZE", "bound of the call stack (8M)"},
+    {RUN_MAX_GC_HEAP, "max-gc-heap", 0, "SIZE", "bound of the heap of managed objects (4G)"},
     {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
@@ -145,6 +149,8 @@ static bool take_number(struct run *r, int id, const char *text) {
         return (cli_parse_size(text, &r->max_memory) && r->max_memory) || bad_value(r, "max-memory", text);
     case RUN_MAX_STACK:
         return (cli_parse_size(text, &r->max_stack) && r->max_stack) || bad_value(r, "max-stack", text);
+    case RUN_MAX_GC_HEAP:
+        return (cli_parse_size(text, &r->max_gc_heap) && r->max_gc_heap) || bad_value(r, "max-gc-heap", text);
     case RUN_MAX_FDS:
         return (cli_parse_count(text, &r->max_fds) && r->max_fds && r->max_fds <= UINT32_MAX) ||
                bad_value(r, "max-fds", text);
@@ -211,12 +217,25 @@ static enum atoll_status make_sandbox(struct run *r, struct atoll_error *err) {
 
 static enum atoll_status open_stdio(struct run *r, struct atoll_error *err) {
     for (int i = 0; i < 3; i++) {
-        int how = i == 0 ? O_RDONLY : O_WRONLY | O_CREAT | O_TRUNC;
+        int how = i == 0 ? O_RDONLY : O_WRONLY | O_CREAT;
+        r->made[i] = r->stdio[i] && i > 0 && access(r->stdio[i], F_OK) != 0;
         r->fds[i] = r->stdio[i] ? open(r->stdio[i], how | O_CLOEXEC, 0666) : fcntl(i, F_GETFD) < 0 ? -1 : i;
         if (r->stdio[i] && r->fds[i] < 0)
             return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "%s: %s", r->stdio[i], strerror(errno));
     }
     return ATOLL_OK;
+}
+
+/* Output files keep what they held until the program really starts. */
+static void empty_output(struct run *r) {
+    for (int i = 1; i < 3 && !r->started; i++)
+        if (r->stdio[i] && ftruncate(r->fds[i], 0)) continue; /* a pipe or a device */
+    r->started = true;
+}
+
+static void remove_unused_output(struct run *r) {
+    for (int i = 1; i < 3; i++)
+        if (r->made[i] && !r->started) unlink(r->stdio[i]);
 }
 
 static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
@@ -238,7 +257,8 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
                                .tier = &interp_tier,
                                .fuel = r->fuel_given,
                                .relaxed_deterministic = r->relaxed_deterministic,
-                               .stack_bytes = r->max_stack};
+                               .stack_bytes = r->max_stack,
+                               .max_gc_heap_bytes = r->max_gc_heap};
     struct rt_limits limits = {.max_memory_bytes = r->max_memory};
     enum atoll_status status = rt_engine_new(&config, &r->engine, err);
     if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
@@ -275,7 +295,9 @@ static enum atoll_status start_instance(struct run *r, const char *path, struct 
     struct rt_module *module;
     status = rt_module_load(r->engine, file->bytes, file->size, true, path, &module, err);
     if (status) return status;
-    status = rt_instantiate(r->store, module, resolve, r, out, err);
+    status = rt_link_check(module, resolve, r, err);
+    if (!status) empty_output(r);
+    if (!status) status = rt_instantiate(r->store, module, resolve, r, out, err);
     rt_module_unref(module);
     struct rt_extern found;
     if (!status && rt_instance_export(*out, "_initialize", 11, &found) && found.kind == BC_EXTERN_FUNC &&
@@ -319,7 +341,8 @@ static enum atoll_status run_program(struct run *r, const char **blame, struct a
 /* ---- how it ended ---- */
 
 static int report_trap(struct run *r, const char *path) {
-    const char *text = r->store->trap == RT_TRAP_HOST ? r->store->trap_text : rt_trap_text(r->store->trap);
+    bool told = r->store->trap == RT_TRAP_HOST || r->store->trap == RT_TRAP_UNCAUGHT_EXCEPTION;
+    const char *text = told && r->store->trap_text[0] ? r->store->trap_text : rt_trap_text(r->store->trap);
     cli_message("%s: trap: %s", path, text);
     struct bc_buf lines;
     bc_buf_init(&lines, &atoll_default_alloc);
@@ -342,7 +365,7 @@ static int exit_status(struct run *r, const char *path, enum atoll_status status
     case ATOLL_OK: return CLI_OK;
     case ATOLL_E_EXIT: return r->store->exit_code & 255;
     case ATOLL_E_TRAP: return report_trap(r, path);
-    case ATOLL_E_INTERRUPTED: return report_interruption(r, path);
+    case ATOLL_E_INTERRUPTED: return report_interruption(r, path); /* also while a file was read */
     case ATOLL_E_USAGE: cli_error(path, err); return CLI_USAGE;
     case ATOLL_E_NOMEM: cli_error(path, err); return CLI_INTERNAL;
     case ATOLL_E_IO:
@@ -356,11 +379,12 @@ static int set_up_and_run(struct run *r) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = make_sandbox(r, &err);
     if (!status) status = open_stdio(r, &err);
+    bool granted = !status; /* what the flags name is there */
     if (!status) status = make_store(r, &err);
     if (!status) status = make_wasi(r, &err);
     if (status) {
         cli_message("run: %s", err.text);
-        return status == ATOLL_E_USAGE ? CLI_USAGE : CLI_INTERNAL;
+        return !granted && status != ATOLL_E_NOMEM ? CLI_USAGE : CLI_INTERNAL;
     }
     signal(SIGPIPE, SIG_IGN); /* the program gets EPIPE as its answer */
     cli_stop_watch(r->store, r->timeout_ns);
@@ -368,6 +392,7 @@ static int set_up_and_run(struct run *r) {
     status = run_program(r, &blame, &err);
     int result = exit_status(r, blame, status, &err);
     cli_stop_unwatch();
+    remove_unused_output(r);
     return result;
 }
 
@@ -388,7 +413,8 @@ static void release(struct run *r) {
 }
 
 static int run_run(struct cli_parser *p) {
-    struct run r = {.verb = p->verb, .features = BC_FEATURES_DEFAULT, .fds = {-1, -1, -1}};
+    struct run r = {
+        .verb = p->verb, .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN, .fds = {-1, -1, -1}};
     int parsed = parse_flags(&r, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     release(&r);

@@ -6,7 +6,7 @@
 #include "cli/run.h"
 
 static struct rt_store *_Atomic watched;
-static volatile sig_atomic_t signal_seen;
+static volatile sig_atomic_t signal_seen, alarm_seen;
 
 static void on_stop(int number) {
     if (signal_seen) _exit(CLI_SIGNAL + number);
@@ -17,6 +17,7 @@ static void on_stop(int number) {
 
 static void on_alarm(int number) {
     (void)number;
+    alarm_seen = 1;
     struct rt_store *store = watched;
     if (store) rt_store_interrupt(store, RT_INTERRUPT_TIMEOUT);
 }
@@ -50,4 +51,5 @@ void cli_stop_unwatch(void) {
     set_timer(0);
 }
 
+bool cli_stopped(void) { return signal_seen || alarm_seen; }
 int cli_stop_signal(void) { return signal_seen; }

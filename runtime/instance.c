@@ -106,19 +106,34 @@ static void set_import(struct rt_instance *instance, uint32_t index, const struc
     }
 }
 
+static enum atoll_status find_import(const struct rt_module *module, const struct bc_import *import,
+                                     rt_resolver *resolve, void *context, struct rt_extern *out,
+                                     struct atoll_error *err) {
+    struct rt_extern_type wanted = rt_extern_type_wanted(module, import);
+    *out = (struct rt_extern){0};
+    if (!resolve || !resolve(context, module, import, out)) return link_error(import, &wanted, NULL, err);
+    struct rt_extern_type found = rt_extern_type_found(out);
+    return rt_extern_type_matches(&found, &wanted) ? ATOLL_OK : link_error(import, &wanted, &found, err);
+}
+
+enum atoll_status rt_link_check(const struct rt_module *module, rt_resolver *resolve, void *context,
+                                struct atoll_error *err) {
+    enum atoll_status status = ATOLL_OK;
+    struct rt_extern found;
+    for (uint32_t i = 0; i < module->bc->n_imports && !status; i++)
+        status = find_import(module, module->bc->imports + i, resolve, context, &found, err);
+    return status;
+}
+
 static enum atoll_status resolve_imports(struct rt_instance *instance, rt_resolver *resolve, void *context,
                                          struct atoll_error *err) {
     const struct rt_module *module = instance->module;
     for (uint32_t i = 0; i < module->bc->n_imports; i++) {
-        const struct bc_import *import = module->bc->imports + i;
-        struct rt_extern_type wanted = rt_extern_type_wanted(module, import);
-        struct rt_extern found = {0};
-        if (!resolve || !resolve(context, module, import, &found))
-            return link_error(import, &wanted, NULL, err);
-        struct rt_extern_type found_type = rt_extern_type_found(&found);
-        if (!rt_extern_type_matches(&found_type, &wanted))
-            return link_error(import, &wanted, &found_type, err);
-        set_import(instance, import->index, &found);
+        struct rt_extern found;
+        enum atoll_status status =
+            find_import(module, module->bc->imports + i, resolve, context, &found, err);
+        if (status) return status;
+        set_import(instance, module->bc->imports[i].index, &found);
     }
     return ATOLL_OK;
 }

@@ -320,6 +320,9 @@ struct rt_instance {
 typedef bool rt_resolver(void *context, const struct rt_module *module, const struct bc_import *import,
                          struct rt_extern *out);
 
+/* Whether all imports are found and fit: what rt_instantiate looks at first. fails E_LINK */
+enum atoll_status rt_link_check(const struct rt_module *module, rt_resolver *resolve, void *context,
+                                struct atoll_error *err);
 /* Instantiates: resolves and checks imports, allocates, evaluates constant expressions, copies active
  * segments, runs start. fails   E_LINK ("unknown import", "incompatible import type" + which), E_LIMIT,
  * E_NOMEM, E_TRAP / E_EXIT / E_INTERRUPTED (store->trap ...) The instance belongs to the store and lives as
