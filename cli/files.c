@@ -55,6 +55,7 @@ static enum atoll_status map_file(int fd, size_t size, struct cli_file *out, str
     void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (bytes == MAP_FAILED) return fail_errno(err, errno);
     *out = (struct cli_file){.bytes = bytes, .size = size, .mapped = size};
+    lseek(fd, (off_t)size, SEEK_SET); /* standard input has been read, as a pipe would have been */
     return ATOLL_OK;
 }
 

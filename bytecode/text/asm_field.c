@@ -174,24 +174,29 @@ static void read_locals(struct assembler *a, struct runs *r, uint32_t index) {
 }
 
 /* Source positions of the body that was just appended at `base` of the code section's buffer. */
-static void keep_marks(struct assembler *a, size_t base) {
+static void keep_mark(struct assembler *a, size_t at, uint32_t token) {
     struct bc_source_map *map = a->map;
-    for (size_t i = 0; map && i < a->n_marks; i++) {
-        void *p = map->entries;
-        if (atoll_grow(a->alloc, &p, &map->capacity, map->n_entries + 1, sizeof *map->entries)) {
-            asm_nomem(a);
-            return;
-        }
-        map->entries = p;
-        const struct text_token *t = &a->t[a->marks[i].token];
-        map->entries[map->n_entries++] =
-            (struct bc_source_map_entry){(uint32_t)(base + a->marks[i].at), t->line, t->column};
+    void *p = map->entries;
+    if (atoll_grow(a->alloc, &p, &map->capacity, map->n_entries + 1, sizeof *map->entries)) {
+        asm_nomem(a);
+        return;
     }
+    map->entries = p;
+    const struct text_token *t = &a->t[token];
+    map->entries[map->n_entries++] = (struct bc_source_map_entry){(uint32_t)at, t->line, t->column};
+}
+
+/* A body without instructions still has a place: the keyword's. */
+static void keep_marks(struct assembler *a, size_t base, uint32_t keyword) {
+    if (a->map && !a->n_marks) keep_mark(a, base, keyword);
+    for (size_t i = 0; a->map && i < a->n_marks && !asm_failed(a); i++)
+        keep_mark(a, base + a->marks[i].at, a->marks[i].token);
 }
 
 void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
     struct asm_id id;
     struct runs runs = {0};
+    uint32_t keyword = a->i - 1;
     asm_take_id(a, &id);
     a->func = index;
     inline_exports(a, BC_EXTERN_FUNC, index);
@@ -211,7 +216,7 @@ void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
     bc_buf_bytes(&head, runs.out.data, runs.out.size);
     bc_buf_u32(&a->section[10], (uint32_t)(head.size + a->body.size));
     bc_buf_bytes(&a->section[10], head.data, head.size);
-    keep_marks(a, a->section[10].size);
+    keep_marks(a, a->section[10].size, keyword);
     bc_buf_bytes(&a->section[10], a->body.data, a->body.size);
     a->items[10]++;
     if (head.failed || runs.out.failed || a->body.failed) asm_nomem(a);

@@ -1,23 +1,6 @@
 #!/bin/sh
 # What `atoll run` exits with, and that a fault is told in one line. usage: exit_status_test.sh ATOLL SAMPLES
-atoll=$1
-samples=$2
-failed=0
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-
-# expect STATUS TEXT ARGS...: the status, and a line of output or errors that holds TEXT
-expect() {
-    status=$1 text=$2
-    shift 2
-    "$atoll" "$@" >"$dir/out" 2>&1 </dev/null
-    got=$?
-    if [ "$got" -ne "$status" ] || { [ -n "$text" ] && ! grep -qF -e "$text" "$dir/out"; }; then
-        echo "atoll $*: status $got, expected $status and '$text'; got:"
-        cat "$dir/out"
-        failed=1
-    fi
-}
+. "$(dirname "$0")/lib.sh"
 
 echo '(module (func (export "_start") (loop br 0)))' >"$dir/loop.wat"
 echo '(module (func $f (export "_start") unreachable))' >"$dir/trap.wat"
@@ -28,6 +11,7 @@ cat >"$dir/exit.wat" <<'END'
 (module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (memory (export "memory") 1) (func (export "_start") (call $exit (i32.const 7))))
 END
+echo '(module (tag $boom (param i32 f64)) (func (export "_start") (throw $boom (i32.const 3) (f64.const 1.5))))' >"$dir/throw.wat"
 printf '\0asm\1\0\0' >"$dir/short.wasm"
 
 expect 0 42 run --invoke add "$samples/add.wat" 2 40
@@ -41,6 +25,7 @@ expect 126 "type mismatch" run "$dir/invalid.wat"
 expect 126 "unknown import" run "$dir/import.wat"
 expect 126 "unexpected end" run "$dir/short.wasm"
 expect 127 "No such file" run "$dir/missing.wasm"
+expect 134 "uncaught exception: boom(3, 1.5)" run "$dir/throw.wat"
 expect 2 "did you mean --timeout" run --timout 1s "$dir/loop.wat"
 expect 2 "atoll help" frobnicate
 exit $failed

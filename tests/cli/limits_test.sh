@@ -1,0 +1,57 @@
+#!/bin/sh
+# Limits and stops of `atoll run`. Times are upper bounds only. usage: limits_test.sh ATOLL SAMPLES
+. "$(dirname "$0")/lib.sh"
+echo '(module (func (export "_start") (loop br 0)))' >"$dir/loop.wat"
+echo '(module (memory 1) (func (export "grow") (result i32) (memory.grow (i32.const 100))))' >"$dir/grow.wat"
+echo '(module (memory 200))' >"$dir/large.wat"
+echo '(module (func $d (export "deep") (param i32) (result i32) (if (result i32) (local.get 0)
+    (then (i32.add (i32.const 1) (call $d (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0)))))' >"$dir/deep.wat"
+echo '(module (memory 65536) (func (export "_start") (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const -1)) (br 0))))' >"$dir/fill.wat"
+echo '(module (type $l (struct (field (ref null $l)) (field i64))) (func (export "_start") (local (ref null $l))
+    (loop (local.set 0 (struct.new $l (local.get 0) (i64.const 1))) (br 0))))' >"$dir/heap.wat"
+echo '(module (type $a (array (mut i64))) (func (export "_start") (drop (array.new $a (i64.const 1) (i32.const -1)))))' >"$dir/array.wat"
+cat >"$dir/sleep.wat" <<'END'
+(module (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (i32.store (i32.const 16) (i32.const 1)) (i64.store (i32.const 24) (i64.const 100000000000))
+    (drop (call $poll (i32.const 0) (i32.const 100) (i32.const 1) (i32.const 200)))))
+END
+cat >"$dir/write.wat" <<'END'
+(module (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start") (i32.store (i32.const 4) (i32.const 1000))
+    (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) (br 0))))
+END
+
+expect 0 1 run --invoke grow "$dir/grow.wat"
+expect 0 -1 run --max-memory 1M --invoke grow "$dir/grow.wat"
+expect 126 "" run --max-memory 1M "$dir/large.wat"
+one_line
+expect 0 10000 run --invoke deep "$dir/deep.wat" 10000
+expect 134 "call stack exhausted" run --invoke deep "$dir/deep.wat" 100000000
+expect 134 "call stack exhausted" run --max-stack 64k --invoke deep "$dir/deep.wat" 10000
+expect 134 "fuel" run --fuel 1000 "$dir/loop.wat"
+expect 134 "out of memory" run --max-gc-heap 32M "$dir/heap.wat"
+expect 134 "out of memory" run --max-gc-heap 32M "$dir/array.wat"
+for program in loop fill sleep heap; do
+    expect 124 "--timeout" run --timeout 100ms "$dir/$program.wat"
+    one_line
+done
+for signal in INT TERM; do
+    for program in loop sleep; do
+        # not `&` alone: a shell in the background ignores the interrupt, and atoll keeps what it inherits
+        timeout --preserve-status -s "$signal" -k 20 0.3 "$atoll" run "$dir/$program.wat" >"$dir/out" 2>&1
+        got=$?
+        [ "$signal" = INT ] && want=130 || want=143
+        check "SIG$signal ends $program with $want, not $got" [ "$got" -eq "$want" ]
+    done
+done
+mkfifo "$dir/fifo"
+expect 124 "--timeout" run --timeout 100ms "$dir/fifo"
+n=$("$atoll" run --timeout 300ms --max-output 5000 "$dir/write.wat" 2>/dev/null | wc -c)
+check "output is bounded, got $n" [ "$n" -le 5000 ]
+"$atoll" run --timeout 20s "$samples/../tests/cli/lib.sh" >"$dir/out" 2>&1
+check "a script is no program" grep -q "lib.sh:1:1:" "$dir/out"
+expect 2 "max-memory" run --max-memory lots "$dir/loop.wat"
+expect 2 "timeout" run --timeout soon "$dir/loop.wat"
+exit $failed

@@ -1,0 +1,99 @@
+#!/bin/sh
+# What `atoll run` grants and shows: arguments, variables, streams, exports, preloads, traces. usage: run_test.sh ATOLL SAMPLES
+. "$(dirname "$0")/lib.sh"
+cat >"$dir/kinds.wat" <<'END'
+(module
+  (func (export "i32") (param i32) (result i32) local.get 0)
+  (func (export "i64") (param i64) (result i64) local.get 0)
+  (func (export "f32") (param f32) (result f32) local.get 0)
+  (func (export "f64") (param f64) (result f64) local.get 0)
+  (func (export "v128") (param v128) (result v128) local.get 0)
+  (func (export "two") (result i32 f64) (i32.const 1) (f64.const 2.5))
+  (func (export "null") (param externref) (result i32) (ref.is_null (local.get 0)))
+  (global (export "global") i32 (i32.const 1)))
+END
+cat >"$dir/echo.wat" <<'END'
+(module
+  (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 1)
+  (func (export "_start")
+    (i32.store (i32.const 0) (i32.const 64))
+    (loop $more
+      (i32.store (i32.const 4) (i32.const 1000))
+      (drop (call $read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+      (if (i32.load (i32.const 8))
+        (then
+          (i32.store (i32.const 4) (i32.load (i32.const 8)))
+          (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 12)))
+          (br $more))))))
+END
+echo '(module (func (export "answer") (result i32) (i32.const 42)))' >"$dir/lib.wat"
+echo '(module (import "lib" "answer" (func $a (result i32))) (func (export "ask") (result i32) (call $a)))' >"$dir/ask.wat"
+echo '(module (import "x" "y" (func $f (param i32))) (func (export "_start")) (func (export "call") (call $f (i32.const 1))))' >"$dir/unknown.wat"
+
+# --invoke
+expect 0 -2147483648 run -i i32 "$dir/kinds.wat" 2147483648
+expect 0 -1 run -i i64 "$dir/kinds.wat" 0xffffffffffffffff
+expect 0 0.1 run -i f32 "$dir/kinds.wat" 0.1
+expect 0 nan run -i f64 "$dir/kinds.wat" nan
+expect 0 0x000102030405060708090a0b0c0d0e0f run -i v128 "$dir/kinds.wat" 0x000102030405060708090a0b0c0d0e0f
+expect 0 2.5 run -i two "$dir/kinds.wat"
+expect 0 1 run -i null "$dir/kinds.wat" null
+expect 2 "" run -i i32 "$dir/kinds.wat"
+one_line
+expect 2 "" run -i i32 "$dir/kinds.wat" 1 2
+expect 2 "" run -i i32 "$dir/kinds.wat" 4294967296
+expect 2 "" run -i i32 "$dir/kinds.wat" one
+expect 2 "nothing" run -i nothing "$dir/kinds.wat"
+expect 2 "" run -i global "$dir/kinds.wat"
+
+# streams
+printf 'some text' | "$atoll" run "$dir/echo.wat" >"$dir/out"
+check "standard input to output" same "$dir/out" "some text"
+printf 'from a file' >"$dir/in"
+expect 0 "" run --stdin "$dir/in" --stdout "$dir/copy" "$dir/echo.wat"
+check "--stdin, --stdout" same "$dir/copy" "from a file"
+echo kept >"$dir/kept"
+expect 127 "" run --stdout "$dir/kept" "$dir/missing.wasm"
+expect 126 "unknown import" run --stdout "$dir/kept" "$dir/unknown.wat"
+check "output stays as it was when nothing runs" same "$dir/kept" kept
+expect 126 "" run --stdout "$dir/new" "$dir/unknown.wat"
+check "and is not made" absent "$dir/new"
+expect 2 "No such file" run --stdin "$dir/missing" "$dir/echo.wat"
+"$atoll" run - <"$dir/echo.wat" >"$dir/out" 2>&1
+check "a program from standard input" same "$dir/out" ""
+printf x | "$atoll" run --strace "$dir/echo.wat" >"$dir/out" 2>"$dir/trace"
+check "--strace shows requests and answers" grep -q "fd_read\|read" "$dir/trace"
+
+# imports
+expect 0 42 run --preload "lib=$dir/lib.wat" --invoke ask "$dir/ask.wat"
+expect 126 "unknown import: lib.answer" run --invoke ask "$dir/ask.wat"
+expect 127 "missing" run --preload "lib=$dir/missing.wat" "$dir/ask.wat"
+expect 2 "preload" run --preload lib "$dir/ask.wat"
+expect 126 "x.y" run "$dir/unknown.wat"
+one_line
+expect 0 "" run --trap-unknown-imports "$dir/unknown.wat"
+expect 134 "unknown import called" run --trap-unknown-imports --invoke call "$dir/unknown.wat"
+
+# features
+echo '(module (func (export "f") (result v128) (v128.const i64x2 1 2)))' >"$dir/simd.wat"
+expect 126 "needs the feature simd" run --disable simd "$dir/simd.wat"
+expect 2 "did you mean" run --disable smid "$dir/simd.wat"
+all=$("$atoll" features | awk '{ printf "--disable %s ", $1 }')
+# shellcheck disable=SC2086
+expect 126 "" run $all "$dir/simd.wat"
+
+# grants
+expect 2 "No such file" run --dir "$dir/missing" "$dir/echo.wat"
+expect 2 "" run --env =x "$dir/echo.wat"
+
+# help of every verb
+for verb in $("$atoll" help | awk '/^  [a-z]/ { print $1 }'); do
+    expect 0 "usage: atoll $verb" help "$verb"
+    expect 0 "usage: atoll $verb" "$verb" --help
+done
+expect 0 "usage: atoll VERB" --help
+expect 0 "atoll " --version
+expect 2 "missing"
+exit $failed
