@@ -1,5 +1,6 @@
 /* bytecode/buffer.c: arenas and byte buffers, the memory readers and writers of programs build on. */
 #include "bytecode/bytecode.h"
+#include "bytecode/stress.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,10 @@ struct bc_arena_chunk {
     size_t size; /* bytes behind the header */
     _Alignas(16) char data[];
 };
+
+#define FIRST_CHUNK_BYTES ATOLL_LIMIT((size_t)4096, (size_t)64)
+#define MORE_CHUNK_BYTES  ATOLL_LIMIT((size_t)(64u << 10), (size_t)256)  /* chunks grow by 4 until here ... */
+#define FULL_CHUNK_BYTES  ATOLL_LIMIT((size_t)(256u << 10), (size_t)512) /* ... then have this size */
 
 void bc_arena_init(struct bc_arena *arena, const struct atoll_alloc *alloc) {
     *arena = (struct bc_arena){.alloc = alloc};
@@ -31,8 +36,9 @@ void *bc_arena_new(struct bc_arena *arena, size_t n_items, size_t item_size) {
     if (__builtin_mul_overflow(n_items, item_size, &size) || size > SIZE_MAX / 2) return NULL;
     size = (size + 15) & ~(size_t)15;
     if (!arena->chunks || size > arena->capacity - arena->used) {
-        size_t chunk_size = arena->capacity < (64u << 10) ? 4096 : (256u << 10);
-        if (arena->capacity >= 4096 && arena->capacity < (64u << 10)) chunk_size = arena->capacity * 4;
+        size_t chunk_size = arena->capacity < MORE_CHUNK_BYTES ? FIRST_CHUNK_BYTES : FULL_CHUNK_BYTES;
+        if (arena->capacity >= FIRST_CHUNK_BYTES && arena->capacity < MORE_CHUNK_BYTES)
+            chunk_size = arena->capacity * 4;
         if (chunk_size < size) chunk_size = size;
         struct bc_arena_chunk *c =
             arena->alloc->resize(arena->alloc->context, NULL, 0, sizeof *c + chunk_size);
@@ -46,6 +52,7 @@ void *bc_arena_new(struct bc_arena *arena, size_t n_items, size_t item_size) {
     void *p = arena->chunks->data + arena->used;
     arena->used += size;
     arena->total_bytes += size;
+    ATOLL_ASSERT(arena->used <= arena->capacity && (uintptr_t)p % 16 == 0);
     return memset(p, 0, size);
 }
 
@@ -71,6 +78,7 @@ void bc_buf_bytes(struct bc_buf *buf, const void *bytes, size_t n_bytes) {
     buf->data = p;
     memcpy(buf->data + buf->size, bytes, n_bytes);
     buf->size += n_bytes;
+    ATOLL_ASSERT(buf->size <= buf->capacity);
 }
 
 void bc_buf_u8(struct bc_buf *buf, uint8_t byte) { bc_buf_bytes(buf, &byte, 1); }

@@ -2,6 +2,7 @@
  * core spec, "Validation". Instructions are driven by the opcode table; the SPECIAL rows go to
  * validate_{control,object,special}.c. */
 #include "bytecode/validate.h"
+#include "bytecode/stress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -90,7 +91,7 @@ static void instruction(struct validator *v, bc_features features) {
 /* ---- bodies ---- */
 
 /* Types of the first locals in an array; a declaration of many locals in few bytes is not expanded. */
-#define FLAT_LOCALS 256u
+#define FLAT_LOCALS ATOLL_LIMIT(256u, 2u)
 
 static bool flatten_locals(struct validator *v, const struct bc_func *f) {
     v->n_flat = f->n_locals < FLAT_LOCALS ? f->n_locals : FLAT_LOCALS;

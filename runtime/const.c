@@ -1,8 +1,9 @@
 /* runtime/const.c: constant expressions: initial values of globals and tables, offsets, segment items. */
 #include <string.h>
 #include "runtime/internal.h"
+#include "bytecode/stress.h"
 
-#define SMALL_STACK 16 /* slots; deeper expressions take heap memory */
+#define SMALL_STACK ATOLL_LIMIT(16, 2) /* slots; deeper expressions take heap memory */
 
 struct evaluation {
     struct rt_instance *instance;

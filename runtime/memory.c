@@ -12,9 +12,11 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "runtime/internal.h"
+#include "bytecode/stress.h"
 
 #define MAX_BYTES_64 (UINT64_C(64) << 30) /* what a 64-bit memory may grow to */
-#define CHUNK_BYTES  (UINT64_C(1) << 20)  /* of a bulk operation between two looks at the stop flag */
+/* Of a bulk operation between two looks at the stop flag. */
+#define CHUNK_BYTES ATOLL_LIMIT(UINT64_C(1) << 20, UINT64_C(64))
 
 static uint64_t bound_bytes(const struct bc_limits *type) {
     uint64_t bound = type->is64 ? MAX_BYTES_64 : UINT64_C(1) << 32;

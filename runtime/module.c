@@ -2,12 +2,13 @@
  * under the module's lock, function names and the index of its exports. */
 #include <string.h>
 #include "runtime/internal.h"
+#include "bytecode/stress.h"
 
 struct rt_export_index { /* open addressing; entries are export index + 1 */
     uint32_t n_slots;    /* power of two */
     uint32_t slots[];
 };
-#define INDEX_FROM 16 /* exports; fewer are found faster by looking at each */
+#define INDEX_FROM ATOLL_LIMIT(16, 1) /* exports; fewer are found faster by looking at each */
 
 static size_t index_bytes(uint32_t n_slots) {
     return sizeof(struct rt_export_index) + n_slots * sizeof(uint32_t);

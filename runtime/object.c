@@ -1,8 +1,10 @@
 /* runtime/object.c: what programs do with managed objects: make, fill, copy, test, convert. Source: core
  * spec, "Execution / Instructions", "Reference" and "Aggregate Reference Instructions". */
 #include "runtime/internal.h"
+#include "bytecode/stress.h"
 
-#define CHUNK_BYTES ((size_t)1 << 19) /* of a bulk operation between two looks at the stop flag */
+/* Of a bulk operation between two looks at the stop flag. */
+#define CHUNK_BYTES ATOLL_LIMIT((size_t)1 << 19, (size_t)64)
 
 /* ---- types ---- */
 

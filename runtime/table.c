@@ -4,8 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 #include "runtime/internal.h"
+#include "bytecode/stress.h"
 
-#define MAP_FROM_ELEMS UINT64_C(4096)
+#define MAP_FROM_ELEMS ATOLL_LIMIT(UINT64_C(4096), UINT64_C(16))
 #define CHUNK_ELEMS    UINT64_C(65536) /* of a bulk operation between two looks at the stop flag */
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
