@@ -85,12 +85,7 @@ bool asm_at_index(const struct assembler *a) {
 uint32_t asm_index(struct assembler *a, enum asm_space space, uint32_t scope) {
     const struct text_token *t = asm_peek(a);
     struct asm_id id;
-    if (t->kind != TEXT_ID) {
-        uint32_t number = (uint32_t)asm_nat(a, 32, "i32 constant");
-        if (space != SPACE_TYPE || number < BC_HEAP_ABSTRACT) return number;
-        asm_fail(a, t, "unknown type %u", number); /* a packed value type has no room for it */
-        return 0;
-    }
+    if (t->kind != TEXT_ID) return (uint32_t)asm_nat(a, 32, "i32 constant");
     if (!asm_take_id(a, &id)) return 0;
     uint32_t value = asm_find(a, space, scope, id);
     if (value == BC_NONE)

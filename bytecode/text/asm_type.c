@@ -9,7 +9,11 @@ uint32_t asm_heaptype(struct assembler *a) {
         asm_unexpected(a);
         return 0;
     }
-    return asm_index(a, SPACE_TYPE, 0);
+    const struct text_token *t = asm_peek(a);
+    uint32_t type = asm_index(a, SPACE_TYPE, 0);
+    if (type < BC_HEAP_ABSTRACT) return type;
+    asm_fail(a, t, "unknown type %u", type); /* a packed value type has no room for it */
+    return 0;
 }
 
 static int short_reftype(const struct text_token *t) {
