@@ -22,7 +22,7 @@ HANDLER(MOV32)
 }
 HANDLER(MOV128)
 {
-    memcpy(&SLOT(0), &SLOT(1), 16);
+    memmove(&SLOT(0), &SLOT(1), 16); /* one slot up or down: they may overlap */
     NEXT(2);
 }
 HANDLER(MOV_RANGE)
