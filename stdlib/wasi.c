@@ -77,13 +77,22 @@ bool wasi_resolve(void *context, const struct rt_module *module, const struct bc
     return false;
 }
 
+static const char *signature_of(unsigned row) {
+    static const char *const signatures[] = {
+#define FN(name, parameters, modules) parameters ":i",
+#include "stdlib/wasi.def"
+#undef FN
+    };
+    return strcmp(rows[row].name, "proc_exit") ? signatures[row] : "i:";
+}
+
 bool wasi_import_at(size_t i, const char **out_module, const char **out_name, const char **out_signature) {
     for (unsigned m = 0; m < 2; m++) {
         for (unsigned r = 0; r < N_ROWS; r++) {
             if (!(rows[r].modules >> m & 1) || i--) continue;
             *out_module = module_names[m];
             *out_name = rows[r].name;
-            *out_signature = rows[r].parameters;
+            *out_signature = signature_of(r);
             return true;
         }
     }
