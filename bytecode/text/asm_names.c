@@ -1,6 +1,7 @@
 /* bytecode/text/asm_names.c: identifiers, indices, and the name section made of them. */
 #include "bytecode/text/asm.h"
 #include "bytecode/reader.h"
+#include "bytecode/stress.h"
 
 bool asm_take_id(struct assembler *a, struct asm_id *out) {
     const struct text_token *t = asm_peek(a);
@@ -40,9 +41,11 @@ static bool make_room(struct assembler *a) {
     if (a->id_slots && 2 * (a->n_ids + 1) <= a->id_slots) return true;
     struct asm_entry *old = a->ids;
     uint32_t n_old = a->id_slots;
-    a->id_slots = n_old ? 2 * n_old : 64;
-    a->ids = asm_new(a, a->id_slots, sizeof *a->ids);
-    if (!a->ids) return false;
+    uint32_t n_new = n_old ? 2 * n_old : ATOLL_LIMIT(64, 2);
+    struct asm_entry *new = asm_new(a, n_new, sizeof *a->ids);
+    if (!new) return false;
+    a->id_slots = n_new;
+    a->ids = new;
     for (uint32_t i = 0; i < n_old; i++)
         if (old[i].used) *slot_of(a, old[i].scope, old[i].id) = old[i];
     return true;
