@@ -1,0 +1,241 @@
+/* tests/bytecode/decode_test.c: hostile modules: counts, numbers, limits, and what the messages say. */
+#include "tests/bytecode/module_builder.h"
+
+/* ---- counts ---- */
+
+static void a_count_alone_allocates_nothing(void **state) {
+    (void)state;
+    static const uint8_t sections[] = {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 13};
+    for (size_t i = 0; i < sizeof sections; i++) {
+        struct bc_buf b;
+        struct counting count;
+        struct atoll_error err;
+        module_begin(&b);
+        SECTION(&b, sections[i], "\377\377\377\377\17");
+        assert_int_equal(module_check(&b, &count, &err), ATOLL_E_MALFORMED);
+        assert_true(count.n_bytes < 65536);
+        assert_int_equal(err.offset, 10);
+    }
+}
+
+static void a_section_longer_than_the_file_ends_unexpectedly(void **state) {
+    (void)state;
+    struct bc_buf b;
+    module_begin(&b);
+    PUT(&b, "\1\377\377\377\377\17");
+    module_fails(&b, ATOLL_E_MALFORMED, 14, "length out of bounds");
+}
+
+/* ---- numbers ---- */
+
+static void leb128_is_checked_to_the_last_bit(void **state) {
+    (void)state;
+    struct bc_buf b;
+    module_begin(&b);
+    SECTION(&b, 1, "\200\200\200\200\200\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 10, "integer representation too long");
+    module_begin(&b);
+    SECTION(&b, 1, "\200\200\200\200\20");
+    module_fails(&b, ATOLL_E_MALFORMED, 10, "integer too large");
+    module_begin(&b);
+    SECTION(&b, 1, "\200\200\200\200");
+    module_fails(&b, ATOLL_E_MALFORMED, 14, "unexpected end");
+    module_begin(&b);
+    SECTION(&b, 1, "\200\200\200\200\0");
+    module_passes(&b);
+}
+
+static void local_counts_may_not_overflow_together(void **state) {
+    (void)state;
+    struct bc_buf b;
+    struct counting count;
+    struct atoll_error err;
+    for (int overflow = 0; overflow < 2; overflow++) {
+        module_begin(&b);
+        SECTION(&b, 1, "\1\140\0\0");
+        SECTION(&b, 3, "\1\0");
+        if (overflow)
+            SECTION(&b, 10, "\1\12\2\377\377\377\377\17\177\1\176\13");
+        else
+            SECTION(&b, 10, "\1\10\1\377\377\377\377\17\177\13");
+        assert_int_not_equal(module_check(&b, &count, &err), ATOLL_OK);
+        assert_non_null(strstr(err.text, "too many locals"));
+        assert_true(count.n_bytes < 65536);
+    }
+}
+
+/* ---- limits, each at its value and one above ---- */
+
+static void body_of_locals(struct bc_buf *b, uint32_t n) {
+    struct bc_buf code, body;
+    bc_buf_init(&code, &atoll_default_alloc);
+    bc_buf_init(&body, &atoll_default_alloc);
+    bc_buf_u8(&body, 1);
+    bc_buf_u32(&body, n);
+    PUT(&body, "\177\13");
+    bc_buf_u8(&code, 1);
+    bc_buf_u32(&code, (uint32_t)body.size);
+    bc_buf_bytes(&code, body.data, body.size);
+    bc_buf_fini(&body);
+    SECTION(b, 1, "\1\140\0\0");
+    SECTION(b, 3, "\1\0");
+    section(b, 10, &code);
+}
+
+static void type_of_params(struct bc_buf *b, uint32_t n_params, uint32_t n_results) {
+    struct bc_buf type;
+    bc_buf_init(&type, &atoll_default_alloc);
+    PUT(&type, "\1\140");
+    bc_buf_u32(&type, n_params);
+    for (uint32_t i = 0; i < n_params; i++) bc_buf_u8(&type, 0x7F);
+    bc_buf_u32(&type, n_results);
+    for (uint32_t i = 0; i < n_results; i++) bc_buf_u8(&type, 0x7E);
+    section(b, 1, &type);
+}
+
+static void type_of_fields(struct bc_buf *b, uint32_t n) {
+    struct bc_buf type;
+    bc_buf_init(&type, &atoll_default_alloc);
+    PUT(&type, "\1\137");
+    bc_buf_u32(&type, n);
+    for (uint32_t i = 0; i < n; i++) PUT(&type, "\177\0");
+    section(b, 1, &type);
+}
+
+static void data_segments(struct bc_buf *b, uint32_t n) { REPEATED(b, 11, n, "\1\0"); }
+static void functions(struct bc_buf *b, uint32_t n) {
+    SECTION(b, 1, "\1\140\0\0");
+    REPEATED(b, 3, n, "\0");
+    REPEATED(b, 10, n, "\2\0\13");
+}
+static void types(struct bc_buf *b, uint32_t n) { REPEATED(b, 1, n, "\140\0\0"); }
+static void globals(struct bc_buf *b, uint32_t n) { REPEATED(b, 6, n, "\177\0\101\0\13"); }
+static void tables(struct bc_buf *b, uint32_t n) { REPEATED(b, 4, n, "\160\0\0"); }
+static void memories(struct bc_buf *b, uint32_t n) { REPEATED(b, 5, n, "\0\0"); }
+static void imports(struct bc_buf *b, uint32_t n) { REPEATED(b, 2, n, "\0\0\3\177\0"); }
+static void tags(struct bc_buf *b, uint32_t n) {
+    SECTION(b, 1, "\1\140\0\0");
+    REPEATED(b, 13, n, "\0\0");
+}
+static void params(struct bc_buf *b, uint32_t n) { type_of_params(b, n, 0); }
+static void results(struct bc_buf *b, uint32_t n) { type_of_params(b, 0, n); }
+
+static void every_limit_holds_at_its_value_and_not_above(void **state) {
+    (void)state;
+    static const struct {
+        const char *what;
+        void (*make)(struct bc_buf *b, uint32_t n);
+        uint32_t limit;
+    } limits[] = {{"types", types, BC_MAX_TYPES},
+                  {"functions", functions, BC_MAX_FUNCS},
+                  {"globals", globals, BC_MAX_GLOBALS},
+                  {"tables", tables, BC_MAX_TABLES},
+                  {"memories", memories, BC_MAX_MEMORIES},
+                  {"imports", imports, BC_MAX_IMPORTS},
+                  {"tags", tags, BC_MAX_TAGS},
+                  {"data segments", data_segments, BC_MAX_DATA_SEGMENTS},
+                  {"parameters", params, BC_MAX_PARAMS},
+                  {"results", results, BC_MAX_RESULTS},
+                  {"fields", type_of_fields, BC_MAX_STRUCT_FIELDS},
+                  {"locals", body_of_locals, BC_MAX_LOCALS}};
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
+        struct atoll_error err;
+        struct bc_buf b;
+        module_begin(&b);
+        limits[i].make(&b, limits[i].limit);
+        if (module_check(&b, NULL, &err)) fail_msg("%s at the limit: %s", limits[i].what, err.text);
+        module_begin(&b);
+        limits[i].make(&b, limits[i].limit + 1);
+        if (!module_check(&b, NULL, &err)) fail_msg("%s above the limit: accepted", limits[i].what);
+        if (!strstr(err.text, "too many") && !strstr(err.text, "limit"))
+            fail_msg("%s above the limit: %s", limits[i].what, err.text);
+    }
+}
+
+/* ---- growth ---- */
+
+/* Twice the module, about twice the work. */
+static void decoding_takes_memory_in_proportion_to_the_module(void **state) {
+    (void)state;
+    static void (*const makers[])(struct bc_buf * b, uint32_t n) = {types, functions, globals, imports, tags};
+    for (size_t i = 0; i < sizeof makers / sizeof *makers; i++) {
+        struct counting small, large;
+        struct atoll_error err;
+        struct bc_buf b;
+        module_begin(&b);
+        makers[i](&b, 20000);
+        assert_int_equal(module_check(&b, &small, &err), ATOLL_OK);
+        module_begin(&b);
+        makers[i](&b, 80000);
+        assert_int_equal(module_check(&b, &large, &err), ATOLL_OK);
+        assert_true(large.n_bytes <= 8 * small.n_bytes);
+    }
+}
+
+/* ---- places and words ---- */
+
+static void faults_name_the_byte_and_the_official_words(void **state) {
+    (void)state;
+    struct bc_buf b;
+    bc_buf_init(&b, &atoll_default_alloc);
+    PUT(&b, "\0as");
+    module_fails(&b, ATOLL_E_MALFORMED, 3, "unexpected end");
+    bc_buf_init(&b, &atoll_default_alloc);
+    PUT(&b, "\0asn\1\0\0\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 0, "magic header not detected");
+    bc_buf_init(&b, &atoll_default_alloc);
+    PUT(&b, "\0asm\2\0\0\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 4, "unknown binary version");
+    module_begin(&b);
+    PUT(&b, "\16\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 8, "malformed section id");
+    module_begin(&b);
+    SECTION(&b, 3, "\0");
+    SECTION(&b, 1, "\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 11, "unexpected content after last section");
+    module_begin(&b);
+    SECTION(&b, 1, "\0\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 11, "section size mismatch");
+    module_begin(&b);
+    SECTION(&b, 1, "\1\140\0\0");
+    SECTION(&b, 3, "\1\0");
+    module_fails(&b, ATOLL_E_MALFORMED, 18, "function and code section have inconsistent lengths");
+    module_begin(&b);
+    SECTION(&b, 0, "\1\377");
+    module_fails(&b, ATOLL_E_MALFORMED, 11, "malformed UTF-8 encoding");
+}
+
+static void every_prefix_of_a_module_fails_within_it(void **state) {
+    (void)state;
+    static const char bytes[] = "\0asm\1\0\0\0\1\7\1\140\2\177\176\1\174\3\2\1\0\7\5\1\1f\0\0"
+                                "\12\15\1\13\0\104\0\0\0\0\0\0\360\77\13";
+    for (size_t n = 0; n < sizeof bytes - 1; n++) {
+        struct atoll_error err;
+        struct bc_buf b;
+        bc_buf_init(&b, &atoll_default_alloc);
+        put(&b, bytes, n);
+        if (n == 8) { /* the empty module */
+            bc_buf_fini(&b);
+            continue;
+        }
+        if (module_check(&b, NULL, &err)) assert_true(err.offset <= n);
+    }
+    struct bc_buf b;
+    bc_buf_init(&b, &atoll_default_alloc);
+    put(&b, bytes, sizeof bytes - 1);
+    module_passes(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_count_alone_allocates_nothing),
+        cmocka_unit_test(a_section_longer_than_the_file_ends_unexpectedly),
+        cmocka_unit_test(leb128_is_checked_to_the_last_bit),
+        cmocka_unit_test(local_counts_may_not_overflow_together),
+        cmocka_unit_test(every_limit_holds_at_its_value_and_not_above),
+        cmocka_unit_test(decoding_takes_memory_in_proportion_to_the_module),
+        cmocka_unit_test(faults_name_the_byte_and_the_official_words),
+        cmocka_unit_test(every_prefix_of_a_module_fails_within_it),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
