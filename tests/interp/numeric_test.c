@@ -74,7 +74,7 @@ static uint64_t rotate_by_steps(uint64_t a, unsigned n, unsigned bits) {
         }                                                                                                    \
         EACH_INT(U, c) {                                                                                     \
             unsigned ones = 0, leading = 0, trailing = 0;                                                    \
-            for (unsigned i = 0; i < bits; i++) ones += c >> i & 1;                                          \
+            for (unsigned i = 0; i < bits; i++) ones += (unsigned)(c >> i & 1);                              \
             while (leading < bits && !(c >> (bits - 1 - leading) & 1)) leading++;                            \
             while (trailing < bits && !(c >> trailing & 1)) trailing++;                                      \
             CHECK(op_##N##_popcnt(c) == ones, #N ".popcnt", c, 0);                                           \
