@@ -43,4 +43,22 @@ void wasi_wake(struct wasi *wasi);
  * *out_signature has parameters, a colon, results: i = i32, I = i64. */
 bool wasi_import_at(size_t i, const char **out_module, const char **out_name, const char **out_signature);
 
+/* ---- native libraries (docs/native.md) ---- */
+
+struct native;
+
+/* Grants a shared library: reads its prototypes, opens it, looks every function up.
+ * module  the import module's name; NULL = as the file says
+ * text    the prototypes file; not kept
+ * Store and sandbox have to outlive it; instances that import from it must not run behind native_free.
+ * fails   E_SYNTAX (line, column), E_LINK (no such library or function), E_DENIED, E_UNSUPPORTED, E_USAGE,
+ * E_NOMEM */
+enum atoll_status native_new(struct rt_store *store, struct sandbox *sandbox, const char *module,
+                             const char *text, size_t size, struct native **out, struct atoll_error *err);
+/* Closes the library. Handles still alive are the library's own business. NULL is allowed. */
+void native_free(struct native *native);
+/* rt_resolver with the struct native * as context. */
+bool native_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
+                    struct rt_extern *out);
+
 #endif
