@@ -30,10 +30,11 @@ static void handle(int number, void (*handler)(int)) {
     sigaction(number, &action, NULL);
 }
 
+/* It strikes again and again: the first may come between a check and the call that then blocks. */
 static void set_timer(uint64_t ns) {
     uint64_t us = (ns + 999) / 1000;
-    struct itimerval timer = {
-        .it_value = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (long)(us % 1000000)}};
+    struct itimerval timer = {.it_value = {.tv_sec = (time_t)(us / 1000000), .tv_usec = (long)(us % 1000000)},
+                              .it_interval = {.tv_usec = us ? 100000 : 0}};
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 

@@ -48,6 +48,15 @@ for signal in INT TERM; do
 done
 mkfifo "$dir/fifo"
 expect 124 "--timeout" run --timeout 100ms "$dir/fifo"
+expect 124 "--timeout" run --timeout 100ms --stdin "$dir/fifo" "$dir/grow.wat"
+one_line
+expect 124 "--timeout" run --timeout 100ms --stdout "$dir/fifo" "$dir/grow.wat"
+one_line
+expect 124 "--timeout" run --timeout 100ms --stdout "$dir/made" --stdin "$dir/fifo" "$dir/grow.wat"
+check "a file of --stdout is not left when the program never started" absent "$dir/made"
+expect 2 "No such file" run --stdout "$dir/made" --stderr "$dir/none/err" "$dir/grow.wat"
+one_line
+check "a file of --stdout is not left when another stream fails" absent "$dir/made"
 n=$("$atoll" run --timeout 300ms --max-output 5000 "$dir/write.wat" 2>/dev/null | wc -c)
 check "output is bounded, got $n" [ "$n" -le 5000 ]
 "$atoll" run --timeout 20s "$samples/../tests/cli/lib.sh" >"$dir/out" 2>&1
