@@ -29,7 +29,7 @@ struct preload {
 struct run {
     const struct cli_verb *verb;
     /* as the flags say */
-    struct list dirs, listens, env, preloads; /* env's strings are owned */
+    struct list dirs, listens, env, preloads, natives; /* env's strings are owned */
     const char *argv0, *invoke, *stdio[3];
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
     uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output;
@@ -43,6 +43,7 @@ struct run {
     struct rt_store *store;
     struct wasi *wasi;
     struct preload *loaded;
+    struct native **granted; /* one a --native, NULL until loaded */
     size_t n_loaded;
     struct cli_file file;
     int fds[3];
@@ -69,6 +70,7 @@ enum {
     RUN_STDERR,
     RUN_INVOKE,
     RUN_PRELOAD,
+    RUN_NATIVE,
     RUN_TRAP_UNKNOWN,
     RUN_TIMEOUT,
     RUN_FUEL,
@@ -92,6 +94,7 @@ static const struct cli_flag flags[] = {
     {RUN_STDERR, "stderr", 0, "FILE", "the program's standard error"},
     {RUN_INVOKE, "invoke", 'i', "FUNC", "call this export with ARGS and print its results"},
     {RUN_PRELOAD, "preload", 0, "NAME=FILE", "instantiate FILE first; imports from NAME find its exports"},
+    {RUN_NATIVE, "native", 0, "[NAME=]FILE", "grant a native library by its prototypes file"},
     {RUN_TRAP_UNKNOWN, "trap-unknown-imports", 0, NULL, "unknown functions trap when called"},
     {RUN_TIMEOUT, "timeout", 't', "TIME", "end the program after 500ms, 2s, 1m ..."},
     {RUN_FUEL, "fuel", 0, "N", "trap after about N instructions"},
@@ -172,6 +175,7 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_PRELOAD:
         if (!strchr(value, '=')) return bad_value(r, "preload", value);
         return list_add(&r->preloads, value);
+    case RUN_NATIVE: return list_add(&r->natives, value);
     case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
     case RUN_STRACE: r->strace = true; return true;
     case RUN_RELAXED: r->relaxed_deterministic = true; return true;
@@ -284,6 +288,8 @@ static bool resolve(void *context, const struct rt_module *module, const struct 
             memcmp(r->loaded[i].name, import->module.bytes, import->module.size) == 0)
             return rt_instance_export(r->loaded[i].instance, import->name.bytes, import->name.size, out);
     if (wasi_resolve(r->wasi, module, import, out)) return true;
+    for (size_t i = 0; r->granted && i < r->natives.n; i++)
+        if (native_resolve(r->granted[i], module, import, out)) return true;
     if (!r->trap_unknown_imports || import->kind != BC_EXTERN_FUNC) return false;
     const struct rt_type *type = module->types[module->bc->funcs[import->index].type];
     out->kind = BC_EXTERN_FUNC;
@@ -325,8 +331,29 @@ static enum atoll_status start_preloads(struct run *r, const char **blame, struc
     return ATOLL_OK;
 }
 
+static enum atoll_status load_natives(struct run *r, const char **blame, struct atoll_error *err) {
+    if (!r->natives.n) return ATOLL_OK;
+    r->granted = atoll_new(&atoll_default_alloc, r->natives.n, sizeof(struct native *));
+    if (!r->granted) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    for (size_t i = 0; i < r->natives.n; i++) {
+        const char *text = r->natives.items[i], *equals = strchr(text, '=');
+        *blame = equals ? equals + 1 : text;
+        char *name = equals ? strndup(text, (size_t)(equals - text)) : NULL;
+        struct cli_file file = {0};
+        enum atoll_status status = cli_file_read(*blame, 1 << 20, &file, err);
+        if (!status)
+            status = native_new(r->store, r->sandbox, name, (const char *)file.bytes, file.size,
+                                &r->granted[i], err);
+        cli_file_close(&file);
+        free(name);
+        if (status) return status;
+    }
+    return ATOLL_OK;
+}
+
 static enum atoll_status run_program(struct run *r, const char **blame, struct atoll_error *err) {
-    enum atoll_status status = start_preloads(r, blame, err);
+    enum atoll_status status = load_natives(r, blame, err);
+    if (!status) status = start_preloads(r, blame, err);
     if (status) return status;
     *blame = r->path;
     struct rt_instance *instance;
@@ -408,6 +435,8 @@ static int set_up_and_run(struct run *r) {
 }
 
 static void release(struct run *r) {
+    for (size_t i = 0; r->granted && i < r->natives.n; i++) native_free(r->granted[i]);
+    atoll_free(&atoll_default_alloc, r->granted, r->natives.n * sizeof(struct native *));
     wasi_free(r->wasi);
     if (r->store) rt_store_free(r->store);
     if (r->engine) rt_engine_unref(r->engine);
@@ -416,8 +445,8 @@ static void release(struct run *r) {
     for (size_t i = 0; r->loaded && i < r->preloads.n; i++) cli_file_close(&r->loaded[i].file);
     atoll_free(&atoll_default_alloc, r->loaded, r->preloads.n * sizeof *r->loaded);
     for (size_t i = 0; i < r->env.n; i++) free((char *)r->env.items[i]);
-    struct list *lists[] = {&r->dirs, &r->listens, &r->env, &r->preloads};
-    for (size_t i = 0; i < 4; i++)
+    struct list *lists[] = {&r->dirs, &r->listens, &r->env, &r->preloads, &r->natives};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         atoll_free(&atoll_default_alloc, lists[i]->items, lists[i]->capacity * sizeof(char *));
     for (int i = 0; i < 3; i++)
         if (r->stdio[i] && r->fds[i] >= 0) close(r->fds[i]);
