@@ -469,6 +469,7 @@ static void shift_map(struct assembler *a, size_t base) {
 static void put_module(struct assembler *a, const struct asm_customs *customs, struct bc_buf *out) {
     static const uint8_t order[] = {1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11};
     size_t start = out->size;
+    out->failed |= a->groups.failed | customs->bytes.failed;
     bc_buf_bytes(out, "\0asm\1\0\0\0", 8);
     put_customs(out, customs, PLACE_FIRST, true);
     put_customs(out, customs, PLACE_FIRST, false);
@@ -477,6 +478,7 @@ static void put_module(struct assembler *a, const struct asm_customs *customs, s
         bc_buf_init(&content, a->alloc);
         put_customs(out, customs, order[i], true);
         section_content(a, order[i], &content);
+        out->failed |= a->section[order[i]].failed | content.failed;
         if (content.size) put_section(out, order[i], &content);
         /* positions in the code are counted from the buffer, which ends where the section does */
         if (order[i] == 10 && content.size) shift_map(a, out->size - start - a->section[10].size);
