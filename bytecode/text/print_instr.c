@@ -65,7 +65,8 @@ static void print_float(struct bc_buf *out, uint64_t bits, bool is64) {
     uint32_t bits32 = (uint32_t)bits;
     memcpy(&value64, &bits, 8);
     memcpy(&value32, &bits32, 4);
-    for (int precision = is64 ? 15 : 6; precision <= (is64 ? 17 : 9); precision++) {
+    /* %g drops trailing zeros, so that normal numbers need no try below the digits they always keep */
+    for (int precision = !exponent ? 1 : is64 ? 15 : 6; precision <= (is64 ? 17 : 9); precision++) {
         snprintf(text, sizeof text, "%.*g", precision, is64 ? value64 : (double)value32);
         if (is64 ? strtod(text, NULL) == value64 : strtof(text, NULL) == value32) break;
     }

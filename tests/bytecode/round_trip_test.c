@@ -37,6 +37,30 @@ static void check_text(const char *where, const char *how, const struct bc_modul
     bc_buf_fini(&again);
 }
 
+static bool print_numbers(const uint8_t *bytes, size_t n, struct bc_buf *text) {
+    struct bc_module *m = NULL;
+    bool ok = !bc_module_decode(bytes, n, NULL, &m, NULL) &&
+              !bc_text_print(m, &(struct bc_print_options){.no_names = true}, text, NULL);
+    bc_module_free(m);
+    return ok;
+}
+
+/* Without names the bytes may differ, but what they assemble to prints as the same text. */
+static void check_without_names(const char *where, const uint8_t *bytes, size_t n) {
+    struct bc_buf text, again, second;
+    bc_buf_init(&text, &atoll_default_alloc);
+    bc_buf_init(&again, &atoll_default_alloc);
+    bc_buf_init(&second, &atoll_default_alloc);
+    if (!print_numbers(bytes, n, &text) ||
+        bc_text_assemble((const char *)text.data, text.size, NULL, &again, NULL, NULL) ||
+        !print_numbers(again.data, again.size, &second) || !equal(&second, text.data, text.size))
+        fail(where, "printed without names", NULL);
+    n_printed++;
+    bc_buf_fini(&text);
+    bc_buf_fini(&again);
+    bc_buf_fini(&second);
+}
+
 /* Any text will do, or a fault. */
 static void print_invalid(const struct bc_module *m) {
     for (int fold = 0; fold < 2; fold++) {
@@ -71,6 +95,7 @@ static void visit(const char *where, const uint8_t *bytes, size_t n, bool from_t
                            &(struct bc_print_options){.fold = true});
                 check_text(where, "with offsets", canonical, written.data, written.size,
                            &(struct bc_print_options){.offsets = true, .fold = true});
+                check_without_names(where, written.data, written.size);
             }
             n_written++;
         }
