@@ -296,7 +296,7 @@ int sb_file_set_flags(struct sb_file *file, unsigned status_flags) {
         /* a descriptor handed in shares its flags with other processes */
         int now = file->own ? fcntl(file->fd, F_GETFL) : -1;
         if (!file->own)
-            error = EPERM;
+            error = ENOTSUP;
         else if (now < 0 || fcntl(file->fd, F_SETFL, now ^ O_APPEND))
             error = errno;
     }

@@ -154,7 +154,7 @@ enum sb_open_flags {
     SB_OPEN_TRUNCATE = 1 << 4,
     SB_OPEN_DIRECTORY = 1 << 5,
     SB_OPEN_NOFOLLOW = 1 << 6,
-    /* status flags, which sb_file_set_flags changes too */
+    /* status flags; sb_file_set_flags changes APPEND and NONBLOCK too */
     SB_OPEN_APPEND = 1 << 8,
     SB_OPEN_NONBLOCK = 1 << 9,
     SB_OPEN_SYNC = 1 << 10,
@@ -212,6 +212,8 @@ int sb_file_sync(struct sb_file *file, bool data_only);
 int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int advice); /* POSIX_FADV_* */
 int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes);
 int sb_file_truncate(struct sb_file *file, uint64_t size);
+/* All status flags as they shall be. fails: EINVAL when SYNC, DSYNC or RSYNC would change (the kernel fixes
+ * them at open), ENOTSUP when APPEND would change on a borrowed descriptor (other processes share it). */
 int sb_file_set_flags(struct sb_file *file, unsigned status_flags);
 int sb_file_stat(struct sb_file *file, struct stat *out);
 int sb_file_set_times(struct sb_file *file,
