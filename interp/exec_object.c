@@ -125,9 +125,8 @@ ARRAY_LEN(ARRAY_LEN_A_D, r0, KEEP_I())
     HANDLER(name)                                                                                            \
     {                                                                                                        \
         uint32_t list = (uint32_t)OPD(2);                                                                    \
-        union rt_slot *object = store->heap->free[list];                                                     \
-        if (UNLIKELY(!object)) GOTO_HANDLER(slow);                                                           \
-        store->heap->free[list] = object->ref;                                                               \
+        if (UNLIKELY(!store->heap->free[list])) GOTO_HANDLER(slow);                                          \
+        union rt_slot *object = rt_free_list_take(store->heap, list);                                        \
         const union rt_slot *from = &SLOT(1);                                                                \
         object[0].u64 = WORD(3);                                                                             \
         for (uint32_t i = 0, n = (uint32_t)OPD(3); i < n; i++) {                                             \

@@ -608,7 +608,7 @@ static void lower_br_on_cast(struct lower *l, const struct bc_instr *in) {
 
 void lower_enter_function(struct lower *l) {
     push_frame(l, BC_CALL, BC_BLOCK_EMPTY, NOTHING);
-    l->frames[0].base_slot = l->next_slot;
+    if (!l->failed) l->frames[0].base_slot = l->next_slot;
 }
 
 static void lower_br_if(struct lower *l, const struct bc_instr *in) {

@@ -297,14 +297,12 @@ static int kind_of(enum rt_space space) {
                                     : (int)collector.mixed_kind;
 }
 
+/* The batch goes straight to the list, whose objects are roots: libgc builds it without its lock, and lets a
+ * collection begin as soon as the list is where it was told to put it. */
 void *rt_heap_refill(struct rt_store *store, uint32_t list) {
     size_t size = list % RT_SMALL_CLASSES * 16;
-    void *batch = NULL;
-    GC_generic_malloc_many(size, kind_of((enum rt_space)(list / RT_SMALL_CLASSES)), &batch);
-    if (!batch) return NULL;
-    store->heap->free[list] = *(void **)batch;
-    *(void **)batch = NULL;
-    return batch;
+    GC_generic_malloc_many(size, kind_of((enum rt_space)(list / RT_SMALL_CLASSES)), &store->heap->free[list]);
+    return store->heap->free[list] ? rt_free_list_take(store->heap, list) : NULL;
 }
 
 static void *allocate_large(enum rt_space space, size_t size) {
@@ -316,11 +314,7 @@ void *rt_object_new(struct rt_store *store, const struct rt_layout *layout, size
     struct rt_object *object;
     if (size_bytes <= RT_SMALL_BYTES) {
         uint32_t list = rt_free_list(layout, (uint32_t)size_bytes);
-        object = store->heap->free[list];
-        if (object)
-            store->heap->free[list] = *(void **)object;
-        else
-            object = rt_heap_refill(store, list);
+        object = store->heap->free[list] ? rt_free_list_take(store->heap, list) : rt_heap_refill(store, list);
     } else {
         object = allocate_large((enum rt_space)layout->space, size_bytes);
     }

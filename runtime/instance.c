@@ -138,6 +138,14 @@ static enum atoll_status resolve_imports(struct rt_instance *instance, rt_resolv
     return ATOLL_OK;
 }
 
+/* A trap outside of any function: no frame belongs to it. Out of memory is none, seen from outside. */
+static enum atoll_status fail_trap(struct rt_store *store, enum rt_trap trap, struct atoll_error *err) {
+    if (trap == RT_TRAP_OUT_OF_MEMORY)
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    store->n_frames = 0;
+    return rt_trap_report(store, trap, err);
+}
+
 /* ---- own entities ---- */
 
 static void make_funcs_and_tags(struct rt_instance *instance) {
@@ -175,7 +183,7 @@ static enum atoll_status make_tables(struct rt_instance *instance, struct atoll_
         const struct bc_table *table = bc->tables + i;
         union rt_slot init[2] = {{0}};
         enum rt_trap trap = table->init.size ? rt_const_eval(instance, table->init, init) : RT_TRAP_NONE;
-        if (trap) return rt_trap_report(instance->store, trap, err);
+        if (trap) return fail_trap(instance->store, trap, err);
         struct rt_valtype elem = rt_valtype_of(instance->module, table->type);
         enum atoll_status status =
             rt_table_new(instance->store, elem, &table->limits, init[0], instance->tables + i, err);
@@ -199,12 +207,12 @@ static enum atoll_status make_entities(struct rt_instance *instance, struct atol
     struct rt_store *store = instance->store;
     make_funcs_and_tags(instance);
     enum rt_trap trap = make_globals(instance);
-    if (trap) return rt_trap_report(store, trap, err);
+    if (trap) return fail_trap(store, trap, err);
     enum atoll_status status = make_tables(instance, err);
     if (!status) status = make_memories(instance, err);
     if (status) return status;
     trap = rt_elems_evaluate(instance);
-    if (trap) return rt_trap_report(store, trap, err);
+    if (trap) return fail_trap(store, trap, err);
     const struct rt_tier *tier = store->engine->config.tier;
     return tier && tier->prepare ? tier->prepare(instance, err) : ATOLL_OK;
 }
@@ -240,7 +248,7 @@ static enum atoll_status bring_to_life(struct rt_instance *instance, struct atol
     bool again = atomic_fetch_add(&module->n_instantiations, 1) > 0;
     enum rt_trap trap = rt_elems_apply(instance);
     if (!trap) trap = rt_datas_apply(instance, again ? rt_image_of(module) : NULL);
-    if (trap) return rt_trap_report(store, trap, err);
+    if (trap) return fail_trap(store, trap, err);
     if (module->bc->start == BC_NONE) return ATOLL_OK;
     return rt_call(store, instance->funcs[module->bc->start], store->stack_top, err);
 }
@@ -266,8 +274,10 @@ enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *modul
         return status;
     }
     instance->id = (uint32_t)store->n_instances;
+    rt_heap_pause(store); /* the collector of another thread walks this list */
     store->instances[store->n_instances++] = instance;
     store->instantiating = NULL;
+    rt_heap_resume(store);
     status = bring_to_life(instance, err);
     if (!status) *out = instance;
     return status;

@@ -102,6 +102,14 @@ struct rt_heap {
 static inline uint32_t rt_free_list(const struct rt_layout *layout, uint32_t size_bytes) {
     return layout->space * RT_SMALL_CLASSES + size_bytes / 16;
 }
+/* The first object of a list, which has one. Another thread's collection may stop this one anywhere, and then
+ * follows the lists: the object has to be off its list before its first word is written. */
+static inline void *rt_free_list_take(struct rt_heap *heap, uint32_t list) {
+    void *object = heap->free[list];
+    heap->free[list] = *(void **)object;
+    atomic_signal_fence(memory_order_seq_cst);
+    return object;
+}
 /* Makes sure that the store has a heap and that this thread may use it. fails E_NOMEM */
 enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err);
 /* The calling thread may run code of a store that has a heap: registers it with the collector. */

@@ -110,6 +110,7 @@ enum atoll_status rt_table_new(struct rt_store *store, struct rt_valtype elem, c
     for (uint64_t i = 0; init.u64 && i < type->min; i++) t->elems[i] = init;
     t->size = type->min;
     t->next = store->tables;
+    atomic_signal_fence(memory_order_seq_cst); /* whole before the collector of another thread can meet it */
     store->tables = t;
     store->n_tables++;
     store->table_elems += t->size;

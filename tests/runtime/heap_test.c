@@ -1,0 +1,206 @@
+/* tests/runtime/heap_test.c: the managed heap: when it starts, what keeps objects alive, what bounds it. */
+#include "tests/runtime/fixture.h"
+
+#include <pthread.h>
+
+/* First of all tests: the collector is one for the process. */
+static void programs_without_managed_types_never_start_the_collector(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a =
+        start(&w,
+              "(module (type $f (func (param i32) (result i32))) (tag $e (param i32)) (table 4 externref) "
+              "(table $f funcref (elem $g))"
+              "(func $g (export \"g\") (param i32) (result i32) (block $h (result i32)"
+              " (try_table (catch $e $h) (throw $e (local.get 0))) (unreachable)))"
+              "(func (export \"x\") (param externref) (table.set (i32.const 1) (local.get 0)))"
+              "(func (export \"old\") (param i32) (result i32) (try (result i32) (do (throw $e (local.get "
+              "0))) (catch $e))))",
+              NULL);
+    for (uint64_t i = 0; i < 1000; i++) {
+        assert_int_equal(call(&w, a, "g", i, 0), i);
+        assert_int_equal(call(&w, a, "old", i, 0), i);
+    }
+    call(&w, a, "x", 16, 0);
+    assert_false(rt_heap_started());
+    close_world(&w);
+}
+
+/* Lists hang from a local, a global, a table, a field, an element, an exception, a segment's item, and from
+ * nothing. */
+static const char keepers[] =
+    "(module (type $l (struct (field $next (mut (ref null $l))) (field $n i64) (field $small (mut i8))))"
+    "(type $refs (array (mut (ref null $l)))) (type $any (array (mut anyref))) (type $wide (struct"
+    "  (field i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 "
+    "i64 i64 i64 i64 i64 i64 i64 i64 i64)"
+    "  (field i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 "
+    "i64 i64 i64 i64 i64 i64 i64 i64 i64)"
+    "  (field $far (mut (ref null $l)))))"
+    "(tag $e (param (ref null $l) i64)) (global $g (mut (ref null $l)) (ref.null $l)) (table $t 100 (ref "
+    "null $l)) (table $x 4 externref)"
+    "(global $e (mut exnref) (ref.null exn))"
+    "(func $list (param $n i32) (result (ref null $l)) (local $p (ref null $l))"
+    "  (loop $more (local.set $p (struct.new $l (local.get $p) (i64.extend_i32_u (local.get $n)) (i32.const "
+    "7)))"
+    "    (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $p))"
+    "(func $sum (param $p (ref null $l)) (result i64) (local $s i64)"
+    "  (loop $more (if (ref.is_null (local.get $p)) (then (return (local.get $s))))"
+    "    (local.set $s (i64.add (local.get $s) (i64.add (struct.get $l $n (local.get $p)) (i64.extend_i32_u "
+    "(struct.get_u $l $small (local.get $p))))))"
+    "    (local.set $p (struct.get $l $next (local.get $p))) (br $more)) (unreachable))"
+    "(func $garbage (param i32) (loop (drop (call $list (i32.const 1000))) (br_if 0 (local.tee 0 (i32.sub "
+    "(local.get 0) (i32.const 1))))))"
+    "(func (export \"local\") (result i64) (local (ref null $l)) (local.set 0 (call $list (i32.const 100))) "
+    "(call $garbage (i32.const 3000)) (call $sum (local.get 0)))"
+    "(func (export \"operand\") (result i64) (call $list (i32.const 100)) (call $garbage (i32.const 3000)) "
+    "(call $sum))"
+    "(func (export \"global\") (result i64) (global.set $g (call $list (i32.const 100))) (call $garbage "
+    "(i32.const 3000)) (call $sum (global.get $g)))"
+    "(func (export \"table\") (result i64) (table.set $t (i32.const 99) (call $list (i32.const 100))) (call "
+    "$garbage (i32.const 3000)) (call $sum (table.get $t (i32.const 99))))"
+    "(func (export \"array\") (result i64) (local $a (ref $refs)) (local.set $a (array.new $refs (ref.null "
+    "$l) (i32.const 5000)))"
+    "  (array.set $refs (local.get $a) (i32.const 4999) (call $list (i32.const 100))) (call $garbage "
+    "(i32.const 3000))"
+    "  (call $sum (array.get $refs (local.get $a) (i32.const 4999))))"
+    "(func (export \"wide\") (result i64) (local $w (ref $wide)) (local.set $w (struct.new_default $wide))"
+    "  (struct.set $wide $far (local.get $w) (call $list (i32.const 100))) (call $garbage (i32.const 3000)) "
+    "(call $sum (struct.get $wide $far (local.get $w))))"
+    "(func (export \"exception\") (result i64) (block $h (result exnref) (try_table (catch_all_ref $h) "
+    "(throw $e (call $list (i32.const 100)) (i64.const 1))) (unreachable))"
+    "  (global.set $e) (call $garbage (i32.const 3000))"
+    "  (block $v (result (ref null $l) i64) (try_table (catch $e $v) (throw_ref (global.get $e))) "
+    "(unreachable)) (drop) (call $sum))"
+    "(func (export \"extern\") (result i64) (table.set $x (i32.const 1) (extern.convert_any (call $list "
+    "(i32.const 100)))) (call $garbage (i32.const 3000))"
+    "  (call $sum (ref.cast (ref $l) (any.convert_extern (table.get $x (i32.const 1))))))"
+    "(func (export \"grown\") (result i64) (table.set $t (i32.const 1) (call $list (i32.const 100))) (drop "
+    "(table.grow $t (ref.null $l) (i32.const 100000)))"
+    "  (call $garbage (i32.const 3000)) (call $sum (table.get $t (i32.const 1))))"
+    "(func (export \"make\") (result (ref null $l)) (call $list (i32.const 100)))"
+    "(func (export \"sum\") (param (ref null $l)) (result i64) (call $sum (local.get 0)))"
+    "(func (export \"garbage\") (param i32) (call $garbage (local.get 0)))"
+    "(func (export \"cycles\") (param i32) (local (ref null $l)) (loop"
+    "  (local.set 1 (struct.new $l (ref.null $l) (i64.const 0) (i32.const 0))) (struct.set $l $next "
+    "(local.get 1) (local.get 1))"
+    "  (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))))";
+#define SUM_OF_LIST (100 * 101 / 2 + 100 * 7)
+
+static void objects_live_as_long_as_anything_holds_them(void **state) {
+    static const char *const names[] = {"local", "operand",   "global", "table", "array",
+                                        "wide",  "exception", "extern", "grown"};
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a = start(&w, keepers, NULL);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint64_t got = call(&w, a, names[i], 0, 0);
+        if (got != SUM_OF_LIST) fail_msg("%s: %llu", names[i], (unsigned long long)got);
+    }
+    close_world(&w);
+}
+
+static void a_host_root_keeps_an_object(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a = start(&w, keepers, NULL);
+    struct rt_root *root = malloc(sizeof *root); /* where the collector does not look */
+    assert_non_null(root);
+    *root = (struct rt_root){.ref = (void *)(uintptr_t)call(&w, a, "make", 0, 0)};
+    assert_int_equal(rt_root_add(w.store, root), ATOLL_OK);
+    call(&w, a, "garbage", 3000, 0);
+    assert_int_equal(call(&w, a, "sum", (uintptr_t)root->ref, 0), SUM_OF_LIST);
+    rt_root_remove(root);
+    free(root);
+    close_world(&w);
+}
+
+static void garbage_does_not_add_up(void **state) {
+    struct world w;
+    uint64_t heap, allocated, heap_after, allocated_after;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a = start(&w, keepers, NULL);
+    call(&w, a, "garbage", 1000, 0);
+    call(&w, a, "cycles", 1000000, 0);
+    rt_heap_usage(&heap, &allocated);
+    call(&w, a, "garbage", 10000, 0); /* ten million objects */
+    call(&w, a, "cycles", 10000000, 0);
+    rt_heap_usage(&heap_after, &allocated_after);
+    assert_true(allocated_after - allocated > 500u << 20);
+    assert_true(heap_after < heap + (64u << 20));
+    close_world(&w);
+}
+
+static void exhaustion_is_a_trap_and_the_heap_works_on(void **state) {
+    struct world w;
+    struct rt_config config = {.max_gc_heap_bytes = 16 << 20};
+    (void)state;
+    open_world(&w, &config, NULL);
+    struct rt_instance *a = start(
+        &w,
+        "(module (type $a (array (mut i64))) (type $l (struct (field (ref null $l)) (field (ref $a))))"
+        "(func (export \"huge\") (param i32) (result i32) (array.len (array.new_default $a (local.get 0)))))",
+        NULL);
+    assert_int_equal(call(&w, a, "huge", 1000, 0), 1000);
+    for (int i = 0; i < 3; i++) {
+        assert_traps(&w, a, "huge", UINT32_MAX, 0, 0, RT_TRAP_OUT_OF_MEMORY);
+        assert_int_equal(call(&w, a, "huge", 1000, 0), 1000);
+    }
+    close_world(&w);
+}
+
+struct worker {
+    struct rt_module *module;
+    bool ok;
+};
+static void *allocate_in_own_store(void *p) {
+    struct worker *worker = p;
+    struct rt_store *store;
+    struct rt_instance *instance;
+    struct rt_extern e;
+    union rt_slot slots[1] = {{0}};
+    if (rt_store_new(worker->module->engine, NULL, &store, NULL)) return NULL;
+    worker->ok = !rt_instantiate(store, worker->module, NULL, NULL, &instance, NULL);
+    for (int i = 0; i < 3 && worker->ok; i++) {
+        static const char *const names[] = {"operand", "table", "exception"};
+        worker->ok = rt_instance_export(instance, names[i], strlen(names[i]), &e) &&
+                     !rt_call(store, e.func, slots, NULL) && slots[0].u64 == SUM_OF_LIST;
+    }
+    rt_store_free(store);
+    return NULL;
+}
+
+static void threads_allocate_at_the_same_time(void **state) {
+    struct world w;
+    struct worker workers[4];
+    pthread_t threads[4];
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_module *module = load(&w, keepers);
+    for (int i = 0; i < 4; i++) {
+        workers[i] = (struct worker){module, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, allocate_in_own_store, &workers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(workers[i].ok);
+    }
+    rt_module_unref(module);
+    close_world(&w);
+}
+
+int main(void) {
+    install_fault_handlers();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(programs_without_managed_types_never_start_the_collector),
+        cmocka_unit_test(objects_live_as_long_as_anything_holds_them),
+        cmocka_unit_test(a_host_root_keeps_an_object),
+        cmocka_unit_test(garbage_does_not_add_up),
+        cmocka_unit_test(exhaustion_is_a_trap_and_the_heap_works_on),
+        cmocka_unit_test(threads_allocate_at_the_same_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,320 @@
+/* tests/runtime/stop_test.c: interruption, fuel, stack exhaustion, and what is left behind them. Times are
+ * upper bounds with much room: what is tested is that a stop comes at all, and soon. */
+#include "tests/runtime/fixture.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+struct stopper {
+    struct rt_store *store;
+    enum rt_interrupt why;
+    struct timespec at; /* when the stop was asked for */
+};
+
+static void *stop_soon(void *p) {
+    struct stopper *s = p;
+    usleep(30000);
+    clock_gettime(CLOCK_MONOTONIC, &s->at);
+    rt_store_interrupt(s->store, s->why);
+    return NULL;
+}
+
+/* The call ends with the trap, within a second of the request. */
+static void assert_stops(struct world *w, struct rt_instance *instance, const char *name, uint64_t a) {
+    struct stopper s = {w->store, RT_INTERRUPT_TIMEOUT, {0}};
+    struct timespec now;
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, stop_soon, &s), 0);
+    assert_int_equal(try_call(w, instance, name, a, 0, 0, NULL), ATOLL_E_INTERRUPTED);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    pthread_join(thread, NULL);
+    assert_int_equal(w->store->trap, RT_TRAP_TIMEOUT);
+    assert_true((now.tv_sec - s.at.tv_sec) * 1000 + (now.tv_nsec - s.at.tv_nsec) / 1000000 < 1000);
+}
+
+static void every_kind_of_endless_program_can_be_stopped(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a =
+        start(&w,
+              "(module (memory 65536) (table $t 10000000 externref) (type $f (func (param i32))) (table "
+              "$calls funcref (elem $tail))"
+              "(tag $e) (type $bytes (array (mut i8)))"
+              "(func (export \"loop\") (param i32) (loop br 0))"
+              "(func (export \"if\") (param i32) (loop (br_if 0 (i32.eqz (local.get 0)))))"
+              "(func (export \"table\") (param i32) (loop (br_table 0 0 0 (local.get 0))))"
+              "(func $tail (export \"tail\") (param i32) (return_call $tail (local.get 0)))"
+              "(func (export \"indirect\") (param i32) (loop (return_call_indirect $calls (type $f) "
+              "(i32.const 1) (i32.const 0))))"
+              "(func (export \"throw\") (param i32) (loop $l (try_table (catch $e $l) (throw $e))))"
+              "(func (export \"fill\") (param i32) (loop (memory.fill (i32.const 0) (i32.const 1) (i32.const "
+              "-1)) (br 0)))"
+              "(func (export \"copy\") (param i32) (loop (memory.copy (i32.const 0) (i32.const 1) (i32.const "
+              "-1)) (br 0)))"
+              "(func (export \"table-fill\") (param i32) (loop (table.fill $t (i32.const 0) (ref.null "
+              "extern) (i32.const 10000000)) (br 0)))"
+              "(func (export \"array\") (param i32) (loop (drop (array.new $bytes (i32.const 1) (i32.const "
+              "100000000))) (br 0)))"
+              "(func $deep (export \"deep\") (param i32) (loop (call $down (i32.const 5000)) (br 0)))"
+              "(func $down (param i32) (if (local.get 0) (then (call $down (i32.sub (local.get 0) (i32.const "
+              "1))))))"
+              ")",
+              NULL);
+    static const char *const names[] = {"loop", "if",   "table",      "tail",  "indirect", "throw",
+                                        "fill", "copy", "table-fill", "array", "deep"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) assert_stops(&w, a, names[i], 0);
+    /* and the instance still works */
+    assert_stops(&w, a, "loop", 0);
+    close_world(&w);
+}
+
+static enum rt_trap call_back(struct rt_store *store, struct rt_instance *caller, void *context,
+                              union rt_slot *args) {
+    struct rt_func **target = context;
+    struct atoll_error err;
+    (void)caller;
+    if (!rt_call(store, *target, args, &err)) return RT_TRAP_NONE;
+    return store->trap;
+}
+
+static bool give_func(void *context, const struct rt_module *module, const struct bc_import *import,
+                      struct rt_extern *out) {
+    (void)module, (void)import;
+    *out = (struct rt_extern){.kind = BC_EXTERN_FUNC, .func = context};
+    return true;
+}
+
+/* wasm -> host -> wasm -> host ...: the native stack holds, and the trap passes through all of it. */
+static void recursion_through_the_host_ends_with_a_trap(void **state) {
+    struct world w;
+    struct rt_func *host, *target = NULL;
+    struct rt_instance *instance;
+    struct rt_valtype i32 = {.kind = BC_KIND_I32};
+    (void)state;
+    open_world(&w, NULL, NULL);
+    assert_int_equal(rt_host_func_new(w.store, rt_func_type(w.engine, &i32, 1, NULL, 0), call_back, &target,
+                                      "back", &host),
+                     ATOLL_OK);
+    struct rt_module *module = load(&w, "(module (import \"\" \"back\" (func $back (param i32))) (func "
+                                        "(export \"go\") (param i32) (call $back (local.get 0))))");
+    assert_int_equal(rt_instantiate(w.store, module, give_func, host, &instance, &w.err), ATOLL_OK);
+    target = func(instance, "go");
+    assert_traps(&w, instance, "go", 1, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+    assert_traps(&w, instance, "go", 1, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+    rt_module_unref(module);
+    close_world(&w);
+}
+
+static void ten_thousand_frames_fit_and_endless_ones_trap(void **state) {
+    struct world w;
+    struct rt_instance *out;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a =
+        start(&w,
+              "(module (func $f (export \"deep\") (param i32) (result i32) (if (result i32) (local.get 0)"
+              " (then (i32.add (i32.const 1) (call $f (i32.sub (local.get 0) (i32.const 1))))) (else "
+              "(i32.const 0))))"
+              "(func $g (export \"wide\") (local i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 i64 "
+              "i64) (call $g))"
+              "(func (export \"one\") (result i32) (i32.const 1)))",
+              NULL);
+    assert_int_equal(call(&w, a, "deep", 10000, 0), 10000);
+    for (int i = 0; i < 3; i++) {
+        assert_traps(&w, a, "deep", UINT32_MAX, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+        assert_true(w.store->n_frames > 10000);
+        assert_traps(&w, a, "wide", 0, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+        assert_int_equal(call(&w, a, "one", 0, 0), 1);
+    }
+    assert_int_equal(try_start(&w, "(module (func $s (call $s)) (start $s))", NULL, &out), ATOLL_E_TRAP);
+    assert_int_equal(w.store->trap, RT_TRAP_STACK_EXHAUSTED);
+    close_world(&w);
+}
+
+static void fuel_counts_the_same_every_time(void **state) {
+    struct world w;
+    struct rt_config config = {.fuel = true};
+    (void)state;
+    open_world(&w, &config, NULL);
+    w.store->fuel = 1000000;
+    struct rt_instance *a = start(&w,
+                                  "(module (func (export \"f\") (param i32) (loop (br_if 0 (local.tee 0 "
+                                  "(i32.sub (local.get 0) (i32.const 1)))))))",
+                                  NULL);
+    int64_t used[3];
+    for (int i = 0; i < 3; i++) {
+        w.store->fuel = 1000000;
+        call(&w, a, "f", 1000, 0);
+        used[i] = 1000000 - w.store->fuel;
+    }
+    assert_true(used[0] == used[1] && used[1] == used[2]);
+    assert_in_range(used[0], 3000, 8000);
+    w.store->fuel = used[0] - 1;
+    assert_traps(&w, a, "f", 1000, 0, 0, RT_TRAP_OUT_OF_FUEL);
+    w.store->fuel = used[0];
+    call(&w, a, "f", 1000, 0);
+    close_world(&w);
+}
+
+/* A stop inside a bulk operation leaves a prefix, in the direction of the copy, and nothing torn. */
+static void a_bulk_operation_that_is_stopped_leaves_a_prefix(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a =
+        start(&w,
+              "(module (memory 40000) (func (export \"fill\") (param i32) (loop $l (memory.fill (i32.const "
+              "0) (local.get 0) (i32.const -1673527296))"
+              " (local.set 0 (i32.add (local.get 0) (i32.const 1))) (br $l)))"
+              "(func (export \"get\") (param i32) (result i32) (i32.load8_u (local.get 0))))",
+              NULL);
+    assert_stops(&w, a, "fill", 1);
+    uint64_t before = call(&w, a, "get", 0, 0);
+    unsigned changes = 0;
+    for (uint64_t at = 4096; at < 40000u * 65536u; at += 1 << 16) {
+        uint64_t now = call(&w, a, "get", at, 0);
+        changes += now != before;
+        before = now;
+    }
+    assert_in_range(changes, 0, 1);
+    close_world(&w);
+}
+
+static void a_trap_harms_nobody_else(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    static const char text[] =
+        "(module (memory 1) (global $n (mut i32) (i32.const 0)) (func (export \"count\") (result i32)"
+        " (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n))"
+        "(func $inner (export \"trap\") (global.set $n (i32.const 50)) (drop (i32.load (i32.const -1)))))";
+    struct rt_instance *a = start(&w, text, NULL), *b = start(&w, text, NULL);
+    assert_int_equal(call(&w, b, "count", 0, 0), 1);
+    assert_traps(&w, a, "trap", 0, 0, 0, RT_TRAP_MEMORY_BOUNDS);
+    assert_int_equal(w.store->n_frames, 1);
+    assert_int_equal(rt_store_frame(w.store, 0)->func, 1);
+    assert_int_equal(call(&w, a, "count", 0, 0), 51);
+    assert_int_equal(call(&w, b, "count", 0, 0), 2);
+    close_world(&w);
+}
+
+static enum rt_trap touch_nothing_of_ours(struct rt_store *store, struct rt_instance *caller, void *context,
+                                          union rt_slot *args) {
+    (void)store, (void)caller, (void)context, (void)args;
+    volatile int *volatile nowhere = NULL;
+    *nowhere = 1; /* a bug of the host's */
+    return RT_TRAP_NONE;
+}
+
+/* A fault that is not a guest's access stays a crash, with the signal it had. */
+static void a_fault_of_the_host_stays_a_crash(void **state) {
+    (void)state;
+    fflush(stdout);
+    pid_t child = fork();
+    if (!child) {
+        struct world w;
+        struct rt_func *host;
+        signal(SIGSEGV, SIG_DFL);
+        open_world(&w, NULL, NULL);
+        rt_host_func_new(w.store, rt_func_type(w.engine, NULL, 0, NULL, 0), touch_nothing_of_ours, NULL,
+                         "bug", &host);
+        rt_call(w.store, host, (union rt_slot[1]){{0}}, NULL);
+        _exit(0);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+struct worker {
+    struct rt_module *module;
+    uint64_t result;
+};
+static void *run_in_own_store(void *p) {
+    struct worker *worker = p;
+    struct rt_store *store;
+    struct rt_instance *instance;
+    union rt_slot slots[1] = {{.u64 = 20}};
+    if (rt_store_new(worker->module->engine, NULL, &store, NULL)) return NULL;
+    struct rt_extern e;
+    if (!rt_instantiate(store, worker->module, NULL, NULL, &instance, NULL) &&
+        rt_instance_export(instance, "fib", 3, &e) && !rt_call(store, e.func, slots, NULL))
+        worker->result = slots[0].u64;
+    rt_store_free(store);
+    return NULL;
+}
+
+/* All lower the same functions at the same moment. */
+static void threads_share_a_module(void **state) {
+    struct world w;
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        struct worker workers[8];
+        pthread_t threads[8];
+        open_world(&w, NULL, NULL);
+        struct rt_module *module =
+            load(&w, "(module (memory 1) (data (i32.const 0) \"x\") (func $fib (export \"fib\") (param i32) "
+                     "(result i32)"
+                     " (if (result i32) (i32.lt_u (local.get 0) (i32.const 2)) (then (local.get 0))"
+                     " (else (i32.add (call $fib (i32.sub (local.get 0) (i32.const 1))) (call $fib (i32.sub "
+                     "(local.get 0) (i32.const 2))))))))");
+        for (int i = 0; i < 8; i++) {
+            workers[i] = (struct worker){module, 0};
+            assert_int_equal(pthread_create(&threads[i], NULL, run_in_own_store, &workers[i]), 0);
+        }
+        for (int i = 0; i < 8; i++) {
+            pthread_join(threads[i], NULL);
+            assert_int_equal(workers[i].result, 6765);
+        }
+        rt_module_unref(module);
+        close_world(&w);
+    }
+}
+
+static long resident_pages(void) {
+    long size = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (f && fscanf(f, "%ld %ld", &size, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return resident;
+}
+
+static void instantiating_and_dropping_keeps_memory_flat(void **state) {
+    struct world w;
+    long after_warm_up = 0;
+    (void)state;
+    for (int i = 0; i < 3000; i++) {
+        open_world(&w, NULL, NULL);
+        struct rt_instance *a = start(
+            &w,
+            "(module (memory 10) (table 5000 funcref) (type $s (struct (field i32) (field anyref))) (tag $e "
+            "(param i32))"
+            "(data (i32.const 100) \"abc\") (func (export \"f\") (result i32) (local anyref)"
+            " (local.set 0 (struct.new $s (i32.const 1) (local.get 0)))"
+            " (block $h (result i32) (try_table (catch $e $h) (throw $e (i32.const 3))) (unreachable))))",
+            NULL);
+        assert_int_equal(call(&w, a, "f", 0, 0), 3);
+        close_world(&w);
+        if (i == 500) after_warm_up = resident_pages();
+    }
+    assert_true(resident_pages() < after_warm_up + 1500);
+}
+
+int main(void) {
+    install_fault_handlers();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_kind_of_endless_program_can_be_stopped),
+        cmocka_unit_test(recursion_through_the_host_ends_with_a_trap),
+        cmocka_unit_test(ten_thousand_frames_fit_and_endless_ones_trap),
+        cmocka_unit_test(fuel_counts_the_same_every_time),
+        cmocka_unit_test(a_bulk_operation_that_is_stopped_leaves_a_prefix),
+        cmocka_unit_test(a_trap_harms_nobody_else),
+        cmocka_unit_test(a_fault_of_the_host_stays_a_crash),
+        cmocka_unit_test(threads_share_a_module),
+        cmocka_unit_test(instantiating_and_dropping_keeps_memory_flat),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
