@@ -90,6 +90,7 @@ struct native_handle { /* what an externref points to; never reused, so that a d
     const struct native_handle_type *type;
     void *pointer; /* NULL: dead */
     struct native_handle *next;
+    uint32_t in_use; /* calls under way that were given it: a callback must not destroy it */
 };
 enum { NATIVE_CHUNKS = 24, NATIVE_FIRST_CHUNK = 64 };
 struct native_handles {

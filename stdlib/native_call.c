@@ -185,6 +185,7 @@ static enum rt_trap take_handle(struct call *c, uint32_t i, void *word) {
     if (!h) return refuse(c, p->name, "this is no handle of this library");
     if (h->type != p->handle) return refuse(c, p->name, "the handle is of another type");
     if (!h->pointer) return refuse(c, p->name, "the handle was destroyed");
+    if (p->destroy && h->in_use) return refuse(c, p->name, "the handle is in use by a call under way");
     c->handles[i] = h;
     c->words[i].pointer = h->pointer;
     return RT_TRAP_NONE;
@@ -353,9 +354,13 @@ static int call_library(struct call *c) {
             c->closures[i]->active++;
             c->closures[i]->persistent |= c->f->params[i].persistent;
         }
+    for (uint32_t i = 0; i < c->f->n_params; i++)
+        if (c->handles[i]) c->handles[i]->in_use++;
     errno = 0;
     ffi_call(&c->f->cif, c->f->symbol, c->result, c->values);
     int saved = errno;
+    for (uint32_t i = 0; i < c->f->n_params; i++)
+        if (c->handles[i]) c->handles[i]->in_use--;
     for (uint32_t i = 0; i < c->f->n_params; i++)
         if (c->closures[i]) c->closures[i]->active--;
     n->depth--;
