@@ -1,5 +1,6 @@
 /* cli/main.c: finds the verb and hands over. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -58,4 +59,16 @@ static int dispatch(int argc, char **argv) {
     return unknown_verb(word);
 }
 
-int main(int argc, char **argv) { return cli_finish(dispatch(argc, argv)); }
+/* A stream closed by the caller stays without use, and no file opened later takes its number: a granted
+ * directory would become the program's standard input. Opened the wrong way round it fails as a closed one.
+ */
+static bool hold_standard_streams(void) {
+    for (int fd = 0; fd < 3; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY) != fd) return false;
+    return true;
+}
+
+int main(int argc, char **argv) {
+    if (!hold_standard_streams()) return CLI_INTERNAL;
+    return cli_finish(dispatch(argc, argv));
+}

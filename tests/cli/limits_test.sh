@@ -63,4 +63,6 @@ check "output is bounded, got $n" [ "$n" -le 5000 ]
 check "a script is no program" grep -q "lib.sh:1:1:" "$dir/out"
 expect 2 "max-memory" run --max-memory lots "$dir/loop.wat"
 expect 2 "timeout" run --timeout soon "$dir/loop.wat"
+"$atoll" run --dir "$dir" - <&- >"$dir/out" 2>&1
+check "a closed standard input is no other file" grep -q "Bad file descriptor" "$dir/out"
 exit $failed
