@@ -61,7 +61,8 @@ static void read_composite(struct decoder *d, struct bc_type *t, uint8_t form, u
         r->saw_gc = true;
         read_fields(d, t, form == 0x5E ? 1 : bc_reader_count(r, 2, BC_MAX_STRUCT_FIELDS, "fields"));
     } else {
-        bc_reader_fail(r, ATOLL_E_MALFORMED, at, "malformed definition type");
+        bc_reader_fail(r, ATOLL_E_MALFORMED, at, /* a LEB128 of one byte */
+                       form & 0x80 ? "integer representation too long" : "malformed definition type");
     }
 }
 

@@ -72,7 +72,7 @@ static void by_signature(struct validator *v, const struct bc_op_info *info) {
     }
     if (!check_immediates(v, info, memory)) return;
     for (const char *p = colon; p-- > info->signature;) bc_v_pop(v, type_of_letter(*p, memory));
-    if (colon[1]) bc_v_push(v, type_of_letter(colon[1], memory));
+    for (const char *p = colon + 1; *p; p++) bc_v_push(v, type_of_letter(*p, memory));
 }
 
 static void instruction(struct validator *v, bc_features features) {
@@ -230,7 +230,13 @@ static void check_sizes(struct validator *v) {
     for (uint32_t i = 0; i < v->m->n_memories && !v->r.status; i++) {
         const struct bc_limits *l = &v->m->memories[i].limits;
         unsigned address_bits = l->is64 ? 64 : 32, log2 = l->page_size_log2;
+        if (log2 && log2 != 16) {
+            bc_v_fail(v, "invalid custom page size");
+            return;
+        }
+        /* with pages of a byte, the size itself has to be an address */
         uint64_t pages = address_bits - log2 >= 64 ? UINT64_MAX : UINT64_C(1) << (address_bits - log2);
+        if (!log2 && pages != UINT64_MAX) pages--;
         char text[80];
         snprintf(text, sizeof text, "memory size must be at most %llu pages", (unsigned long long)pages);
         check_limits(v, l, pages, text);

@@ -128,6 +128,25 @@ HANDLER(ELEM_DROP)
     NEXT(3);
 }
 
+/* ---- wide arithmetic: low halves first ---- */
+
+static inline unsigned __int128 wide_at(const union rt_slot *slots) {
+    return (unsigned __int128)slots[1].u64 << 64 | slots[0].u64;
+}
+#define WIDE(ID, expression)                                                                                 \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
+        union rt_slot *args = &SLOT(0);                                                                      \
+        unsigned __int128 result = (unsigned __int128)(expression);                                          \
+        args[0].u64 = (uint64_t)result;                                                                      \
+        args[1].u64 = (uint64_t)(result >> 64);                                                              \
+        NEXT(2);                                                                                             \
+    }
+WIDE(I64_ADD128, wide_at(args) + wide_at(args + 2))
+WIDE(I64_SUB128, wide_at(args) - wide_at(args + 2))
+WIDE(I64_MUL_WIDE_S, (__int128)args[0].i64 *args[1].i64)
+WIDE(I64_MUL_WIDE_U, (unsigned __int128)args[0].u64 *args[1].u64)
+
 /* ---- memories ---- */
 
 HANDLER(MEMORY_SIZE)

@@ -10,15 +10,17 @@
     X(UNREACHABLE)                                                                                           \
     X(BLOCK)                                                                                                 \
     X(LOOP)                                                                                                  \
-    X(IF) X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END) X(BR) X(BR_IF) X(BR_TABLE)         \
-        X(RETURN) X(CALL) X(CALL_INDIRECT) X(RETURN_CALL) X(RETURN_CALL_INDIRECT) X(CALL_REF)                \
-            X(RETURN_CALL_REF) X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL)         \
-                X(BR_ON_CAST) X(BR_ON_CAST_FAIL)
+    X(IF)                                                                                                    \
+    X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END) X(BR) X(BR_IF) X(BR_TABLE) X(RETURN)     \
+        X(CALL) X(CALL_INDIRECT) X(RETURN_CALL) X(RETURN_CALL_INDIRECT) X(CALL_REF) X(RETURN_CALL_REF)       \
+            X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL) X(BR_ON_CAST)              \
+                X(BR_ON_CAST_FAIL)
 #define SPECIAL_ROWS(X)                                                                                      \
     X(NOP)                                                                                                   \
     X(DROP)                                                                                                  \
     X(SELECT)                                                                                                \
-    X(SELECT_T) X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET) X(GLOBAL_SET) X(TABLE_GET) X(I32_CONST) \
+    X(SELECT_T)                                                                                              \
+    X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET) X(GLOBAL_SET) X(TABLE_GET) X(I32_CONST)             \
         X(I64_CONST) X(F32_CONST) X(F64_CONST) X(REF_NULL) X(REF_IS_NULL) X(REF_FUNC) X(REF_EQ)              \
             X(REF_AS_NON_NULL) X(V128_CONST) X(I8X16_SHUFFLE) X(ATOMIC_FENCE)
 /* Objects: lower_object.c */
@@ -26,19 +28,22 @@
     X(STRUCT_NEW)                                                                                            \
     X(STRUCT_NEW_DEFAULT)                                                                                    \
     X(STRUCT_GET)                                                                                            \
-    X(STRUCT_GET_S) X(STRUCT_GET_U) X(STRUCT_SET) X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT) X(ARRAY_NEW_FIXED)       \
-        X(ARRAY_NEW_DATA) X(ARRAY_NEW_ELEM) X(ARRAY_GET) X(ARRAY_GET_S) X(ARRAY_GET_U) X(ARRAY_SET)          \
-            X(ARRAY_LEN) X(ARRAY_FILL) X(ARRAY_COPY) X(ARRAY_INIT_DATA) X(ARRAY_INIT_ELEM) X(REF_TEST)       \
-                X(REF_TEST_NULL) X(REF_CAST) X(REF_CAST_NULL) X(ANY_CONVERT_EXTERN) X(EXTERN_CONVERT_ANY)
+    X(STRUCT_GET_S)                                                                                          \
+    X(STRUCT_GET_U) X(STRUCT_SET) X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT) X(ARRAY_NEW_FIXED) X(ARRAY_NEW_DATA)     \
+        X(ARRAY_NEW_ELEM) X(ARRAY_GET) X(ARRAY_GET_S) X(ARRAY_GET_U) X(ARRAY_SET) X(ARRAY_LEN) X(ARRAY_FILL) \
+            X(ARRAY_COPY) X(ARRAY_INIT_DATA) X(ARRAY_INIT_ELEM) X(REF_TEST) X(REF_TEST_NULL) X(REF_CAST)     \
+                X(REF_CAST_NULL) X(ANY_CONVERT_EXTERN) X(EXTERN_CONVERT_ANY)
 /* Operands in consecutive slots, handler of the same name with index, index2: operands, index type of the
  * result. */
 #define SLOW_ROWS(X)                                                                                         \
     X(TABLE_SET, 2, 0)                                                                                       \
     X(TABLE_GROW, 2, 't')                                                                                    \
     X(TABLE_SIZE, 0, 't')                                                                                    \
-    X(TABLE_FILL, 3, 0) X(TABLE_COPY, 3, 0) X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0) X(MEMORY_SIZE, 0, 'm')    \
-        X(MEMORY_GROW, 1, 'm') X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0) X(MEMORY_INIT, 3, 0)                \
-            X(DATA_DROP, 0, 0)
+    X(TABLE_FILL, 3, 0)                                                                                      \
+    X(TABLE_COPY, 3, 0) X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0) X(MEMORY_SIZE, 0, 'm') X(MEMORY_GROW, 1, 'm') \
+        X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0) X(MEMORY_INIT, 3, 0) X(DATA_DROP, 0, 0)
+/* Two results; operands in consecutive slots. */
+#define WIDE_ROWS(X) X(I64_ADD128, 4) X(I64_SUB128, 4) X(I64_MUL_WIDE_S, 2) X(I64_MUL_WIDE_U, 2)
 #define WAIT_ROWS(X) X(MEMORY_ATOMIC_NOTIFY, 2) X(MEMORY_ATOMIC_WAIT32, 3) X(MEMORY_ATOMIC_WAIT64, 3)
 
 enum shape {
@@ -46,6 +51,7 @@ enum shape {
     SHAPE_SPECIAL,
     SHAPE_OBJECT,
     SHAPE_SLOW,
+    SHAPE_WIDE,
     SHAPE_BIN_C,
     SHAPE_BIN_N,
     SHAPE_BIN_X,
@@ -86,8 +92,11 @@ static const struct row rows[BC_OP_COUNT] = {
 #define X(ID, N, R) [BC_##ID] = {.shape = SHAPE_SLOW, .n_operands = N, .result = R, .op = H_##ID},
                 SLOW_ROWS(X)
 #undef X
+#define X(ID, N) [BC_##ID] = {.shape = SHAPE_WIDE, .n_operands = N, .op = H_##ID},
+                    WIDE_ROWS(X)
+#undef X
 #define X(ID, N) [BC_##ID] = {.shape = SHAPE_ATOMIC, .n_operands = N, .result = BC_KIND_I32, .op = H_##ID},
-                    WAIT_ROWS(X)
+                        WAIT_ROWS(X)
 #undef X
 #define ROW(ID, SHAPE, N, R, OP, ...)                                                                        \
     [BC_##ID] = {.shape = SHAPE, .n_operands = N, .result = R, .op = OP, __VA_ARGS__},
@@ -124,7 +133,7 @@ static const struct row rows[BC_OP_COUNT] = {
 /* A row of the opcode table without a lowering does not compile: it has no LOWERED_ constant here. */
 enum {
 #define X(ID, ...) LOWERED_##ID,
-    CONTROL_ROWS(X) SPECIAL_ROWS(X) OBJECT_ROWS(X) SLOW_ROWS(X) WAIT_ROWS(X)
+    CONTROL_ROWS(X) SPECIAL_ROWS(X) OBJECT_ROWS(X) SLOW_ROWS(X) WIDE_ROWS(X) WAIT_ROWS(X)
 #define BIN_C(ID, ...)          X(ID)
 #define BIN_N(ID, ...)          X(ID)
 #define BIN_X(ID, ...)          X(ID)
@@ -368,6 +377,17 @@ static void slow(struct lower *l, const struct bc_instr *in, const struct row *r
     if (row->result) lower_push(l, IN_SLOT, index_kind(l, row->result, in->index), 0);
 }
 
+static void wide(struct lower *l, const struct row *row) {
+    int32_t first = lower_args(l, row->n_operands);
+    uint32_t at = lower_emit(l, (enum interp_op)row->op, 2);
+    lower_operand(l, at, 0, first);
+    lower_drop(l, row->n_operands);
+    lower_wrote(l, first);
+    lower_wrote(l, first + 1);
+    lower_push(l, IN_SLOT, BC_KIND_I64, 0);
+    lower_push(l, IN_SLOT, BC_KIND_I64, 0);
+}
+
 /* ---- dispatch ---- */
 
 static void special(struct lower *l, const struct bc_instr *in) {
@@ -413,6 +433,7 @@ void lower_instr(struct lower *l, const struct bc_instr *in) {
     case SHAPE_SPECIAL: special(l, in); break;
     case SHAPE_OBJECT: lower_object(l, in); break;
     case SHAPE_SLOW: slow(l, in, row); break;
+    case SHAPE_WIDE: wide(l, row); break;
     case SHAPE_BIN_C:
     case SHAPE_BIN_N:
     case SHAPE_BIN_X:

@@ -75,7 +75,7 @@ struct asm_frame {
     enum bc_op op;
     uint32_t token; /* of its keyword */
     uint32_t held;  /* FOLDED, IF: where its bytes begin in `held` */
-    uint8_t arms;   /* IF, TRY: which arms were seen */
+    uint8_t arms;   /* IF: 1 then, 2 else; TRY: 1 do, 4 catch, 2 catch_all, 3 delegate: the last one seen */
     struct asm_id label;
 };
 struct asm_label {

@@ -170,10 +170,11 @@ static bool if_arm(struct assembler *a, struct asm_frame *f) {
 static bool try_arm(struct assembler *a, struct asm_frame *f) {
     if (f->arms == 0 && asm_open(a, "do")) {
         f->arms = 1;
-    } else if (f->arms == 1 && asm_open(a, "catch")) {
+    } else if ((f->arms == 1 || f->arms == 4) && asm_open(a, "catch")) {
+        f->arms = 4;
         bc_put_op(a->code, BC_CATCH);
         bc_buf_u32(a->code, asm_index(a, SPACE_TAG, 0));
-    } else if (f->arms == 1 && asm_open(a, "catch_all")) {
+    } else if ((f->arms == 1 || f->arms == 4) && asm_open(a, "catch_all")) {
         bc_put_op(a->code, BC_CATCH_ALL);
         f->arms = 2;
     } else if (f->arms == 1 && asm_open(a, "delegate")) {

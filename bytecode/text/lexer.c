@@ -225,6 +225,15 @@ static enum text_token_kind classify(const char *p, const char *end, unsigned n_
     return *p >= 'a' && *p <= 'z' ? TEXT_KEYWORD : TEXT_RESERVED;
 }
 
+/* A string in a token; a bad one behind a dollar sign leaves the identifier empty. */
+static bool skip_quoted(struct text_lexer *x, const struct text_token *t) {
+    const char *line_end = x->at + 1;
+    while (line_end < x->end && (uint8_t)*line_end >= 0x20 && *line_end != '"') line_end++;
+    bool broken = line_end < x->end && (uint8_t)*line_end < 0x20;
+    if (broken && x->at == t->begin + 1 && *t->begin == '$') text_lexer_fail(x, t, "empty identifier");
+    return skip_string(x);
+}
+
 /* One token, an annotation's parenthesis included as a plain one. */
 static struct text_token lex_plain(struct text_lexer *x) {
     struct text_token t = token_here(x, TEXT_EOF);
@@ -239,7 +248,7 @@ static struct text_token lex_plain(struct text_lexer *x) {
     while (x->at < x->end && (*x->at == '"' || is_id_char(*x->at))) {
         if (*x->at != '"')
             x->at++;
-        else if (n_strings++, !skip_string(x))
+        else if (n_strings++, !skip_quoted(x, &t))
             return t;
     }
     t.size = (size_t)(x->at - t.begin);

@@ -194,7 +194,7 @@ static void scripts_show_every_row(void **state) {
     (void)state;
     if (!suite_each_module(mark)) skip();
     for (unsigned op = 0; op < BC_OP_COUNT; op++) {
-        bool to_come = bc_op_infos[op].feature == BC_FEATURE_WIDE_ARITHMETIC;
+        bool to_come = false;
         if (shown[op] == to_come)
             fail_msg("%s %s", bc_op_infos[op].text, to_come ? "is shown" : "is in no script");
     }

@@ -164,7 +164,7 @@ static enum atoll_status load(struct runner *r, const struct bc_script *s, const
                               struct rt_module **out, struct atoll_error *err) {
     struct bc_buf bytes;
     struct bc_module *bc;
-    struct bc_config config = {.alloc = &atoll_default_alloc};
+    struct bc_config config = {.alloc = &atoll_default_alloc, .features = ~UINT64_C(0)};
     bc_buf_init(&bytes, config.alloc);
     enum atoll_status status = bc_script_module_bytes(s, c, &config, &bytes, err);
     if (!status) status = bc_module_decode(bytes.data, bytes.size, &config, &bc, err);
@@ -330,6 +330,12 @@ static const struct {
     {"type mismatch: instruction requires", "type mismatch"},
     /* a body without its end: the reference reads on and takes the next section's id for it */
     {"section size mismatch", "unexpected end of section or function"},
+    /* numbers that are longer than the sections around them say: we believe the sections */
+    {"integer representation too long", "unexpected end of section or function"},
+    {"integer representation too long", "malformed section id"},
+    {"integer too large", "unexpected end of section or function"},
+    {"integer too large", "malformed section id"},
+    {"type mismatch: block requires", "type mismatch"},
     /* two code sections: counting the first one's bodies comes before looking at the second */
     {"unexpected content after last section", "function and code section have inconsistent lengths"},
 };
@@ -441,7 +447,7 @@ static char *read_file(const char *path, size_t *out_size) {
 }
 
 static void run_script(struct runner *r, const struct bc_script *s) {
-    struct rt_config config = {.tier = &interp_tier, .relaxed_deterministic = false};
+    struct rt_config config = {.tier = &interp_tier, .features = ~UINT64_C(0)};
     if (rt_engine_new(&config, &r->engine, NULL) || rt_store_new(r->engine, NULL, &r->store, NULL)) abort();
     for (size_t i = 0; i < bc_script_count(s); i++) run_command(r, s, bc_script_command(s, i));
     for (size_t i = 0; i < r->n_modules; i++) rt_module_unref(r->modules[i].definition);
