@@ -1,6 +1,6 @@
 /* tests/spec/spec_runner.c: runs .wast scripts and counts what holds.
  *
- *   spec_runner [--known-failures FILE] SCRIPT...
+ *   spec_runner [--all-features] [--known-failures FILE] SCRIPT...
  *
  * Every command of a script is one check: modules instantiate, assertions hold. A file listed in the known
  * failures has to fail: when it passes whole, the run fails too, so that the list stays true. */
@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include "interp/interp.h"
+
+static bc_features features; /* 0 = default: some official scripts want proposals to be malformed */
 
 struct named {
     struct bc_name name; /* of the script, with its dollar sign, or a registered name */
@@ -164,7 +166,7 @@ static enum atoll_status load(struct runner *r, const struct bc_script *s, const
                               struct rt_module **out, struct atoll_error *err) {
     struct bc_buf bytes;
     struct bc_module *bc;
-    struct bc_config config = {.alloc = &atoll_default_alloc, .features = ~UINT64_C(0)};
+    struct bc_config config = {.alloc = &atoll_default_alloc, .features = features};
     bc_buf_init(&bytes, config.alloc);
     enum atoll_status status = bc_script_module_bytes(s, c, &config, &bytes, err);
     if (!status) status = bc_module_decode(bytes.data, bytes.size, &config, &bc, err);
@@ -447,7 +449,7 @@ static char *read_file(const char *path, size_t *out_size) {
 }
 
 static void run_script(struct runner *r, const struct bc_script *s) {
-    struct rt_config config = {.tier = &interp_tier, .features = ~UINT64_C(0)};
+    struct rt_config config = {.tier = &interp_tier, .features = features};
     if (rt_engine_new(&config, &r->engine, NULL) || rt_store_new(r->engine, NULL, &r->store, NULL)) abort();
     for (size_t i = 0; i < bc_script_count(s); i++) run_command(r, s, bc_script_command(s, i));
     for (size_t i = 0; i < r->n_modules; i++) rt_module_unref(r->modules[i].definition);
@@ -472,10 +474,14 @@ int main(int argc, char **argv) {
     char *list = NULL;
     int first = 1;
     size_t size;
-    if (argc > 2 && !strcmp(argv[1], "--known-failures")) {
-        list = read_file(argv[2], &size);
+    if (argc > first && !strcmp(argv[first], "--all-features")) {
+        features = ~UINT64_C(0);
+        first++;
+    }
+    if (argc > first + 1 && !strcmp(argv[first], "--known-failures")) {
+        list = read_file(argv[first + 1], &size);
         if (list) list[size] = 0;
-        first = 3;
+        first += 2;
     }
     for (int i = first; i < argc; i++) {
         struct runner r = {.file = argv[i], .quiet = is_known(list, argv[i])};
