@@ -47,7 +47,7 @@ const struct cli_verb cli_verb_features = {
     .arguments = "",
     .summary = "list the features of WebAssembly and whether they are on",
     .text = "Lists the features of WebAssembly that this build knows and whether they are on by default. "
-            "\"atoll run --disable FEATURE\" switches one off.",
+            "\"atoll run --disable FEATURE\" switches one off, --enable one on.",
     .flags = flags,
     .run = run_features,
 };

@@ -21,6 +21,9 @@ static enum atoll_status assemble(struct cli_program *p, struct atoll_error *err
     return status;
 }
 
+/* Tools know every feature, be it off by default or not. */
+static const struct bc_config everything = {.features = ~UINT64_C(0)};
+
 enum atoll_status cli_program_open(const char *path, bool validate, struct cli_program *p,
                                    struct atoll_error *err) {
     *p = (struct cli_program){0};
@@ -30,9 +33,9 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
     bool binary = p->file.size >= 4 && !memcmp(p->file.bytes, "\0asm", 4);
     if (!binary) status = assemble(p, err);
     if (!status)
-        status = binary ? bc_module_decode(p->file.bytes, p->file.size, NULL, &p->module, err)
-                        : bc_module_decode(p->bytes.data, p->bytes.size, NULL, &p->module, err);
-    if (!status && validate) status = bc_module_validate(p->module, NULL, err);
+        status = binary ? bc_module_decode(p->file.bytes, p->file.size, &everything, &p->module, err)
+                        : bc_module_decode(p->bytes.data, p->bytes.size, &everything, &p->module, err);
+    if (!status && validate) status = bc_module_validate(p->module, &everything, err);
     if (status) place_in_text(p, err);
     return status;
 }

@@ -82,7 +82,8 @@ enum {
     RUN_STRACE,
     RUN_TCPLISTEN,
     RUN_RELAXED,
-    RUN_DISABLE
+    RUN_DISABLE,
+    RUN_ENABLE
 };
 static const struct cli_flag flags[] = {
     {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
@@ -105,10 +106,11 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
+    {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
     {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
     {0}};
 
-static bool disable_feature(struct run *r, const char *word) {
+static bool switch_feature(struct run *r, const char *word, bool on) {
     static const char *const words[] = {
 #define X(id, word) word,
         BC_FEATURE_LIST(X)
@@ -116,7 +118,8 @@ static bool disable_feature(struct run *r, const char *word) {
             NULL};
     for (unsigned i = 0; words[i]; i++)
         if (strcmp(words[i], word) == 0) {
-            r->features &= ~(UINT64_C(1) << i);
+            uint64_t bit = UINT64_C(1) << i;
+            r->features = on ? r->features | bit : r->features & ~bit;
             return true;
         }
     const char *near = cli_nearest(word, words);
@@ -179,7 +182,8 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
     case RUN_STRACE: r->strace = true; return true;
     case RUN_RELAXED: r->relaxed_deterministic = true; return true;
-    case RUN_DISABLE: return disable_feature(r, value);
+    case RUN_DISABLE: return switch_feature(r, value, false);
+    case RUN_ENABLE: return switch_feature(r, value, true);
     default: return take_number(r, id, value);
     }
 }

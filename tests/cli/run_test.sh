@@ -84,6 +84,12 @@ all=$("$atoll" features | awk '{ printf "--disable %s ", $1 }')
 # shellcheck disable=SC2086
 expect 126 "" run $all "$dir/simd.wat"
 
+echo '(module (memory 5 (pagesize 1)) (func (export "size") (result i32) (memory.size)))' >"$dir/pages.wat"
+expect 126 "" run --invoke size "$dir/pages.wat"
+one_line
+expect 0 5 run --enable custom-page-sizes --invoke size "$dir/pages.wat"
+expect 0 "" validate "$dir/pages.wat"
+
 # grants
 expect 2 "No such file" run --dir "$dir/missing" "$dir/echo.wat"
 expect 2 "" run --env =x "$dir/echo.wat"
