@@ -359,6 +359,21 @@ static bool take_param(struct parser *p, struct native_func *f, struct length_na
     return true;
 }
 
+/* A number of the guest's may stand for a pointer only where C hands it to a callback and has no other use
+ * for it: without a callback that takes one, C would follow it. */
+static bool data_is_for_a_callback(struct parser *p, const struct native_func *f) {
+    bool data = false, taken = false;
+    for (uint32_t i = 0; i < f->n_params; i++) {
+        data |= f->params[i].kind == NATIVE_DATA;
+        const struct native_func *callback =
+            f->params[i].kind == NATIVE_CALLBACK ? f->params[i].callback : NULL;
+        for (uint32_t k = 0; callback && k < callback->n_params; k++)
+            taken |= callback->params[k].kind == NATIVE_DATA;
+    }
+    return !data || taken ||
+           fail(p, "data is for a callback that takes data; elsewhere C would follow the number");
+}
+
 static bool take_params(struct parser *p, struct native_func *f, bool callback) {
     struct length_names *names = atoll_new(p->n->alloc, NATIVE_PARAMS + 1, sizeof *names);
     if (!names) return no_memory(p);
@@ -377,6 +392,7 @@ static bool take_params(struct parser *p, struct native_func *f, bool callback) 
         }
         if (ok && !is(p, ")")) ok = expect(p, ",");
     }
+    ok = ok && (callback || data_is_for_a_callback(p, f));
     ok = ok && expect(p, ")");
     for (uint32_t i = 0; ok && i < f->n_params; i++) ok = resolve_lengths(p, f, i, &names[i]);
     atoll_free(p->n->alloc, names, (NATIVE_PARAMS + 1) * sizeof *names);
