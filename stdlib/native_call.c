@@ -18,6 +18,11 @@ union word {
     void *pointer;
     uint8_t bytes[8];
 };
+struct call_string {
+    struct call_string *next;
+    size_t size;
+    char bytes[];
+};
 struct call {
     struct native_func *f;
     struct native *n;
@@ -28,6 +33,7 @@ struct call {
     uint32_t addresses[NATIVE_PARAMS];
     struct native_handle *handles[NATIVE_PARAMS];
     struct native_closure *closures[NATIVE_PARAMS];
+    struct call_string *strings; /* copies, freed behind the call */
     _Alignas(16) uint8_t copies[NATIVE_PARAMS][COPY_BYTES];
     _Alignas(16) uint8_t result[COPY_BYTES];
 };
@@ -191,12 +197,41 @@ static enum rt_trap take_handle(struct call *c, uint32_t i, void *word) {
     return RT_TRAP_NONE;
 }
 
+/* While C reads a string, a callback or, in shared memory, another thread could take its end away. */
+static bool others_may_run(const struct call *c) {
+    bool may = c->memory && c->memory->type.shared;
+    for (uint32_t i = 0; i < c->f->n_params; i++) may |= c->f->params[i].kind == NATIVE_CALLBACK;
+    return may || c->n->depth;
+}
+
+/* A string of its own until the call is over. The end is looked for in the copy: the original may change
+ * meanwhile. */
+static enum rt_trap copy_string(struct call *c, uint32_t i, const char *at, size_t size) {
+    struct call_string *s = atoll_new(c->n->alloc, 1, sizeof *s + size);
+    if (!s) return RT_TRAP_OUT_OF_MEMORY;
+    memcpy(s->bytes, at, size - 1); /* the end is there already */
+    s->size = size;
+    s->next = c->strings;
+    c->strings = s;
+    c->words[i].pointer = s->bytes;
+    return RT_TRAP_NONE;
+}
+
+static void free_strings(struct call *c) {
+    for (struct call_string *s = c->strings, *next; s; s = next) {
+        next = s->next;
+        atoll_free(c->n->alloc, s, sizeof *s + s->size);
+    }
+}
+
 static enum rt_trap take_string(struct call *c, uint32_t i) {
     const struct native_param *p = &c->f->params[i];
     char *at = guest_at(c, c->addresses[i], 1);
     if (!at) return refuse(c, p->name, "the string is outside of the memory");
     uint64_t left = atomic_load_explicit(&c->memory->size_bytes, memory_order_relaxed) - c->addresses[i];
-    if (!memchr(at, 0, left)) return refuse(c, p->name, "the string does not end inside the memory");
+    const char *end = memchr(at, 0, left);
+    if (!end) return refuse(c, p->name, "the string does not end inside the memory");
+    if (others_may_run(c)) return copy_string(c, i, at, (size_t)(end - at) + 1);
     c->words[i].pointer = at;
     return RT_TRAP_NONE;
 }
@@ -383,9 +418,15 @@ enum rt_trap native_call(struct rt_store *store, struct rt_instance *caller, voi
     if (f->result.kind == NATIVE_STRING) memcpy(extra, args_results + f->type->n_params - 2, sizeof extra);
     if (!trap && sret && !guest_at(&c, extra[0].u32, f->result.st->guest_size))
         trap = refuse(&c, "result", "its place is outside of the memory");
-    if (trap) return sb_answer(c.n->sandbox, &request, EFAULT, 0), trap;
-    int saved = call_library(&c);
-    trap = give_results(&c, extra, saved, args_results);
+    if (!trap) {
+        int saved = call_library(&c);
+        trap = give_results(&c, extra, saved, args_results);
+        free_strings(&c);
+    } else {
+        free_strings(&c);
+        sb_answer(c.n->sandbox, &request, EFAULT, 0);
+        return trap;
+    }
     sb_answer(c.n->sandbox, &request, 0, 0);
     if (trap) return trap;
     switch (atomic_load_explicit(&store->interrupt, memory_order_relaxed)) {
