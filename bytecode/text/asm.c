@@ -154,6 +154,7 @@ struct asm_customs {
     size_t n, capacity;
     struct bc_buf bytes;
     bool has_names;
+    bool anywhere; /* a script: its modules are assembled on their own, and looked at then */
 };
 
 #define PLACE_FIRST 0
@@ -176,8 +177,10 @@ static void custom_place(struct assembler *a, struct text_lexer *x, struct asm_c
     bool before = where.kind == TEXT_KEYWORD && asm_is(&where, "before");
     bool known = before || (where.kind == TEXT_KEYWORD && asm_is(&where, "after"));
     int id = place_of(&section);
-    if (!known || id < 0 || close.kind != TEXT_RPAREN)
-        text_lexer_fail(x, t, "unexpected token: not a place of a custom section");
+    if (!known)
+        text_lexer_fail(x, t, "@custom annotation: malformed placement");
+    else if (id < 0 || close.kind != TEXT_RPAREN)
+        text_lexer_fail(x, t, "@custom annotation: malformed section kind");
     custom->before = before;
     custom->section = (uint8_t)(id < 0 ? 0 : id);
     (void)a;
@@ -225,9 +228,52 @@ static void skip_annotation(struct assembler *a, const struct text_token *at) {
     }
 }
 
-static void annotation(struct assembler *a, struct asm_customs *customs, const struct text_token *t) {
+/* A word behind which, or behind whose identifier, a name may stand. */
+static bool takes_name(const struct text_token *t) {
+    static const char *const words[] = {"module", "func",  "table", "memory", "global",
+                                        "tag",    "type",  "elem",  "data",   "param",
+                                        "local",  "field", "block", "loop",   "if"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (t->kind == TEXT_KEYWORD && asm_is(t, words[i])) return true;
+    return false;
+}
+
+/* (@name "..."): the entity's name in the name section, whatever its identifier. */
+static void read_name(struct assembler *a, const struct text_token *at) {
+    uint32_t n = a->n_tokens;
+    uint32_t word = n && a->t[n - 1].kind == TEXT_ID ? n - 2 : n - 1;
+    bool placed = n > 1 && word < n && takes_name(&a->t[word]) && word && a->t[word - 1].kind == TEXT_LPAREN;
+    struct text_token t = text_lexer_next(&a->x), close = text_lexer_next(&a->x);
+    void *p = a->annotated;
+    if (t.kind != TEXT_STRING || close.kind != TEXT_RPAREN) {
+        text_lexer_fail(&a->x, at, "@name annotation: unexpected token");
+    } else if (!placed) {
+        text_lexer_fail(&a->x, at, "misplaced @name annotation");
+    } else if (a->n_annotated && a->annotated[a->n_annotated - 1].token == n - 1) {
+        text_lexer_fail(&a->x, at, "@name annotation: multiple %.*s", (int)a->t[word].size, a->t[word].begin);
+    } else if (atoll_grow(a->alloc, &p, &a->annotated_capacity, a->n_annotated + 1, sizeof *a->annotated)) {
+        asm_nomem(a);
+    } else {
+        a->annotated = p;
+        a->annotated[a->n_annotated++] = (struct asm_annotated){n - 1, t};
+    }
+}
+
+/* A custom section is a field of the module. */
+static bool is_field_depth(const struct assembler *a, size_t depth) {
+    bool wrapped = a->n_tokens > 1 && a->t[0].kind == TEXT_LPAREN && asm_is(&a->t[1], "module");
+    return depth == (wrapped ? 1 : 0);
+}
+
+static void annotation(struct assembler *a, struct asm_customs *customs, const struct text_token *t,
+                       size_t depth) {
     if (asm_is(t, "custom") || asm_is(t, "\"custom\"")) {
-        read_custom(a, customs, t);
+        if (!customs->anywhere && !is_field_depth(a, depth))
+            text_lexer_fail(&a->x, t, "misplaced @custom annotation");
+        else
+            read_custom(a, customs, t);
+    } else if (!customs->anywhere && asm_is(t, "name")) {
+        read_name(a, t);
     } else {
         a->needs_data_count |= asm_is(t, "datacount");
         skip_annotation(a, t);
@@ -241,7 +287,7 @@ static void tokenize(struct assembler *a, struct asm_customs *customs) {
     for (bool more = true; more && !a->x.status;) {
         struct text_token t = text_lexer_next(&a->x);
         if (t.kind == TEXT_ANNOTATION) {
-            annotation(a, customs, &t);
+            annotation(a, customs, &t, open.n);
             continue;
         }
         void *stack = open.items;
@@ -505,6 +551,7 @@ static uint32_t open_module(struct assembler *a) {
     asm_take_id(a, &a->module_name);
     asm_accept(a, "definition");
     if (!a->module_name.bytes) asm_take_id(a, &a->module_name);
+    asm_annotated_name(a, &a->module_name);
     a->limit--;
     return a->i;
 }
@@ -536,6 +583,7 @@ void asm_fini(struct assembler *a) {
     atoll_free(alloc, a->frames, a->frames_capacity * sizeof *a->frames);
     atoll_free(alloc, a->labels, a->labels_capacity * sizeof *a->labels);
     atoll_free(alloc, a->marks, a->marks_capacity * sizeof *a->marks);
+    atoll_free(alloc, a->annotated, a->annotated_capacity * sizeof *a->annotated);
     for (size_t i = 0; i < N_SPACES; i++)
         atoll_free(alloc, a->names[i].items, a->names[i].capacity * sizeof *a->names[i].items);
     bc_buf_fini(&a->groups);
@@ -564,7 +612,7 @@ static enum atoll_status quoted(struct assembler *a, const struct bc_config *con
 
 enum atoll_status asm_tokens(struct assembler *a, const struct atoll_alloc *alloc, const char *text,
                              size_t n_bytes, struct atoll_error *err) {
-    struct asm_customs customs = {0};
+    struct asm_customs customs = {.anywhere = true};
     init(a, alloc, NULL);
     bc_buf_init(&customs.bytes, alloc);
     text_lexer_init(&a->x, text, n_bytes, err);

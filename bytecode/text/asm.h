@@ -118,6 +118,11 @@ struct assembler {
     struct asm_label *labels;
     size_t n_labels, labels_capacity;
     uint32_t func, n_func_labels;
+    struct asm_annotated { /* (@name "..."), in the order of the text */
+        uint32_t token;    /* it stands behind */
+        struct text_token string;
+    } * annotated;
+    size_t n_annotated, annotated_capacity;
     struct bc_source_map *map;
     struct asm_mark { /* source positions of the current body */
         uint32_t at, token;
@@ -152,6 +157,8 @@ void asm_string_name(struct assembler *a, struct bc_buf *out); /* with length, U
 /* ---- identifiers (asm_names.c) ---- */
 
 bool asm_take_id(struct assembler *a, struct asm_id *out); /* optional */
+/* The name of an annotation right before the cursor replaces *name. */
+void asm_annotated_name(struct assembler *a, struct asm_id *name);
 void asm_define(struct assembler *a, enum asm_space space, uint32_t scope, struct asm_id id, uint32_t value);
 uint32_t asm_find(const struct assembler *a, enum asm_space space, uint32_t scope, struct asm_id id);
 struct asm_entry *asm_entry_of(struct assembler *a, enum asm_space space, uint32_t scope, struct asm_id id);

@@ -3,6 +3,21 @@
 #include "bytecode/reader.h"
 #include "bytecode/stress.h"
 
+/* What a quoted string spells, in the assembler's arena. */
+static bool spelled(struct assembler *a, const struct text_token *t, const char *quoted, size_t size,
+                    struct asm_id *out) {
+    struct bc_buf bytes;
+    bc_buf_init(&bytes, a->alloc);
+    text_string_bytes(quoted, size, &bytes);
+    char *copy = asm_new(a, bytes.size, 1);
+    if (bytes.failed) asm_nomem(a);
+    if (copy && bytes.size) memcpy(copy, bytes.data, bytes.size);
+    if (copy && !bc_utf8_valid((const uint8_t *)copy, bytes.size)) asm_fail(a, t, "malformed UTF-8 encoding");
+    *out = (struct asm_id){copy, copy ? (uint32_t)bytes.size : 0};
+    bc_buf_fini(&bytes);
+    return copy != NULL;
+}
+
 bool asm_take_id(struct assembler *a, struct asm_id *out) {
     const struct text_token *t = asm_peek(a);
     *out = (struct asm_id){0};
@@ -12,16 +27,22 @@ bool asm_take_id(struct assembler *a, struct asm_id *out) {
         *out = (struct asm_id){t->begin + 1, (uint32_t)t->size - 1};
         return true;
     }
-    struct bc_buf bytes;
-    bc_buf_init(&bytes, a->alloc);
-    text_string_bytes(t->begin + 1, t->size - 1, &bytes);
-    char *copy = asm_new(a, bytes.size, 1);
-    if (bytes.failed) asm_nomem(a);
-    if (copy && bytes.size) memcpy(copy, bytes.data, bytes.size);
-    if (copy && !bc_utf8_valid((const uint8_t *)copy, bytes.size)) asm_fail(a, t, "malformed UTF-8 encoding");
-    *out = (struct asm_id){copy, copy ? (uint32_t)bytes.size : 0};
-    bc_buf_fini(&bytes);
-    return copy != NULL;
+    return spelled(a, t, t->begin + 1, t->size - 1, out);
+}
+
+void asm_annotated_name(struct assembler *a, struct asm_id *name) {
+    size_t low = 0, high = a->n_annotated;
+    if (!a->i) return;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (a->annotated[middle].token < a->i - 1)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == a->n_annotated || a->annotated[low].token != a->i - 1) return;
+    const struct text_token *t = &a->annotated[low].string;
+    spelled(a, t, t->begin, t->size, name);
 }
 
 /* ---- one hash table for all scopes ---- */
@@ -65,6 +86,9 @@ static const char *const space_words[] = {"type",         "func",         "table
                                           "elem segment", "data segment", "local", "label",  "field"};
 
 void asm_define(struct assembler *a, enum asm_space space, uint32_t scope, struct asm_id id, uint32_t value) {
+    struct asm_id name = id;
+    asm_annotated_name(a, &name);
+    asm_add_name(a, space, scope, value, name);
     if (!id.bytes || asm_failed(a)) return;
     struct asm_entry *e = asm_entry_of(a, space, scope, id);
     if (!e) return;
@@ -72,7 +96,6 @@ void asm_define(struct assembler *a, enum asm_space space, uint32_t scope, struc
         asm_fail(a, &a->t[a->i ? a->i - 1 : 0], "duplicate %s", space_words[space]);
     else
         e->value = value;
-    asm_add_name(a, space, scope, value, id);
 }
 
 uint32_t asm_find(const struct assembler *a, enum asm_space space, uint32_t scope, struct asm_id id) {
