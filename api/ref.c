@@ -1,0 +1,203 @@
+/* api/ref.c: handles of a store's entities, host info, and references as values. */
+#include <stdlib.h>
+#include "api/internal.h"
+
+static size_t bucket(const void *entity) {
+    return ((uintptr_t)entity >> 4) * 0x9E3779B1u >> 7 & (API_BUCKETS - 1);
+}
+
+struct wasm_ref_t *api_ref(wasm_store_t *store, enum api_kind kind, void *entity, size_t size) {
+    struct wasm_ref_t *r = NULL;
+    for (r = entity ? store->buckets[bucket(entity)] : NULL; r; r = r->next)
+        if (r->entity == entity && r->kind == kind) return api_ref_copy(r);
+    r = calloc(1, size ? size : sizeof *r);
+    if (!r) return NULL;
+    r->kind = (uint8_t)kind;
+    r->refs = 1;
+    r->store = store;
+    r->entity = entity ? entity : r;
+    r->next = store->buckets[bucket(r->entity)];
+    store->buckets[bucket(r->entity)] = r;
+    api_store_ref(store);
+    return r;
+}
+
+/* What a handle owns besides itself. */
+static void finish(struct wasm_ref_t *r) {
+    if (r->finalizer) r->finalizer(r->host_info);
+    if (r->kind == API_MODULE) rt_module_unref(r->entity);
+    if (r->kind == API_VALUE) rt_root_remove(&r->root);
+    if (r->kind == API_TRAP) {
+        wasm_trap_t *trap = (wasm_trap_t *)r;
+        wasm_byte_vec_delete(&trap->message);
+        wasm_frame_vec_delete(&trap->frames);
+    }
+    free(r);
+}
+
+void api_ref_delete(struct wasm_ref_t *r) {
+    if (!r) return;
+    wasm_store_t *store = r->store;
+    if (--r->refs == 0 && !r->pinned) {
+        struct wasm_ref_t **link = &store->buckets[bucket(r->entity)];
+        while (*link != r) link = &(*link)->next;
+        *link = r->next;
+        finish(r);
+    }
+    api_store_unref(store);
+}
+
+struct wasm_ref_t *api_ref_copy(const struct wasm_ref_t *from) {
+    struct wasm_ref_t *r = (struct wasm_ref_t *)(uintptr_t)from; /* a copy is a count */
+    if (!r) return NULL;
+    r->refs++;
+    api_store_ref(r->store);
+    return r;
+}
+
+void api_refs_end(wasm_store_t *store) {
+    for (size_t i = 0; i < API_BUCKETS; i++)
+        while (store->buckets[i]) {
+            struct wasm_ref_t *r = store->buckets[i];
+            store->buckets[i] = r->next;
+            finish(r);
+        }
+}
+
+static void set_info(struct wasm_ref_t *r, void *info, void (*finalizer)(void *)) {
+    if (r->finalizer) r->finalizer(r->host_info);
+    r->host_info = info;
+    r->finalizer = finalizer;
+    r->pinned |= info || finalizer;
+}
+
+/* ---- the same functions for every kind ---- */
+
+#define REF_BASE(name)                                                                                       \
+    void wasm_##name##_delete(wasm_##name##_t *r) { api_ref_delete((struct wasm_ref_t *)r); }                \
+    wasm_##name##_t *wasm_##name##_copy(const wasm_##name##_t *r) {                                          \
+        return (wasm_##name##_t *)api_ref_copy((const struct wasm_ref_t *)r);                                \
+    }                                                                                                        \
+    bool wasm_##name##_same(const wasm_##name##_t *a, const wasm_##name##_t *b) {                            \
+        return (const void *)a == (const void *)b;                                                           \
+    }                                                                                                        \
+    void *wasm_##name##_get_host_info(const wasm_##name##_t *r) {                                            \
+        return ((const struct wasm_ref_t *)r)->host_info;                                                    \
+    }                                                                                                        \
+    void wasm_##name##_set_host_info(wasm_##name##_t *r, void *info) {                                       \
+        set_info((struct wasm_ref_t *)r, info, NULL);                                                        \
+    }                                                                                                        \
+    void wasm_##name##_set_host_info_with_finalizer(wasm_##name##_t *r, void *info,                          \
+                                                    void (*finalizer)(void *)) {                             \
+        set_info((struct wasm_ref_t *)r, info, finalizer);                                                   \
+    }
+#define REF(name, test)                                                                                      \
+    REF_BASE(name)                                                                                           \
+    wasm_ref_t *wasm_##name##_as_ref(wasm_##name##_t *r) { return (wasm_ref_t *)r; }                         \
+    const wasm_ref_t *wasm_##name##_as_ref_const(const wasm_##name##_t *r) { return (const wasm_ref_t *)r; } \
+    wasm_##name##_t *wasm_ref_as_##name(wasm_ref_t *r) { return r && (test) ? (wasm_##name##_t *)r : NULL; } \
+    const wasm_##name##_t *wasm_ref_as_##name##_const(const wasm_ref_t *r) {                                 \
+        return r && (test) ? (const wasm_##name##_t *)r : NULL;                                              \
+    }
+REF_BASE(ref)
+REF(trap, r->kind == API_TRAP)
+REF(foreign, r->kind == API_FOREIGN)
+REF(module, r->kind == API_MODULE)
+REF(func, r->kind == API_FUNC)
+REF(global, r->kind == API_GLOBAL)
+REF(table, r->kind == API_TABLE)
+REF(memory, r->kind == API_MEMORY)
+REF(extern, r->kind <= API_TAG)
+REF(instance, r->kind == API_INSTANCE)
+
+wasm_foreign_t *wasm_foreign_new(wasm_store_t *store) {
+    return (wasm_foreign_t *)api_ref(store, API_FOREIGN, NULL, 0);
+}
+
+/* ---- values ---- */
+
+void wasm_val_delete(wasm_val_t *v) {
+    if (wasm_valkind_is_ref(v->kind)) {
+        api_ref_delete(v->of.ref);
+        v->of.ref = NULL;
+    }
+}
+void wasm_val_copy(wasm_val_t *out, const wasm_val_t *v) {
+    *out = *v;
+    if (wasm_valkind_is_ref(v->kind)) out->of.ref = api_ref_copy(v->of.ref);
+}
+
+static bool is_extern(const struct rt_valtype *type) {
+    return !type->type && (type->heap == BC_HEAP_EXTERN || type->heap == BC_HEAP_NOEXTERN);
+}
+
+bool api_ref_to_slot(wasm_store_t *store, struct wasm_ref_t *ref, const struct rt_valtype *type,
+                     union rt_slot *out) {
+    out->u64 = 0;
+    if (!ref) return type->nullable;
+    if (!rt_valtype_managed(type)) {
+        if (ref->kind != API_FUNC) return false;
+        out->ref = ref->entity;
+    } else if (is_extern(type)) {
+        out->ref = ref->kind == API_VALUE ? rt_ref_externalize(ref->root.ref) : ref;
+    } else {
+        out->ref = ref->kind == API_VALUE ? ref->root.ref : rt_ref_internalize(store->rt, ref);
+        if (!out->ref) return false;
+    }
+    ref->pinned = true; /* a program may keep it */
+    return is_extern(type) || rt_ref_matches(out->ref, type);
+}
+
+struct wasm_ref_t *api_ref_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type) {
+    if (!slot.ref) return NULL;
+    if (!rt_valtype_managed(type)) return api_ref(store, API_FUNC, slot.ref, 0);
+    bool exception = !type->type && (type->heap == BC_HEAP_EXN || type->heap == BC_HEAP_NOEXN);
+    void *any = slot.ref;
+    if (is_extern(type)) {
+        bool of_host = !((uintptr_t)slot.ref & 3);
+        if (of_host) return api_ref_copy(slot.ref);
+        any = rt_ref_internalize(store->rt, slot.ref);
+    } else if (!exception && !rt_ref_is_i31(any) && rt_ref_layout(any)->form == RT_OBJECT_HOST) {
+        return api_ref_copy(rt_ref_externalize(any));
+    }
+    struct wasm_ref_t *r = api_ref(store, API_VALUE, NULL, 0);
+    if (!r) return NULL;
+    r->root.ref = any;
+    if (!rt_root_add(store->rt, &r->root)) return r;
+    api_ref_delete(r);
+    return NULL;
+}
+
+bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valtype *type,
+                 union rt_slot *out) {
+    if (type->kind == BC_KIND_V128 || v->kind != api_kind_of(type)) return false;
+    out->u64 = 0;
+    switch (v->kind) {
+    case WASM_I32: out->i32 = v->of.i32; return true;
+    case WASM_I64: out->i64 = v->of.i64; return true;
+    case WASM_F32: out->f32 = v->of.f32; return true;
+    case WASM_F64: out->f64 = v->of.f64; return true;
+    default: return api_ref_to_slot(store, v->of.ref, type, out);
+    }
+}
+
+bool api_to_slots(wasm_store_t *store, const wasm_val_vec_t *values, const struct rt_valtype *types,
+                  uint32_t n, union rt_slot *out) {
+    if (values->size != n) return false;
+    for (uint32_t i = 0; i < n; i++)
+        if (!api_to_slot(store, &values->data[i], &types[i], &out[i])) return false;
+    return true;
+}
+
+bool api_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type, wasm_val_t *out) {
+    *out = (wasm_val_t){.kind = api_kind_of(type)};
+    switch (out->kind) {
+    case WASM_I32: out->of.i32 = slot.i32; break;
+    case WASM_I64: out->of.i64 = slot.i64; break;
+    case WASM_F32: out->of.f32 = slot.f32; break;
+    case WASM_F64: out->of.f64 = slot.f64; break;
+    case ATOLL_V128: return false;
+    default: out->of.ref = api_ref_from_slot(store, slot, type); return out->of.ref || !slot.ref;
+    }
+    return true;
+}
