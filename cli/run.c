@@ -176,7 +176,8 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_STDERR: r->stdio[2] = value; return true;
     case RUN_INVOKE: r->invoke = value; return true;
     case RUN_PRELOAD:
-        if (!strchr(value, '=')) return bad_value(r, "preload", value);
+        if (!strchr(value, '='))
+            return cli_usage(r->verb, "--preload takes NAME=FILE, not \"%s\"", value), false;
         return list_add(&r->preloads, value);
     case RUN_NATIVE: return list_add(&r->natives, value);
     case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
@@ -188,6 +189,15 @@ static bool take_flag(struct run *r, int id, const char *value) {
     }
 }
 
+/* The three streams and every --dir and --tcplisten hold a descriptor before the program opens its first. */
+static bool enough_fds(struct run *r) {
+    size_t granted = 3 + r->dirs.n + r->listens.n;
+    if (!r->max_fds || r->max_fds >= granted) return true;
+    cli_usage(r->verb, "--max-fds %llu is less than the %zu that the streams and grants need",
+              (unsigned long long)r->max_fds, granted);
+    return false;
+}
+
 /* CLI_END when the program may start. */
 static int parse_flags(struct run *r, struct cli_parser *p) {
     for (;;) {
@@ -196,7 +206,7 @@ static int parse_flags(struct run *r, struct cli_parser *p) {
             r->path = p->value;
             r->args = p->argv + p->at;
             r->n_args = (size_t)(p->argc - p->at);
-            return CLI_END;
+            return enough_fds(r) ? CLI_END : CLI_BAD;
         }
         if (id == CLI_END) return cli_usage(p->verb, "which program?"), CLI_BAD;
         if (id < 0) return id;
