@@ -91,16 +91,16 @@ static wasm_func_t *new_func(wasm_store_t *store, const wasm_functype_t *type, s
     wasm_func_t *f = NULL;
     given.type = type_of(store, type);
     given.store = store;
-    if (c && given.type && !rt_host_func_new(store->rt, given.type, call_host, c, "host", &rt))
-        f = (wasm_func_t *)api_ref(store, API_FUNC, rt, 0);
-    if (!f) {
-        free(c);
-        return NULL;
-    }
-    *c = given;
     /* a handle of its own carries the finalizer, so that the function's host info stays free */
     struct wasm_ref_t *keeper = api_ref(store, API_FOREIGN, NULL, 0);
-    if (keeper) wasm_ref_set_host_info_with_finalizer(keeper, c, end_callback);
+    if (c && keeper && given.type && !rt_host_func_new(store->rt, given.type, call_host, c, "host", &rt))
+        f = (wasm_func_t *)api_ref(store, API_FUNC, rt, 0);
+    if (f) {
+        *c = given;
+        wasm_ref_set_host_info_with_finalizer(keeper, c, end_callback);
+    } else {
+        free(c);
+    }
     api_ref_delete(keeper);
     return f;
 }
@@ -141,7 +141,8 @@ wasm_trap_t *wasm_func_call(const wasm_func_t *f, const wasm_val_vec_t *args, wa
         if (status) trap = api_trap(store, status, &err);
         /* a caller may have no use for results */
         for (uint32_t i = 0; !status && results && i < type->n_results && i < results->size; i++)
-            api_from_slot(store, slots[i], &type->results[i], &results->data[i]);
+            if (!api_from_slot(store, slots[i], &type->results[i], &results->data[i]) && !trap)
+                trap = api_trap_text(store, "out of memory");
     }
     if (slots != few) free(slots);
     return trap;

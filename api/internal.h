@@ -42,7 +42,6 @@ struct wasm_engine_t {
 #define API_BUCKETS 256
 struct wasm_store_t {
     struct rt_store *rt;
-    wasm_engine_t *engine;
     size_t refs;                             /* the owner's and one for each owned handle */
     struct wasm_ref_t *buckets[API_BUCKETS]; /* handles by entity */
     wasm_trap_t *pending;                    /* owned: what a callback returned, on its way out */
@@ -86,14 +85,17 @@ struct wasm_foreign_t {
     struct wasm_ref_t ref;
 };
 struct wasm_frame_t {
-    struct wasm_instance_t *instance; /* owned, or NULL */
+    struct wasm_instance_t *instance; /* owned, but for a trap's own frames; or NULL */
     uint32_t func_index;
     size_t func_offset, module_offset;
 };
 struct wasm_trap_t {
     struct wasm_ref_t ref;
     wasm_byte_vec_t message;
-    wasm_frame_vec_t frames; /* innermost first */
+    /* innermost first; their instances are pinned, not owned: a trap kept by a program must not keep the
+     * store */
+    struct wasm_frame_t *frames;
+    size_t n_frames;
     enum rt_trap code;
     int exit_status;
 };
@@ -108,6 +110,8 @@ void api_store_unref(wasm_store_t *store);
 /* The handle of an entity, owned by the caller; NULL = out of memory. `entity` NULL: a new object of its own.
  */
 struct wasm_ref_t *api_ref(wasm_store_t *store, enum api_kind kind, void *entity, size_t size);
+/* The handle that the entity has already, not counted; or NULL. */
+struct wasm_ref_t *api_ref_known(const wasm_store_t *store, enum api_kind kind, const void *entity);
 void api_ref_delete(struct wasm_ref_t *ref);
 struct wasm_ref_t *api_ref_copy(const struct wasm_ref_t *ref);
 /* Frees all that is left, with finalizers. */

@@ -8,8 +8,9 @@ struct wasm_shared_module_t {
 };
 
 static wasm_module_t *handle(wasm_store_t *store, struct rt_module *rt) {
+    bool known = api_ref_known(store, API_MODULE, rt) != NULL; /* and counts the module already */
     wasm_module_t *m = (wasm_module_t *)api_ref(store, API_MODULE, rt, 0);
-    if (!m || m->ref.refs > 1) rt_module_unref(rt); /* known already, or lost */
+    if (!m || known) rt_module_unref(rt);
     return m;
 }
 

@@ -6,10 +6,15 @@ static size_t bucket(const void *entity) {
     return ((uintptr_t)entity >> 4) * 0x9E3779B1u >> 7 & (API_BUCKETS - 1);
 }
 
+struct wasm_ref_t *api_ref_known(const wasm_store_t *store, enum api_kind kind, const void *entity) {
+    struct wasm_ref_t *r = store->buckets[bucket(entity)];
+    while (r && !(r->entity == entity && r->kind == kind)) r = r->next;
+    return r;
+}
+
 struct wasm_ref_t *api_ref(wasm_store_t *store, enum api_kind kind, void *entity, size_t size) {
-    struct wasm_ref_t *r = NULL;
-    for (r = entity ? store->buckets[bucket(entity)] : NULL; r; r = r->next)
-        if (r->entity == entity && r->kind == kind) return api_ref_copy(r);
+    struct wasm_ref_t *r = entity ? api_ref_known(store, kind, entity) : NULL;
+    if (r) return api_ref_copy(r);
     r = calloc(1, size ? size : sizeof *r);
     if (!r) return NULL;
     r->kind = (uint8_t)kind;
@@ -30,7 +35,7 @@ static void finish(struct wasm_ref_t *r) {
     if (r->kind == API_TRAP) {
         wasm_trap_t *trap = (wasm_trap_t *)r;
         wasm_byte_vec_delete(&trap->message);
-        wasm_frame_vec_delete(&trap->frames);
+        free(trap->frames);
     }
     free(r);
 }

@@ -22,33 +22,30 @@ void wasm_trap_message(const wasm_trap_t *t, wasm_message_t *out) { wasm_byte_ve
 
 /* ---- frames ---- */
 
-static struct rt_instance *instance_of(const struct rt_store *store, const struct rt_module *module) {
-    for (size_t i = 0; i < store->n_instances; i++)
-        if (store->instances[i]->module == module) return store->instances[i];
-    return NULL;
-}
-
-static wasm_frame_t *new_frame(wasm_store_t *store, const struct rt_frame *from) {
-    wasm_frame_t *f = calloc(1, sizeof *f);
-    if (!f) return NULL;
-    struct rt_instance *instance = from->module ? instance_of(store->rt, from->module) : NULL;
-    bool own_func = from->module && from->func < from->module->bc->n_funcs;
-    uint32_t start = own_func ? from->module->bc->funcs[from->func].code_offset : 0;
-    *f = (wasm_frame_t){
-        .func_index = from->func, .module_offset = from->offset, .func_offset = from->offset - start};
-    if (instance) f->instance = (wasm_instance_t *)api_ref(store, API_INSTANCE, instance, 0);
+static struct wasm_frame_t frame_of(wasm_store_t *store, const struct rt_frame *from) {
+    struct wasm_frame_t f = {
+        .func_index = from->func, .module_offset = from->offset, .func_offset = from->offset};
+    if (!from->instance) return f;
+    const struct bc_module *bc = from->instance->module->bc;
+    if (from->func < bc->n_funcs) f.func_offset -= bc->funcs[from->func].code_offset;
+    struct wasm_ref_t *instance = api_ref(store, API_INSTANCE, (void *)(uintptr_t)from->instance, 0);
+    if (instance) {
+        instance->pinned = true;
+        api_ref_delete(instance);
+    }
+    f.instance = (wasm_instance_t *)instance;
     return f;
 }
 
 static void take_frames(wasm_store_t *store, wasm_trap_t *t) {
-    size_t n = 0;
-    for (uint32_t i = 0; i < store->rt->n_frames && n < RT_BACKTRACE_MAX; i++)
-        n += rt_store_frame(store->rt, i) != NULL;
-    wasm_frame_vec_new_uninitialized(&t->frames, n);
-    n = 0;
-    for (uint32_t i = 0; i < store->rt->n_frames && n < t->frames.size; i++) {
+    uint32_t n = store->rt->n_frames;
+    t->frames = calloc(RT_BACKTRACE_MAX, sizeof *t->frames);
+    for (uint32_t i = 0; t->frames && i < n && t->n_frames < RT_BACKTRACE_MAX; i++) {
         const struct rt_frame *frame = rt_store_frame(store->rt, i);
-        if (frame && !(t->frames.data[n++] = new_frame(store, frame))) break;
+        if (frame)
+            t->frames[t->n_frames++] = frame_of(store, frame);
+        else
+            i = n - (RT_BACKTRACE_MAX - (uint32_t)t->n_frames) - 1; /* to the outermost that are kept */
     }
 }
 
@@ -72,9 +69,16 @@ size_t wasm_frame_func_offset(const wasm_frame_t *f) { return f->func_offset; }
 size_t wasm_frame_module_offset(const wasm_frame_t *f) { return f->module_offset; }
 
 wasm_frame_t *wasm_trap_origin(const wasm_trap_t *t) {
-    return t->frames.size && t->frames.data[0] ? wasm_frame_copy(t->frames.data[0]) : NULL;
+    return t->n_frames ? wasm_frame_copy(t->frames) : NULL;
 }
-void wasm_trap_trace(const wasm_trap_t *t, wasm_frame_vec_t *out) { wasm_frame_vec_copy(out, &t->frames); }
+
+/* All frames, or none when memory ends. */
+void wasm_trap_trace(const wasm_trap_t *t, wasm_frame_vec_t *out) {
+    wasm_frame_vec_new_uninitialized(out, t->n_frames);
+    bool ok = true;
+    for (size_t i = 0; i < out->size; i++) ok &= (out->data[i] = wasm_frame_copy(t->frames + i)) != NULL;
+    if (!ok) wasm_frame_vec_delete(out);
+}
 
 /* ---- from a call that failed ---- */
 
@@ -90,7 +94,7 @@ wasm_trap_t *api_trap(wasm_store_t *store, enum atoll_status status, const struc
     if (!t) return NULL;
     t->code = ran ? store->rt->trap : RT_TRAP_NONE;
     t->exit_status = store->rt->exit_code;
-    if (ran && !t->frames.size) take_frames(store, t);
+    if (ran && !t->n_frames) take_frames(store, t);
     return t;
 }
 

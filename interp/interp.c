@@ -141,7 +141,7 @@ static uint32_t wasm_offset(const struct rt_func *func, const uint64_t *ip, bool
 static void capture_run(struct rt_store *store, const uint64_t *ip, const union rt_slot *fp, bool returning) {
     for (; fp; fp = fp[-2].ref) {
         const struct rt_func *func = fp[-1].ref;
-        rt_store_add_frame(store, func->instance->module, func->index, wasm_offset(func, ip, returning));
+        rt_store_add_frame(store, func->instance, func->index, wasm_offset(func, ip, returning));
         ip = fp[-3].ref;
         returning = true;
     }

@@ -28,6 +28,7 @@ union rt_slot {
 struct rt_store;
 struct rt_instance;
 struct rt_func;
+struct rt_module;
 
 /* ---- traps ---- */
 
@@ -71,10 +72,10 @@ enum rt_trap {
 };
 const char *rt_trap_text(enum rt_trap trap);
 
-struct rt_frame { /* of a backtrace, innermost first */
-    const struct rt_module *module;
-    uint32_t func;   /* index in the module; BC_NONE for a host function */
-    uint32_t offset; /* byte offset of the instruction in the module */
+struct rt_frame {                       /* of a backtrace, innermost first */
+    const struct rt_instance *instance; /* lives as long as its store; NULL for a host function */
+    uint32_t func;                      /* index in the module; BC_NONE for a host function */
+    uint32_t offset;                    /* byte offset of the instruction in the module */
 };
 #define RT_BACKTRACE_MAX                                                                                     \
     64 /* frames kept: the innermost 48 and the outermost 16; rt_store.n_frames counts all */
@@ -418,7 +419,7 @@ enum atoll_status rt_thread_prepare(void);
  * passes through. */
 void rt_store_capture(struct rt_store *store);
 /* Records a frame of a backtrace, innermost first, keeping the first 48 and the last 16. */
-void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, uint32_t func,
+void rt_store_add_frame(struct rt_store *store, const struct rt_instance *instance, uint32_t func,
                         uint32_t offset);
 /* The i-th innermost frame of the last trap, i < n_frames; NULL for one of those that were not kept. */
 const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i);

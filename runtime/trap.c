@@ -49,10 +49,10 @@ static uint32_t frame_slot(uint32_t i) {
     return i < FRAMES_INNER ? i : FRAMES_INNER + (i - FRAMES_INNER) % FRAMES_OUTER;
 }
 
-void rt_store_add_frame(struct rt_store *store, const struct rt_module *module, uint32_t func,
+void rt_store_add_frame(struct rt_store *store, const struct rt_instance *instance, uint32_t func,
                         uint32_t offset) {
     if (store->n_frames == UINT32_MAX) return;
-    store->frames[frame_slot(store->n_frames++)] = (struct rt_frame){module, func, offset};
+    store->frames[frame_slot(store->n_frames++)] = (struct rt_frame){instance, func, offset};
 }
 
 const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i) {
@@ -86,20 +86,20 @@ static void put_place(struct bc_buf *out, const struct rt_module *module, uint32
 
 static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *frame) {
     bc_buf_text(out, "%5" PRIu32 ": ", i);
-    if (!frame->module || frame->func == BC_NONE) {
+    if (!frame->instance || frame->func == BC_NONE) {
         bc_buf_text(out, "<host function>\n");
         return;
     }
-    /* lookups fill caches of the module under its lock; what it describes does not change */
-    struct bc_name name = rt_module_func_name((struct rt_module *)(uintptr_t)frame->module, frame->func);
+    struct rt_module *module = frame->instance->module;
+    struct bc_name name = rt_module_func_name(module, frame->func);
     if (name.size)
         put_name(out, name);
     else
         bc_buf_text(out, "func[%" PRIu32 "]", frame->func);
-    uint32_t start = frame->module->bc->funcs[frame->func].code_offset;
+    uint32_t start = module->bc->funcs[frame->func].code_offset;
     if (frame->offset >= start) bc_buf_text(out, "+0x%" PRIx32, frame->offset - start);
     bc_buf_text(out, " (");
-    put_place(out, frame->module, frame->offset);
+    put_place(out, module, frame->offset);
     bc_buf_text(out, ")\n");
 }
 
