@@ -5,6 +5,9 @@ enum atoll_status rt_engine_new(const struct rt_config *config, struct rt_engine
                                 struct atoll_error *err) {
     static const struct rt_config defaults;
     if (!config) config = &defaults;
+    if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("popcnt"))
+        return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
+                          "this CPU lacks SSE4.2 or POPCNT (x86-64-v2), which Atoll is built for");
     const struct atoll_alloc *alloc = config->alloc ? config->alloc : &atoll_default_alloc;
     if (rt_faults_install())
         return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "cannot install the fault handler");

@@ -2,6 +2,8 @@
 #include <string.h>
 #include "runtime/internal.h"
 
+#define POLL_EVERY 65536 /* items, or segments: about a millisecond */
+
 static enum rt_trap eval_item(struct rt_instance *instance, const struct bc_elem *elem, uint32_t i,
                               union rt_slot *out) {
     if (elem->funcs) {
@@ -21,7 +23,10 @@ static enum rt_trap eval_items(struct rt_instance *instance, uint32_t segment) {
     if (!items) return RT_TRAP_OUT_OF_MEMORY;
     instance->elem_items[segment] = items;
     enum rt_trap trap = RT_TRAP_NONE;
-    for (uint32_t i = 0; i < elem->n_items && !trap; i++) trap = eval_item(instance, elem, i, items + i);
+    for (uint32_t i = 0; i < elem->n_items && !trap; i++) {
+        trap = eval_item(instance, elem, i, items + i);
+        if (!trap && (i + 1) % POLL_EVERY == 0) trap = rt_poll(instance->store);
+    }
     return trap;
 }
 
@@ -55,8 +60,10 @@ static enum rt_trap apply_elem(struct rt_instance *instance, const struct bc_ele
     enum rt_trap trap = eval_offset(instance, elem->offset, &at);
     if (trap) return trap;
     if (at > table->size || elem->n_items > table->size - at) return RT_TRAP_TABLE_BOUNDS;
-    for (uint32_t i = 0; i < elem->n_items && !trap; i++)
+    for (uint32_t i = 0; i < elem->n_items && !trap; i++) {
         trap = eval_item(instance, elem, i, table->elems + at + i);
+        if (!trap && (i + 1) % POLL_EVERY == 0) trap = rt_poll(instance->store);
+    }
     return trap;
 }
 
@@ -87,6 +94,7 @@ enum rt_trap rt_datas_apply(struct rt_instance *instance, const struct rt_image 
         if (bc->datas[i].mode != BC_SEGMENT_ACTIVE) continue;
         bool in_image = mapped && i < image->n_segments;
         enum rt_trap trap = in_image ? RT_TRAP_NONE : apply_data(instance, i);
+        if (!trap && (i + 1) % POLL_EVERY == 0) trap = rt_poll(instance->store);
         if (trap) return trap;
         rt_data_drop(instance, i);
     }

@@ -135,7 +135,10 @@ struct native_handle *native_handle_for(struct native *n, const struct native_ha
                                         void *pointer);
 /* Whether any word a guest may hold is one of ours. */
 struct native_handle *native_handle_check(const struct native_handles *h, const void *word);
-void native_handle_kill(struct native_handles *h, struct native_handle *handle);
+/* Whether a call under way was given the pointer, whatever the type of its handle. */
+bool native_handle_in_use(const struct native_handles *h, const void *pointer);
+/* Ends all handles of the pointer: a library may give one object under two types. NULL is allowed. */
+void native_handle_kill(struct native_handles *h, void *pointer);
 void native_handles_free(struct native *n);
 
 /* rt_host_fn with the struct native_func as context */

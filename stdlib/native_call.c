@@ -191,21 +191,18 @@ static enum rt_trap take_handle(struct call *c, uint32_t i, void *word) {
     if (!h) return refuse(c, p->name, "this is no handle of this library");
     if (h->type != p->handle) return refuse(c, p->name, "the handle is of another type");
     if (!h->pointer) return refuse(c, p->name, "the handle was destroyed");
-    if (p->destroy && h->in_use) return refuse(c, p->name, "the handle is in use by a call under way");
+    if (p->destroy && native_handle_in_use(&c->n->handles, h->pointer))
+        return refuse(c, p->name, "the handle is in use by a call under way");
+    for (uint32_t k = 0; k < i; k++)
+        if (c->handles[k] && c->handles[k]->pointer == h->pointer && (p->destroy || c->f->params[k].destroy))
+            return refuse(c, p->name, "the handle that the call destroys is given twice");
     c->handles[i] = h;
     c->words[i].pointer = h->pointer;
     return RT_TRAP_NONE;
 }
 
-/* While C reads a string, a callback or, in shared memory, another thread could take its end away. */
-static bool others_may_run(const struct call *c) {
-    bool may = c->memory && c->memory->type.shared;
-    for (uint32_t i = 0; i < c->f->n_params; i++) may |= c->f->params[i].kind == NATIVE_CALLBACK;
-    return may || c->n->depth;
-}
-
-/* A string of its own until the call is over. The end is looked for in the copy: the original may change
- * meanwhile. */
+/* A string of its own until the call is over: while C reads it, a callback (of this call, or one C kept) or,
+ * in shared memory, another thread could take the original's end away. */
 static enum rt_trap copy_string(struct call *c, uint32_t i, const char *at, size_t size) {
     struct call_string *s = atoll_new(c->n->alloc, 1, sizeof *s + size);
     if (!s) return RT_TRAP_OUT_OF_MEMORY;
@@ -231,9 +228,7 @@ static enum rt_trap take_string(struct call *c, uint32_t i) {
     uint64_t left = atomic_load_explicit(&c->memory->size_bytes, memory_order_relaxed) - c->addresses[i];
     const char *end = memchr(at, 0, left);
     if (!end) return refuse(c, p->name, "the string does not end inside the memory");
-    if (others_may_run(c)) return copy_string(c, i, at, (size_t)(end - at) + 1);
-    c->words[i].pointer = at;
-    return RT_TRAP_NONE;
+    return copy_string(c, i, at, (size_t)(end - at) + 1);
 }
 
 /* A cell or a struct: copied, since its layout may differ. */
@@ -362,7 +357,7 @@ static enum rt_trap give_results(struct call *c, const union rt_slot extra[2], i
                                  union rt_slot *out) {
     const struct native_param *r = &c->f->result;
     for (uint32_t i = 0; i < c->f->n_params; i++)
-        if (c->f->params[i].destroy && c->handles[i]) native_handle_kill(&c->n->handles, c->handles[i]);
+        if (c->f->params[i].destroy && c->handles[i]) native_handle_kill(&c->n->handles, c->handles[i]->pointer);
     enum rt_trap trap = c->n->pending;
     c->n->pending = RT_TRAP_NONE;
     if (!trap) trap = give_back(c);

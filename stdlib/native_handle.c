@@ -67,13 +67,24 @@ struct native_handle *native_handle_check(const struct native_handles *h, const 
     return NULL;
 }
 
-void native_handle_kill(struct native_handles *h, struct native_handle *handle) {
-    if (!handle->pointer) return;
-    struct native_handle **p = &h->buckets[bucket_of(h, handle->pointer)];
-    while (*p != handle) p = &(*p)->next;
-    *p = handle->next;
-    handle->pointer = NULL;
-    h->n_live--;
+bool native_handle_in_use(const struct native_handles *h, const void *pointer) {
+    const struct native_handle *p = h->n_buckets ? h->buckets[bucket_of(h, pointer)] : NULL;
+    while (p && !(p->pointer == pointer && p->in_use)) p = p->next;
+    return p != NULL;
+}
+
+void native_handle_kill(struct native_handles *h, void *pointer) {
+    struct native_handle **p = pointer && h->n_buckets ? &h->buckets[bucket_of(h, pointer)] : NULL;
+    while (p && *p) {
+        struct native_handle *handle = *p;
+        if (handle->pointer != pointer) {
+            p = &handle->next;
+            continue;
+        }
+        *p = handle->next;
+        handle->pointer = NULL;
+        h->n_live--;
+    }
 }
 
 void native_handles_free(struct native *n) {

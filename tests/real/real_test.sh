@@ -41,27 +41,35 @@ END
         skip "the source of $1 cannot be had: $(tail -n 1 apt/log)"
 }
 
-# build NAME FLAGS SOURCES: NAME natively, NAME.wasm for WASI
+# unpack PACKAGE FOLDER: whole or not at all
+unpack() {
+    [ -d "$2" ] && return
+    rm -rf "$2.part" && mkdir "$2.part" || exit 1
+    tar xf "$1"_*.orig.tar.* -C "$2.part" --strip-components=1 && mv "$2.part" "$2" || exit 1
+}
+
+# build NAME FLAGS SOURCES: NAME natively, NAME.wasm for WASI; again when something of ours is newer
 build() {
     name=$1
     shift
-    [ -x "$name" ] || ${CC:-clang} -O2 -w "$@" -o "$name" -lm || exit 1
-    [ -f "$name.wasm" ] && return
+    [ -z "$(find "$here" -newer "$name.wasm" -type f 2>/dev/null)" ] && [ -x "$name" ] && [ -f "$name.wasm" ] && return
+    command -v clang >/dev/null && echo 'int main(void) { return 0; }' | clang --target=wasm32-wasi -x c - -o probe.wasm 2>wasm.log ||
+        skip "no C compiler for wasm32-wasi here: $(head -n 1 wasm.log)"
+    ${CC:-clang} -O2 -w "$@" -o "$name" -lm || exit 1
     clang --target=wasm32-wasi -O2 -w -I"$here/wasi" -include "$here/wasi/missing.h" -mexception-handling -mllvm -wasm-enable-sjlj \
         -D_WASI_EMULATED_SIGNAL -D_WASI_EMULATED_PROCESS_CLOCKS -D_WASI_EMULATED_GETPID -DL_tmpnam=20 "$@" "$here"/wasi/*.c \
-        -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-getpid -o "$name.wasm" 2>wasm.log ||
-        skip "clang cannot compile $name for wasm32-wasi here: $(head -n 1 wasm.log)"
+        -lwasi-emulated-signal -lwasi-emulated-process-clocks -lwasi-emulated-getpid -o "$name.wasm" || exit 1
 }
 
 run_lua() {
     fetch lua5.4
-    [ -d lua ] || { mkdir lua && tar xf lua5.4_*.orig.tar.gz -C lua --strip-components=1; } || exit 1
+    unpack lua5.4 lua
     # shellcheck disable=SC2046
     build lua.bin $(ls lua/src/*.c | grep -v -e luac.c -e lua.hpp)
     mkdir -p native sandboxed
     cp "$here/script.lua" native/ && cp "$here/script.lua" sandboxed/
-    (cd native && ../lua.bin script.lua) >native.out 2>&1
-    "$atoll" run --timeout 120s --dir sandboxed::. lua.bin.wasm script.lua >sandboxed.out 2>&1
+    (cd native && ../lua.bin script.lua) >native.out 2>&1 || exit 1
+    "$atoll" run --timeout 120s --dir sandboxed::. lua.bin.wasm script.lua >sandboxed.out 2>&1 || { tail sandboxed.out; exit 1; }
     [ "$(wc -l <native.out)" -gt 40 ] || exit 1
     # an address may be printed where a table is
     sed -i 's/table: 0x[0-9a-f]*/table/; s/table: [0-9a-f]*$/table/' native.out sandboxed.out
@@ -70,7 +78,7 @@ run_lua() {
 
 run_bzip2() {
     fetch bzip2
-    [ -d bzip2 ] || { mkdir bzip2 && tar xf bzip2_*.orig.tar.* -C bzip2 --strip-components=1; } || exit 1
+    unpack bzip2 bzip2
     cat >driver.c <<'END'
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,7 +107,7 @@ END
 run_sqlite() {
     command -v tclsh >/dev/null || skip "SQLite's sources need tclsh to be put together"
     fetch sqlite3
-    [ -d sqlite ] || { mkdir sqlite && tar xf sqlite3_*.orig.tar.* -C sqlite --strip-components=1; } || exit 1
+    unpack sqlite3 sqlite
     if [ ! -f sqlite/sqlite3.c ]; then
         (cd sqlite && ./configure --disable-tcl --disable-readline && make sqlite3.c) >sqlite.log 2>&1 || exit 1
     fi

@@ -31,6 +31,7 @@ API void *box_new(int v) {
 }
 API int box_get(int *p) { return *p; }
 API void box_free(int *p) { *p = 0; }
+API void box_merge(int *to, int *from) { *to += *from; }
 API void *bag_new(void) { return malloc(1); }
 API void bag_free(void *p) { free(p); }
 static int (*kept)(int, void *);

@@ -18,6 +18,7 @@ static const char prototypes[] =
     "void twice(long *p inout); double pair_sum(struct pair p); struct pair pair_make(long a);\n"
     "void pair_bump(struct pair *p inout); box *box_new(int v); int box_get(box *p);\n"
     "void box_free(box *p destroy); bag *bag_new(void); void bag_free(bag *p destroy);\n"
+    "void box_merge(box *to, box *from destroy);\n"
     "int call_twice(visit f, void *data data); int call_kept(void); int fail_with(int e) errno;\n"
     "int sum(int n, ..., int a, int b) as sum2; const char *greeting(void);\n"
     "int fill_around(visit f, unsigned char *to out(n), size_t n);\n";
@@ -35,6 +36,7 @@ static const char guest[] =
     "(import \"n\" \"box_new\" (func $box_new (param i32) (result externref)))"
     "(import \"n\" \"box_get\" (func $box_get (param externref) (result i32)))"
     "(import \"n\" \"box_free\" (func $box_free (param externref)))"
+    "(import \"n\" \"box_merge\" (func $box_merge (param externref externref)))"
     "(import \"n\" \"bag_new\" (func $bag_new (result externref)))"
     "(import \"n\" \"bag_free\" (func $bag_free (param externref)))"
     "(import \"n\" \"call_twice\" (func $call_twice (param funcref i32) (result i32)))"
@@ -68,6 +70,8 @@ static const char guest[] =
     "  (call $box_free (local.get $b)) (call $box_get (local.get $b)))"
     "(func (export \"mixed\") (result i32) (local $b externref) (local.set $b (call $box_new (i32.const 1)))"
     "  (call $bag_free (local.get $b)) (i32.const 0))"
+    "(func (export \"same\") (result i32) (local $b externref) (local.set $b (call $box_new (i32.const 1)))"
+    "  (call $box_merge (local.get $b) (local.get $b)) (i32.const 0))"
     "(func (export \"null\") (result i32) (call $box_get (ref.null extern)))"
     "(func (export \"callback\") (result i32) (call $call_twice (ref.func $add) (i32.const 10)))"
     "(func (export \"kept\") (result i32) (call $call_kept))"
@@ -174,6 +178,7 @@ static void handles_are_checked_at_each_use(void **state) {
     gives(*state, "box", 0, 0, 42);
     traps(*state, "dead", 0, 0, "was destroyed");
     traps(*state, "mixed", 0, 0, "of another type");
+    traps(*state, "same", 0, 0, "given twice");
     traps(*state, "null", 0, 0, "is null");
 }
 
