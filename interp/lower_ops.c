@@ -5,43 +5,30 @@
 
 /* ---- the rows ---- */
 
+/* clang-format off */
 /* Rows that need more than their shape; each is a case of lower_special or of lower_control. */
 #define CONTROL_ROWS(X)                                                                                      \
-    X(UNREACHABLE)                                                                                           \
-    X(BLOCK)                                                                                                 \
-    X(LOOP)                                                                                                  \
-    X(IF)                                                                                                    \
-    X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END) X(BR) X(BR_IF) X(BR_TABLE) X(RETURN)     \
-        X(CALL) X(CALL_INDIRECT) X(RETURN_CALL) X(RETURN_CALL_INDIRECT) X(CALL_REF) X(RETURN_CALL_REF)       \
-            X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL) X(BR_ON_CAST)              \
-                X(BR_ON_CAST_FAIL)
+    X(UNREACHABLE) X(BLOCK) X(LOOP) X(IF) X(ELSE) X(TRY) X(CATCH) X(THROW) X(RETHROW) X(THROW_REF) X(END)    \
+    X(BR) X(BR_IF) X(BR_TABLE) X(RETURN) X(CALL) X(CALL_INDIRECT) X(RETURN_CALL) X(RETURN_CALL_INDIRECT)     \
+    X(CALL_REF) X(RETURN_CALL_REF) X(DELEGATE) X(CATCH_ALL) X(TRY_TABLE) X(BR_ON_NULL) X(BR_ON_NON_NULL)     \
+    X(BR_ON_CAST) X(BR_ON_CAST_FAIL)
 #define SPECIAL_ROWS(X)                                                                                      \
-    X(NOP)                                                                                                   \
-    X(DROP)                                                                                                  \
-    X(SELECT)                                                                                                \
-    X(SELECT_T)                                                                                              \
-    X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET) X(GLOBAL_SET) X(TABLE_GET) X(I32_CONST)             \
-        X(I64_CONST) X(F32_CONST) X(F64_CONST) X(REF_NULL) X(REF_IS_NULL) X(REF_FUNC) X(REF_EQ)              \
-            X(REF_AS_NON_NULL) X(V128_CONST) X(I8X16_SHUFFLE) X(ATOMIC_FENCE)
+    X(NOP) X(DROP) X(SELECT) X(SELECT_T) X(LOCAL_GET) X(LOCAL_SET) X(LOCAL_TEE) X(GLOBAL_GET)                \
+    X(GLOBAL_SET) X(TABLE_GET) X(I32_CONST) X(I64_CONST) X(F32_CONST) X(F64_CONST) X(REF_NULL)               \
+    X(REF_IS_NULL) X(REF_FUNC) X(REF_EQ) X(REF_AS_NON_NULL) X(V128_CONST) X(I8X16_SHUFFLE) X(ATOMIC_FENCE)
 /* Objects: lower_object.c */
 #define OBJECT_ROWS(X)                                                                                       \
-    X(STRUCT_NEW)                                                                                            \
-    X(STRUCT_NEW_DEFAULT)                                                                                    \
-    X(STRUCT_GET)                                                                                            \
-    X(STRUCT_GET_S)                                                                                          \
-    X(STRUCT_GET_U) X(STRUCT_SET) X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT) X(ARRAY_NEW_FIXED) X(ARRAY_NEW_DATA)     \
-        X(ARRAY_NEW_ELEM) X(ARRAY_GET) X(ARRAY_GET_S) X(ARRAY_GET_U) X(ARRAY_SET) X(ARRAY_LEN) X(ARRAY_FILL) \
-            X(ARRAY_COPY) X(ARRAY_INIT_DATA) X(ARRAY_INIT_ELEM) X(REF_TEST) X(REF_TEST_NULL) X(REF_CAST)     \
-                X(REF_CAST_NULL) X(ANY_CONVERT_EXTERN) X(EXTERN_CONVERT_ANY)
-/* Operands in consecutive slots, handler of the same name with index, index2: operands, index type of the
- * result. */
+    X(STRUCT_NEW) X(STRUCT_NEW_DEFAULT) X(STRUCT_GET) X(STRUCT_GET_S) X(STRUCT_GET_U) X(STRUCT_SET)          \
+    X(ARRAY_NEW) X(ARRAY_NEW_DEFAULT) X(ARRAY_NEW_FIXED) X(ARRAY_NEW_DATA) X(ARRAY_NEW_ELEM) X(ARRAY_GET)    \
+    X(ARRAY_GET_S) X(ARRAY_GET_U) X(ARRAY_SET) X(ARRAY_LEN) X(ARRAY_FILL) X(ARRAY_COPY) X(ARRAY_INIT_DATA)   \
+    X(ARRAY_INIT_ELEM) X(REF_TEST) X(REF_TEST_NULL) X(REF_CAST) X(REF_CAST_NULL) X(ANY_CONVERT_EXTERN)       \
+    X(EXTERN_CONVERT_ANY)
+/* Operands in consecutive slots, handler of the same name with index, index2: operands, index type of the result. */
 #define SLOW_ROWS(X)                                                                                         \
-    X(TABLE_SET, 2, 0)                                                                                       \
-    X(TABLE_GROW, 2, 't')                                                                                    \
-    X(TABLE_SIZE, 0, 't')                                                                                    \
-    X(TABLE_FILL, 3, 0)                                                                                      \
-    X(TABLE_COPY, 3, 0) X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0) X(MEMORY_SIZE, 0, 'm') X(MEMORY_GROW, 1, 'm') \
-        X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0) X(MEMORY_INIT, 3, 0) X(DATA_DROP, 0, 0)
+    X(TABLE_SET, 2, 0) X(TABLE_GROW, 2, 't') X(TABLE_SIZE, 0, 't') X(TABLE_FILL, 3, 0) X(TABLE_COPY, 3, 0)   \
+    X(TABLE_INIT, 3, 0) X(ELEM_DROP, 0, 0) X(MEMORY_SIZE, 0, 'm') X(MEMORY_GROW, 1, 'm')                     \
+    X(MEMORY_FILL, 3, 0) X(MEMORY_COPY, 3, 0) X(MEMORY_INIT, 3, 0) X(DATA_DROP, 0, 0)
+/* clang-format on */
 /* Two results; operands in consecutive slots. */
 #define WIDE_ROWS(X) X(I64_ADD128, 4) X(I64_SUB128, 4) X(I64_MUL_WIDE_S, 2) X(I64_MUL_WIDE_U, 2)
 #define WAIT_ROWS(X) X(MEMORY_ATOMIC_NOTIFY, 2) X(MEMORY_ATOMIC_WAIT32, 3) X(MEMORY_ATOMIC_WAIT64, 3)

@@ -162,10 +162,12 @@ static inline double op_f64_reinterpret_i64(uint64_t bits) {
             return op_##N##_reinterpret_##I(op_##I##_reinterpret_##N(a) & op_##I##_reinterpret_##N(b));      \
         return a > b ? a : b;                                                                                \
     }
-#define OP_SQRT_F32(a)        _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a)))
-#define OP_SQRT_F64(a)        _mm_cvtsd_f64(_mm_sqrt_sd(_mm_setzero_pd(), _mm_set_sd(a)))
-#define OP_ROUND_F32(a, mode) _mm_cvtss_f32(_mm_round_ss(_mm_setzero_ps(), _mm_set_ss(a), (mode) | _MM_FROUND_NO_EXC))
-#define OP_ROUND_F64(a, mode) _mm_cvtsd_f64(_mm_round_sd(_mm_setzero_pd(), _mm_set_sd(a), (mode) | _MM_FROUND_NO_EXC))
+#define OP_SQRT_F32(a) _mm_cvtss_f32(_mm_sqrt_ss(_mm_set_ss(a)))
+#define OP_SQRT_F64(a) _mm_cvtsd_f64(_mm_sqrt_sd(_mm_setzero_pd(), _mm_set_sd(a)))
+#define OP_ROUND_F32(a, mode)                                                                                \
+    _mm_cvtss_f32(_mm_round_ss(_mm_setzero_ps(), _mm_set_ss(a), (mode) | _MM_FROUND_NO_EXC))
+#define OP_ROUND_F64(a, mode)                                                                                \
+    _mm_cvtsd_f64(_mm_round_sd(_mm_setzero_pd(), _mm_set_sd(a), (mode) | _MM_FROUND_NO_EXC))
 OP_FLOAT(f32, i32, float, uint32_t, UINT32_C(1) << 31, OP_SQRT_F32, OP_ROUND_F32)
 OP_FLOAT(f64, i64, double, uint64_t, UINT64_C(1) << 63, OP_SQRT_F64, OP_ROUND_F64)
 #undef OP_FLOAT

@@ -279,8 +279,8 @@ OP_V1(i32x4_extadd_pairwise_i16x8_u,
       _mm_add_epi32(_mm_srli_epi32(a, 16), _mm_and_si128(a, _mm_set1_epi32(0xFFFF))))
 
 #define OP_EXTMUL_I16X8(half, sign)                                                                          \
-    OP_V2(i16x8_extmul_##half##_i8x16_##sign,                                                                \
-          _mm_mullo_epi16(op_i16x8_extend_##half##_i8x16_##sign(a), op_i16x8_extend_##half##_i8x16_##sign(b)))
+    OP_V2(i16x8_extmul_##half##_i8x16_##sign, _mm_mullo_epi16(op_i16x8_extend_##half##_i8x16_##sign(a),      \
+                                                              op_i16x8_extend_##half##_i8x16_##sign(b)))
 OP_EXTMUL_I16X8(low, s)
 OP_EXTMUL_I16X8(high, s)
 OP_EXTMUL_I16X8(low, u)

@@ -54,10 +54,11 @@ static void put_open_flags(struct line *line, uint64_t flags) {
     static const struct {
         unsigned bit;
         const char *word;
-    } words[] = {{SB_OPEN_READ, "read"},           {SB_OPEN_WRITE, "write"},         {SB_OPEN_CREATE, "create"},
-                 {SB_OPEN_EXCLUSIVE, "exclusive"}, {SB_OPEN_TRUNCATE, "truncate"},   {SB_OPEN_DIRECTORY, "directory"},
-                 {SB_OPEN_NOFOLLOW, "nofollow"},   {SB_OPEN_APPEND, "append"},       {SB_OPEN_NONBLOCK, "nonblock"},
-                 {SB_OPEN_SYNC, "sync"},           {SB_OPEN_DSYNC, "dsync"},         {SB_OPEN_RSYNC, "rsync"}};
+    } words[] = {
+        {SB_OPEN_READ, "read"},           {SB_OPEN_WRITE, "write"},       {SB_OPEN_CREATE, "create"},
+        {SB_OPEN_EXCLUSIVE, "exclusive"}, {SB_OPEN_TRUNCATE, "truncate"}, {SB_OPEN_DIRECTORY, "directory"},
+        {SB_OPEN_NOFOLLOW, "nofollow"},   {SB_OPEN_APPEND, "append"},     {SB_OPEN_NONBLOCK, "nonblock"},
+        {SB_OPEN_SYNC, "sync"},           {SB_OPEN_DSYNC, "dsync"},       {SB_OPEN_RSYNC, "rsync"}};
     const char *separator = "";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!(flags & words[i].bit)) continue;
@@ -86,7 +87,8 @@ static void put_request(struct line *line, const struct sb_request *r) {
     }
 }
 
-static void trace(struct sandbox *sb, const struct sb_request *r, const char *word, int error, uint64_t value) {
+static void trace(struct sandbox *sb, const struct sb_request *r, const char *word, int error,
+                  uint64_t value) {
     struct line line = {.size = 0};
     put_request(&line, r);
     put_text(&line, word);
@@ -104,8 +106,7 @@ static void trace(struct sandbox *sb, const struct sb_request *r, const char *wo
 /* ---- the decision ---- */
 
 static bool changes(const struct sb_request *r) {
-    if (r->kind == SB_FS_OPEN)
-        return r->numbers[0] & (SB_OPEN_WRITE | SB_OPEN_CREATE | SB_OPEN_TRUNCATE);
+    if (r->kind == SB_FS_OPEN) return r->numbers[0] & (SB_OPEN_WRITE | SB_OPEN_CREATE | SB_OPEN_TRUNCATE);
     return kinds[r->kind].effect == WRITES;
 }
 

@@ -41,8 +41,8 @@ struct sb_file {
 
 /* Checks a program's path and copies it as a C string. Errors: see struct sb_path. */
 int sb_path_copy(struct sb_path path, char out[PATH_MAX]);
-/* open(2) of `path` below `dir_fd`; `flags` are O_*. Returns a descriptor or -errno. Never leaves the directory:
- * -EPERM. A trailing slash and O_NOFOLLOW mean what they mean to the kernel. */
+/* open(2) of `path` below `dir_fd`; `flags` are O_*. Returns a descriptor or -errno. Never leaves the
+ * directory: -EPERM. A trailing slash and O_NOFOLLOW mean what they mean to the kernel. */
 int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode);
 
 /* The directory that holds the last component of a path, and that component, which a following *at call hands
@@ -57,8 +57,8 @@ void sb_parent_close(struct sb_parent *parent);
 
 /* ---- file.c ---- */
 
-/* Makes a file of `fd`, which it owns; on failure too when `own`. `name` and `sub_name` (NULL allowed) make its
- * name. */
+/* Makes a file of `fd`, which it owns; on failure too when `own`. `name` and `sub_name` (NULL allowed) make
+ * its name. */
 int sb_file_new(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name, unsigned flags,
                 struct sb_file **out);
 /* Room for a write of `want` bytes under max_output_bytes: how many of them may go out. */
@@ -69,7 +69,8 @@ uint64_t sb_output_room(struct sandbox *sb, uint64_t want);
 static inline bool sb_stopped(const struct sandbox *sb) {
     return sb->stop && atomic_load_explicit(sb->stop, memory_order_seq_cst) != 0;
 }
-/* Waits for one file; 0 when ready, EINTR when stopped, EAGAIN when the file is non-blocking and not ready. */
+/* Waits for one file; 0 when ready, EINTR when stopped, EAGAIN when the file is non-blocking and not ready.
+ */
 int sb_wait(struct sb_file *file, short events);
 /* The same for a descriptor that is no file yet. */
 int sb_wait_ms(struct sandbox *sb, int fd, short events, int timeout_ms);

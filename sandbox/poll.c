@@ -1,5 +1,5 @@
-/* sandbox/poll.c: the only places where a program's request sleeps. Each sleeps on the wake descriptor too, and
- * looks at the stop flag before: whoever sets the flag and then wakes is seen at one of the two. */
+/* sandbox/poll.c: the only places where a program's request sleeps. Each sleeps on the wake descriptor too,
+ * and looks at the stop flag before: whoever sets the flag and then wakes is seen at one of the two. */
 #include <poll.h>
 #include "sandbox/internal.h"
 

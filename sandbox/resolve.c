@@ -1,8 +1,9 @@
-/* sandbox/resolve.c: from a directory handle and a program's path to a descriptor, never outside the directory.
+/* sandbox/resolve.c: from a directory handle and a program's path to a descriptor, never outside the
+ * directory.
  *
- * Two ways with one meaning: openat2 with RESOLVE_BENEATH, atomic in the kernel; and a walk, one component at a
- * time, for kernels without it, for seccomp filters that refuse it, and for paths under constant renaming. Rules
- * the walk keeps:
+ * Two ways with one meaning: openat2 with RESOLVE_BENEATH, atomic in the kernel; and a walk, one component at
+ * a time, for kernels without it, for seccomp filters that refuse it, and for paths under constant renaming.
+ * Rules the walk keeps:
  *   - each component is opened O_PATH | O_NOFOLLOW from the handle of the directory before it, so what was
  *     checked is what is used: a swap in between changes an object, never the place of the next step;
  *   - ".." pops a stack of handles: it cannot rise above the start whatever was moved meanwhile;
@@ -194,7 +195,8 @@ int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode
 
 /* ---- the directory above the last component ---- */
 
-/* Opening "x/.." only to learn whether it stays inside: the *at calls refuse ".." themselves, each in its way. */
+/* Opening "x/.." only to learn whether it stays inside: the *at calls refuse ".." themselves, each in its
+ * way. */
 static int check_inside(struct sb_file *dir, const char *path) {
     int fd = sb_resolve(dir->sb, dir->fd, path, O_PATH, 0);
     if (fd < 0) return -fd;

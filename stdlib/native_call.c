@@ -357,7 +357,8 @@ static enum rt_trap give_results(struct call *c, const union rt_slot extra[2], i
                                  union rt_slot *out) {
     const struct native_param *r = &c->f->result;
     for (uint32_t i = 0; i < c->f->n_params; i++)
-        if (c->f->params[i].destroy && c->handles[i]) native_handle_kill(&c->n->handles, c->handles[i]->pointer);
+        if (c->f->params[i].destroy && c->handles[i])
+            native_handle_kill(&c->n->handles, c->handles[i]->pointer);
     enum rt_trap trap = c->n->pending;
     c->n->pending = RT_TRAP_NONE;
     if (!trap) trap = give_back(c);

@@ -26,15 +26,15 @@ enum {
 };
 
 /* Rights: bit a name, in the order of the specification. */
+/* clang-format off */
 #define WASI_RIGHTS_LIST(X)                                                                                  \
-    X(FD_DATASYNC)                                                                                           \
-    X(FD_READ) X(FD_SEEK) X(FD_FDSTAT_SET_FLAGS) X(FD_SYNC) X(FD_TELL) X(FD_WRITE) X(FD_ADVISE)              \
-        X(FD_ALLOCATE) X(PATH_CREATE_DIRECTORY) X(PATH_CREATE_FILE) X(PATH_LINK_SOURCE) X(PATH_LINK_TARGET)  \
-            X(PATH_OPEN) X(FD_READDIR) X(PATH_READLINK) X(PATH_RENAME_SOURCE) X(PATH_RENAME_TARGET)          \
-                X(PATH_FILESTAT_GET) X(PATH_FILESTAT_SET_SIZE) X(PATH_FILESTAT_SET_TIMES) X(FD_FILESTAT_GET) \
-                    X(FD_FILESTAT_SET_SIZE) X(FD_FILESTAT_SET_TIMES) X(PATH_SYMLINK)                         \
-                        X(PATH_REMOVE_DIRECTORY) X(PATH_UNLINK_FILE) X(POLL_FD_READWRITE) X(SOCK_SHUTDOWN)   \
-                            X(SOCK_ACCEPT)
+    X(FD_DATASYNC) X(FD_READ) X(FD_SEEK) X(FD_FDSTAT_SET_FLAGS) X(FD_SYNC) X(FD_TELL) X(FD_WRITE)            \
+    X(FD_ADVISE) X(FD_ALLOCATE) X(PATH_CREATE_DIRECTORY) X(PATH_CREATE_FILE) X(PATH_LINK_SOURCE)             \
+    X(PATH_LINK_TARGET) X(PATH_OPEN) X(FD_READDIR) X(PATH_READLINK) X(PATH_RENAME_SOURCE)                    \
+    X(PATH_RENAME_TARGET) X(PATH_FILESTAT_GET) X(PATH_FILESTAT_SET_SIZE) X(PATH_FILESTAT_SET_TIMES)          \
+    X(FD_FILESTAT_GET) X(FD_FILESTAT_SET_SIZE) X(FD_FILESTAT_SET_TIMES) X(PATH_SYMLINK)                      \
+    X(PATH_REMOVE_DIRECTORY) X(PATH_UNLINK_FILE) X(POLL_FD_READWRITE) X(SOCK_SHUTDOWN) X(SOCK_ACCEPT)
+/* clang-format on */
 enum wasi_right_bit {
 #define X(id) WASI_BIT_##id,
     WASI_RIGHTS_LIST(X)
