@@ -68,6 +68,23 @@ uint32_t wasm_frame_func_index(const wasm_frame_t *f) { return f->func_index; }
 size_t wasm_frame_func_offset(const wasm_frame_t *f) { return f->func_offset; }
 size_t wasm_frame_module_offset(const wasm_frame_t *f) { return f->module_offset; }
 
+#define INLINED_MAX 32
+
+size_t atoll_frame_source(const wasm_frame_t *f, struct atoll_source *out, size_t max) {
+    if (!f->instance) return 0;
+    const struct rt_module *module =
+        ((const struct rt_instance *)((struct wasm_ref_t *)f->instance)->entity)->module;
+    struct bc_source sources[INLINED_MAX];
+    struct bc_debug *debug = rt_module_debug(module);
+    size_t n = bc_debug_find(debug, (uint32_t)f->module_offset, sources,
+                             max < INLINED_MAX ? (uint32_t)max : INLINED_MAX);
+    for (size_t i = 0; i < n; i++) /* the names end with a zero byte in their sections */
+        out[i] = (struct atoll_source){sources[i].function.bytes, sources[i].directory.bytes,
+                                       sources[i].file.bytes, sources[i].line, sources[i].column};
+    bc_debug_free(debug);
+    return n;
+}
+
 wasm_frame_t *wasm_trap_origin(const wasm_trap_t *t) {
     return t->n_frames ? wasm_frame_copy(t->frames) : NULL;
 }

@@ -138,6 +138,10 @@ enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes,
     return status;
 }
 
+struct bc_debug *rt_module_debug(const struct rt_module *module) {
+    return module->source_map ? NULL : bc_debug_new(module->bc, module->engine->alloc);
+}
+
 /* ---- names ---- */
 
 static struct bc_name export_naming(const struct bc_module *bc, uint32_t func) {

@@ -167,6 +167,9 @@ enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes,
                                  const char *label, struct rt_module **out, struct atoll_error *err);
 void rt_module_ref(struct rt_module *module);
 void rt_module_unref(struct rt_module *module);
+/* A reader of the module's debugging sections (bc_debug_find), freed by the caller; NULL = it has none, or
+ * was assembled from text, whose bytes are not those that the sections speak of. */
+struct bc_debug *rt_module_debug(const struct rt_module *module);
 
 /* ---- entities: what instances import, own and export ---- */
 
@@ -423,7 +426,8 @@ void rt_store_add_frame(struct rt_store *store, const struct rt_instance *instan
                         uint32_t offset);
 /* The i-th innermost frame of the last trap, i < n_frames; NULL for one of those that were not kept. */
 const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i);
-/* The backtrace of the last trap as text lines ("    0: fib+0x3a (fib.wasm:0x5c)"), appended to out. */
+/* The backtrace of the last trap as text lines ("    0: fib+0x3a (fib.wasm:0x5c)"; with debugging sections
+ * " at fib.c:7:12" behind), appended to out. */
 void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out);
 
 #include "runtime/object.h"

@@ -84,13 +84,44 @@ static void put_place(struct bc_buf *out, const struct rt_module *module, uint32
         bc_buf_text(out, "%s:0x%" PRIx32, label, offset);
 }
 
-static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *frame) {
+/* " at lib/copy.c:12:5"; nothing where the file is unknown. */
+static void put_source(struct bc_buf *out, const struct bc_source *source) {
+    if (!source->file.size) return;
+    bc_buf_text(out, " at ");
+    if (source->directory.size) {
+        put_name(out, source->directory);
+        bc_buf_u8(out, '/');
+    }
+    put_name(out, source->file);
+    if (source->line) bc_buf_text(out, ":%" PRIu32, source->line);
+    if (source->line && source->column) bc_buf_text(out, ":%" PRIu32, source->column);
+}
+
+/* Functions that were inlined there have lines of their own, the innermost first. */
+static void put_inlined(struct bc_buf *out, const struct bc_source *sources, uint32_t n) {
+    for (uint32_t i = 0; i + 1 < n; i++) {
+        if (sources[i].function.size)
+            put_name(out, sources[i].function);
+        else
+            bc_buf_text(out, "?");
+        bc_buf_text(out, " [inlined]");
+        put_source(out, sources + i);
+        bc_buf_text(out, "\n       ");
+    }
+}
+
+#define INLINED_MAX 32
+
+static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *frame, struct bc_debug *debug) {
     bc_buf_text(out, "%5" PRIu32 ": ", i);
     if (!frame->instance || frame->func == BC_NONE) {
         bc_buf_text(out, "<host function>\n");
         return;
     }
     struct rt_module *module = frame->instance->module;
+    struct bc_source sources[INLINED_MAX];
+    uint32_t n_sources = bc_debug_find(debug, frame->offset, sources, INLINED_MAX);
+    put_inlined(out, sources, n_sources);
     struct bc_name name = rt_module_func_name(module, frame->func);
     if (name.size)
         put_name(out, name);
@@ -100,18 +131,33 @@ static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *fra
     if (frame->offset >= start) bc_buf_text(out, "+0x%" PRIx32, frame->offset - start);
     bc_buf_text(out, " (");
     put_place(out, module, frame->offset);
-    bc_buf_text(out, ")\n");
+    bc_buf_text(out, ")");
+    if (n_sources) put_source(out, sources + n_sources - 1);
+    bc_buf_text(out, "\n");
+}
+
+/* The reader of the frame's module: that of the frame before, mostly. */
+static struct bc_debug *debug_of(const struct rt_frame *frame, struct bc_debug *debug,
+                                 const struct rt_module **of) {
+    if (!frame->instance || frame->instance->module == *of) return debug;
+    bc_debug_free(debug);
+    *of = frame->instance->module;
+    return rt_module_debug(*of);
 }
 
 void rt_store_backtrace(const struct rt_store *store, struct bc_buf *out) {
+    struct bc_debug *debug = NULL;
+    const struct rt_module *debug_is_of = NULL;
     for (uint32_t i = 0; i < store->n_frames; i++) {
         const struct rt_frame *frame = rt_store_frame(store, i);
         if (frame) {
-            put_frame(out, i, frame);
+            debug = debug_of(frame, debug, &debug_is_of);
+            put_frame(out, i, frame, debug);
             continue;
         }
         uint32_t left_out = store->n_frames - RT_BACKTRACE_MAX;
         bc_buf_text(out, "    ... %" PRIu32 " more frames\n", left_out);
         i += left_out - 1;
     }
+    bc_debug_free(debug);
 }

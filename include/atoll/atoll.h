@@ -67,6 +67,17 @@ enum atoll_trap_code {
 };
 WASM_API_EXTERN enum atoll_trap_code atoll_trap_code(const wasm_trap_t *trap);
 WASM_API_EXTERN int atoll_trap_exit_status(const wasm_trap_t *trap); /* of ATOLL_TRAP_EXIT */
+/* A place in the source of a program that carries debugging sections (DWARF). Strings are the program's own
+ * words, whatever they hold, and live as long as the frame's instance. */
+struct atoll_source {
+    const char *function;         /* as the source calls it, or NULL */
+    const char *directory, *file; /* directory NULL = where the compiler ran; file NULL = unknown */
+    uint32_t line, column;        /* from 1; 0 = unknown */
+};
+/* Where the frame's instruction came from: out[0] is the innermost function inlined there, each next one what
+ * it was inlined into, at the place of its call. Returns how many were written, at most `max`; 0 = nothing is
+ * known. */
+WASM_API_EXTERN size_t atoll_frame_source(const wasm_frame_t *frame, struct atoll_source *out, size_t max);
 
 /* ---- WASI ---- */
 

@@ -109,6 +109,48 @@ static wasm_trap_t *refuse(void *env, const wasm_val_vec_t *args, wasm_val_vec_t
     return trap;
 }
 
+/* Compiled from C (tests/fuzz/corpus/dwarf): percent calls ratio calls divide, the latter two inlined. */
+static void a_frame_tells_its_source(void **state) {
+    struct world w;
+    char text[8192], error[200];
+    wasm_trap_t *trap = NULL;
+    wasm_byte_vec_t bytes;
+    wasm_extern_vec_t exports, imports = WASM_EMPTY_VEC;
+    struct atoll_source sources[4];
+    wasm_val_t values[2] = {WASM_I32_VAL(1), WASM_I32_VAL(0)}, result[1] = {WASM_INIT_VAL};
+    wasm_val_vec_t args = WASM_ARRAY_VEC(values), results = WASM_ARRAY_VEC(result);
+    (void)state;
+    FILE *f = fopen(ATOLL_DEBUG_PROGRAM, "rb");
+    assert_non_null(f);
+    size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    open_world(&w);
+    assert_true(atoll_assemble(text, n, &bytes, error, sizeof error));
+    wasm_module_t *m = wasm_module_new(w.store, &bytes);
+    wasm_instance_t *i = wasm_instance_new(w.store, m, &imports, NULL);
+    wasm_instance_exports(i, &exports);
+    trap = wasm_func_call(wasm_extern_as_func(exports.data[1]), &args, &results);
+    assert_message(trap, "integer divide by zero");
+    wasm_frame_t *frame = wasm_trap_origin(trap);
+    assert_int_equal(atoll_frame_source(frame, sources, 4), 3);
+    assert_string_equal(sources[0].function, "divide");
+    assert_string_equal(sources[0].file, "ratio.c");
+    assert_null(sources[0].directory);
+    assert_int_equal(sources[0].line, 2);
+    assert_int_equal(sources[0].column, 14);
+    assert_string_equal(sources[2].function, "percent");
+    assert_int_equal(sources[2].line, 10);
+    assert_int_equal(atoll_frame_source(frame, sources, 1), 1);
+    assert_int_equal(atoll_frame_source(frame, sources, 0), 0);
+    wasm_frame_delete(frame);
+    wasm_trap_delete(trap);
+    wasm_extern_vec_delete(&exports);
+    wasm_instance_delete(i);
+    wasm_module_delete(m);
+    wasm_byte_vec_delete(&bytes);
+    close_world(&w);
+}
+
 static void a_hosts_trap_comes_back_with_frames(void **state) {
     struct world w;
     wasm_extern_vec_t exports;
@@ -313,6 +355,7 @@ int main(void) {
         cmocka_unit_test(the_same_entity_is_the_same_object),
         cmocka_unit_test(finalizers_run_once_and_no_later_than_the_store_ends),
         cmocka_unit_test(a_hosts_trap_comes_back_with_frames),
+        cmocka_unit_test(a_frame_tells_its_source),
         cmocka_unit_test(what_does_not_fit_is_told),
         cmocka_unit_test(managed_objects_are_references_that_keep_them),
         cmocka_unit_test(engines_live_side_by_side),

@@ -58,4 +58,22 @@ static inline void fuzz_check_error(const struct atoll_error *err, enum atoll_st
     for (const char *c = err->text; *c; c++) FUZZ_CHECK((unsigned char)*c >= ' ' && *c != 0x7F);
 }
 
+/* ---- debugging sections as fuzz_dwarf's input: index of the name, u16 size, bytes; again and again ---- */
+
+#define FUZZ_DEBUG_SECTIONS 9
+static const char *const fuzz_debug_names[FUZZ_DEBUG_SECTIONS] = {
+    ".debug_info", ".debug_abbrev",      ".debug_line",   ".debug_str",     ".debug_line_str",
+    ".debug_addr", ".debug_str_offsets", ".debug_ranges", ".debug_rnglists"};
+
+static inline void fuzz_put_debug_section(struct bc_buf *out, const struct bc_module *m,
+                                          const struct bc_custom *custom) {
+    for (uint8_t i = 0; i < FUZZ_DEBUG_SECTIONS; i++) {
+        size_t size = strlen(fuzz_debug_names[i]);
+        if (custom->name.size != size || memcmp(custom->name.bytes, fuzz_debug_names[i], size)) continue;
+        bc_buf_u8(out, i);
+        bc_buf_fixed(out, custom->payload.size, 2);
+        bc_buf_bytes(out, m->bytes + custom->payload.offset, custom->payload.size);
+    }
+}
+
 #endif

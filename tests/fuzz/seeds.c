@@ -1,5 +1,6 @@
 /* tests/fuzz/seeds.c: fills a folder with inputs a fuzz target starts from.
- * usage  fuzz_seeds KIND CORPUS OUT   KIND: modules (.wat is assembled), text, scripts, files
+ * usage  fuzz_seeds KIND CORPUS OUT   KIND: modules (.wat is assembled), text, scripts, files,
+ *        debug (the debugging sections of modules, as fuzz_dwarf wants them)
  *
  * Beside the files of CORPUS come the official suite's modules, texts or scripts where ATOLL_SPEC_DIR has
  * them. */
@@ -44,10 +45,28 @@ static void put_from_script(const char *text, size_t n, bool as_modules) {
     bc_script_free(s);
 }
 
+/* Of an assembled module. */
+static void put_debug_sections(const char *text, size_t n) {
+    struct bc_buf bytes, chunks;
+    struct bc_module *m = NULL;
+    bc_buf_init(&bytes, &atoll_default_alloc);
+    bc_buf_init(&chunks, &atoll_default_alloc);
+    if (!bc_text_assemble(text, n, NULL, &bytes, NULL, NULL) &&
+        !bc_module_decode(bytes.data, bytes.size, NULL, &m, NULL)) {
+        for (uint32_t i = 0; i < m->n_customs; i++) fuzz_put_debug_section(&chunks, m, m->customs + i);
+        put(chunks.data, chunks.size);
+    }
+    bc_module_free(m);
+    bc_buf_fini(&chunks);
+    bc_buf_fini(&bytes);
+}
+
 static void put_file(const char *kind, const char *path, const char *bytes, size_t n) {
     const char *dot = strrchr(path, '.');
     bool script = dot && !strcmp(dot, ".wast");
-    if (!strcmp(kind, "modules") && dot && !strcmp(dot, ".wat"))
+    if (!strcmp(kind, "debug"))
+        put_debug_sections(bytes, n);
+    else if (!strcmp(kind, "modules") && dot && !strcmp(dot, ".wat"))
         put_assembled(bytes, n);
     else if (!strcmp(kind, "modules") && script)
         put_from_script(bytes, n, true);
@@ -83,6 +102,6 @@ int main(int argc, char **argv) {
     out_dir = argv[3];
     mkdir(out_dir, 0777);
     if (each_file(argv[1], argv[2], false)) return fprintf(stderr, "no corpus at %s\n", argv[2]), 1;
-    if (strcmp(argv[1], "files")) each_file(argv[1], suite, true);
+    if (strcmp(argv[1], "files") && strcmp(argv[1], "debug")) each_file(argv[1], suite, true);
     return 0;
 }
