@@ -32,9 +32,10 @@ void atoll_config_allocator(wasm_config_t *c, const struct atoll_alloc *alloc) {
 
 void atoll_store_limits(wasm_store_t *s, uint64_t max_memory_bytes, uint64_t max_table_elems,
                         uint32_t max_instances) {
-    s->rt->limits.max_memory_bytes = max_memory_bytes;
-    s->rt->limits.max_table_elems = max_table_elems;
-    s->rt->limits.max_instances = max_instances;
+    struct rt_limits *limits = &s->rt->budget->limits;
+    limits->max_memory_bytes = max_memory_bytes;
+    limits->max_table_elems = max_table_elems;
+    limits->max_instances = max_instances;
 }
 void atoll_store_set_fuel(wasm_store_t *s, int64_t fuel) { s->rt->fuel = fuel; }
 int64_t atoll_store_fuel(const wasm_store_t *s) { return s->rt->fuel; }

@@ -1,27 +1,28 @@
 /* interp/access.h: how handlers reach linear memory.
  *
  * An access to memory 0 behind its guard pages is not checked. Its fault becomes a trap, which needs ip and
- * fp: the access is an assembly instruction that demands them in their registers, rdi and rsi. */
+ * fp: the access is an assembly instruction that demands them in their registers, rdi and rsi. Being one
+ * instruction it is also what other threads may race with: the compiler can neither tear nor repeat it. */
 #ifndef ATOLL_INTERP_ACCESS_H
 #define ATOLL_INTERP_ACCESS_H
 
 #include "interp/dispatch.h"
 
-/* mov from or to mem + at, where at < 2^33 */
-#define LOAD_u(suffix, C, out, at)                                                                           \
-    __asm__ volatile(suffix : "=r"(out) : "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
+/* mov from or to base + at */
+#define LOAD_u(text, out, base, at)                                                                          \
+    __asm__ volatile(text : "=r"(out) : "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
 
-#define READ_uint8_t(out, at)  LOAD_u("movzbl (%1,%2), %k0", uint8_t, out, at)
-#define READ_uint16_t(out, at) LOAD_u("movzwl (%1,%2), %k0", uint16_t, out, at)
-#define READ_uint32_t(out, at) LOAD_u("movl (%1,%2), %k0", uint32_t, out, at)
-#define READ_uint64_t(out, at) LOAD_u("movq (%1,%2), %q0", uint64_t, out, at)
-#define READ_int8_t(out, at)   LOAD_u("movsbq (%1,%2), %q0", int8_t, out, at)
-#define READ_int16_t(out, at)  LOAD_u("movswq (%1,%2), %q0", int16_t, out, at)
-#define READ_int32_t(out, at)  LOAD_u("movslq (%1,%2), %q0", int32_t, out, at)
-#define READ_float(out, at)                                                                                  \
-    __asm__ volatile("movss (%1,%2), %0" : "=x"(out) : "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
-#define READ_double(out, at)                                                                                 \
-    __asm__ volatile("movsd (%1,%2), %0" : "=x"(out) : "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define READ_uint8_t(out, base, at)  LOAD_u("movzbl (%1,%2), %k0", out, base, at)
+#define READ_uint16_t(out, base, at) LOAD_u("movzwl (%1,%2), %k0", out, base, at)
+#define READ_uint32_t(out, base, at) LOAD_u("movl (%1,%2), %k0", out, base, at)
+#define READ_uint64_t(out, base, at) LOAD_u("movq (%1,%2), %q0", out, base, at)
+#define READ_int8_t(out, base, at)   LOAD_u("movsbq (%1,%2), %q0", out, base, at)
+#define READ_int16_t(out, base, at)  LOAD_u("movswq (%1,%2), %q0", out, base, at)
+#define READ_int32_t(out, base, at)  LOAD_u("movslq (%1,%2), %q0", out, base, at)
+#define READ_float(out, base, at)                                                                            \
+    __asm__ volatile("movss (%1,%2), %0" : "=x"(out) : "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define READ_double(out, base, at)                                                                           \
+    __asm__ volatile("movsd (%1,%2), %0" : "=x"(out) : "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
 #define WIDE_uint8_t  uint64_t
 #define WIDE_uint16_t uint64_t
 #define WIDE_uint32_t uint64_t
@@ -32,33 +33,32 @@
 #define WIDE_float    float
 #define WIDE_double   double
 
-#define WRITE_u(text, value, at)                                                                             \
-    __asm__ volatile(text : : "r"(value), "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
-#define WRITE_uint8_t(value, at)  WRITE_u("movb %b0, (%1,%2)", (uint64_t)(value), at)
-#define WRITE_uint16_t(value, at) WRITE_u("movw %w0, (%1,%2)", (uint64_t)(value), at)
-#define WRITE_uint32_t(value, at) WRITE_u("movl %k0, (%1,%2)", (uint64_t)(value), at)
-#define WRITE_uint64_t(value, at) WRITE_u("movq %q0, (%1,%2)", (uint64_t)(value), at)
-#define WRITE_float(value, at)                                                                               \
-    __asm__ volatile("movss %0, (%1,%2)" : : "x"(value), "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
-#define WRITE_double(value, at)                                                                              \
-    __asm__ volatile("movsd %0, (%1,%2)" : : "x"(value), "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define WRITE_u(text, value, base, at)                                                                       \
+    __asm__ volatile(text : : "r"(value), "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define WRITE_uint8_t(value, base, at)  WRITE_u("movb %b0, (%1,%2)", (uint64_t)(value), base, at)
+#define WRITE_uint16_t(value, base, at) WRITE_u("movw %w0, (%1,%2)", (uint64_t)(value), base, at)
+#define WRITE_uint32_t(value, base, at) WRITE_u("movl %k0, (%1,%2)", (uint64_t)(value), base, at)
+#define WRITE_uint64_t(value, base, at) WRITE_u("movq %q0, (%1,%2)", (uint64_t)(value), base, at)
+#define WRITE_float(value, base, at)                                                                         \
+    __asm__ volatile("movss %0, (%1,%2)" : : "x"(value), "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define WRITE_double(value, base, at)                                                                        \
+    __asm__ volatile("movsd %0, (%1,%2)" : : "x"(value), "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
 
-#define READ_v128_t(out, at)                                                                                 \
-    __asm__ volatile("movdqu (%1,%2), %0" : "=x"(out) : "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
-#define WRITE_v128_t(value, at)                                                                              \
-    __asm__ volatile("movdqu %0, (%1,%2)" : : "x"(value), "r"(mem), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define READ_v128_t(out, base, at)                                                                           \
+    __asm__ volatile("movdqu (%1,%2), %0" : "=x"(out) : "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
+#define WRITE_v128_t(value, base, at)                                                                        \
+    __asm__ volatile("movdqu %0, (%1,%2)" : : "x"(value), "r"(base), "r"(at), "D"(ip), "S"(fp) : "memory")
 #define WIDE_v128_t v128_t
 
-/* The host address of `size` bytes at slot 1 + offset of any memory, or a trap. */
-#define CHECKED(host, address_slot, size)                                                                    \
+/* The base of any memory and `at`, its `size` bytes at slot + offset, or a trap. */
+#define CHECKED(base, at, address_slot, size)                                                                \
     do {                                                                                                     \
         struct rt_memory *memory = inst->memories[WORD(3)];                                                  \
-        uint64_t effective;                                                                                  \
         uint64_t limit = atomic_load_explicit(&memory->size_bytes, memory_order_relaxed);                    \
-        if (UNLIKELY(__builtin_add_overflow((address_slot).u64, WORD(2), &effective) || effective > limit || \
-                     limit - effective < (size)))                                                            \
+        if (UNLIKELY(__builtin_add_overflow((address_slot).u64, WORD(2), &(at)) || (at) > limit ||           \
+                     limit - (at) < (size)))                                                                 \
             TRAP(RT_TRAP_MEMORY_BOUNDS);                                                                     \
-        (host) = memory->base + effective;                                                                   \
+        (base) = memory->base;                                                                               \
     } while (0)
 
 #endif

@@ -403,7 +403,13 @@ HANDLER(TAIL_CALL_INDIRECT)
 HANDLER(FUEL)
 {
     store->fuel -= OPD(0);
-    if (UNLIKELY(store->fuel < 0)) TRAP(RT_TRAP_OUT_OF_FUEL);
+    if (UNLIKELY(store->fuel < 0)) GOTO_HANDLER(REFUEL);
+    NEXT(2);
+}
+/* What the store has is used up; siblings may have put more aside. */
+HANDLER(REFUEL)
+{
+    if (!rt_fuel_take(store)) TRAP(RT_TRAP_OUT_OF_FUEL);
     NEXT(2);
 }
 HANDLER(TRAP)

@@ -12,7 +12,7 @@
     {                                                                                                        \
         uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
-        READ_##C(value, at);                                                                                 \
+        READ_##C(value, mem, at);                                                                            \
         SET_ACC_##T(value);                                                                                  \
         NEXT(3);                                                                                             \
     }                                                                                                        \
@@ -20,7 +20,7 @@
     {                                                                                                        \
         uint64_t at = effective;                                                                             \
         WIDE_##C value;                                                                                      \
-        READ_##C(value, at);                                                                                 \
+        READ_##C(value, mem, at);                                                                            \
         SET_ACC_##T(value);                                                                                  \
         KEEP_##T();                                                                                          \
         NEXT(3);                                                                                             \
@@ -29,10 +29,11 @@
 #define LOAD_CHECKED(name, T, C, keep)                                                                       \
     HANDLER(name)                                                                                            \
     {                                                                                                        \
-        const uint8_t *host;                                                                                 \
-        C value;                                                                                             \
-        CHECKED(host, SLOT(1), sizeof value);                                                                \
-        memcpy(&value, host, sizeof value);                                                                  \
+        const uint8_t *base;                                                                                 \
+        uint64_t at;                                                                                         \
+        WIDE_##C value;                                                                                      \
+        CHECKED(base, at, SLOT(1), sizeof(C));                                                               \
+        READ_##C(value, base, at);                                                                           \
         SET_ACC_##T(value);                                                                                  \
         keep;                                                                                                \
         NEXT(4);                                                                                             \
@@ -53,7 +54,7 @@
     HANDLER(name)                                                                                            \
     {                                                                                                        \
         uint64_t at = effective;                                                                             \
-        WRITE_##C(value, at);                                                                                \
+        WRITE_##C(value, mem, at);                                                                           \
         NEXT(3);                                                                                             \
     }
 static inline float half_as_float(const int32_t *half) { /* its address is not a slot's */
@@ -76,10 +77,11 @@ static inline float half_as_float(const int32_t *half) { /* its address is not a
     STORE_AT(ID##_IA, C, WORD(2), ACC_##T)                                                                   \
     HANDLER(ID##_X)                                                                                          \
     {                                                                                                        \
-        uint8_t *host;                                                                                       \
+        uint8_t *base;                                                                                       \
+        uint64_t at;                                                                                         \
         C value = (C)AT_##T(SLOT(1));                                                                        \
-        CHECKED(host, SLOT(0), sizeof value);                                                                \
-        memcpy(host, &value, sizeof value);                                                                  \
+        CHECKED(base, at, SLOT(0), sizeof value);                                                            \
+        WRITE_##C(value, base, at);                                                                          \
         NEXT(4);                                                                                             \
     }
 #include "interp/ops.def"

@@ -167,13 +167,13 @@ HANDLER(MEMORY_GROW)
 HANDLER(MEMORY_FILL)
 {
     const union rt_slot *args = &SLOT(0);
-    TRAP_IF(rt_memory_fill(inst->memories[OPD(1)], args[0].u64, (uint8_t)args[1].u32, args[2].u64));
+    TRAP_IF(rt_memory_fill(store, inst->memories[OPD(1)], args[0].u64, (uint8_t)args[1].u32, args[2].u64));
     NEXT(3);
 }
 HANDLER(MEMORY_COPY)
 {
     const union rt_slot *args = &SLOT(0);
-    TRAP_IF(rt_memory_copy(inst->memories[OPD(1)], args[0].u64, inst->memories[OPD(2)], args[1].u64,
+    TRAP_IF(rt_memory_copy(store, inst->memories[OPD(1)], args[0].u64, inst->memories[OPD(2)], args[1].u64,
                            args[2].u64));
     NEXT(3);
 }
@@ -226,12 +226,19 @@ HANDLER(ATOMIC_FENCE)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     NEXT(1);
 }
-/* Nobody waits: a store runs on one thread. */
-ATOMIC(MEMORY_ATOMIC_NOTIFY, uint32_t, (void)p; args[0].u64 = 0)
-/* Waiting is for shared memories. Where the value differs the answer is 1; else nobody can notify, and the
- * wait would end with its timeout, 2. */
-#define WAIT(ID, C, expected)                                                                                \
-    ATOMIC(ID, C, if (!inst->memories[WORD(3)]->type.shared) TRAP(RT_TRAP_EXPECTED_SHARED);                  \
-           args[0].u64 = __atomic_load_n(p, __ATOMIC_SEQ_CST) == (expected) ? 2 : 1)
-WAIT(MEMORY_ATOMIC_WAIT32, uint32_t, args[1].u32)
-WAIT(MEMORY_ATOMIC_WAIT64, uint64_t, args[1].u64)
+/* Waiting and notifying: the runtime checks the address. */
+#define PARKING(ID, ...)                                                                                     \
+    HANDLER(ID)                                                                                              \
+    {                                                                                                        \
+        union rt_slot *args = &SLOT(0);                                                                      \
+        struct rt_memory *memory = inst->memories[WORD(3)];                                                  \
+        uint64_t at;                                                                                         \
+        uint32_t result = 0;                                                                                 \
+        if (__builtin_add_overflow(args[0].u64, WORD(2), &at)) TRAP(RT_TRAP_MEMORY_BOUNDS);                  \
+        TRAP_IF(__VA_ARGS__);                                                                                \
+        args[0].u64 = result;                                                                                \
+        NEXT(4);                                                                                             \
+    }
+PARKING(MEMORY_ATOMIC_NOTIFY, rt_memory_notify(memory, at, args[1].u32, &result))
+PARKING(MEMORY_ATOMIC_WAIT32, rt_memory_wait(store, memory, at, 4, args[1].u32, args[2].i64, &result))
+PARKING(MEMORY_ATOMIC_WAIT64, rt_memory_wait(store, memory, at, 8, args[1].u64, args[2].i64, &result))

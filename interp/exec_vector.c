@@ -63,16 +63,17 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
     {                                                                                                        \
         uint64_t at = (uint64_t)SLOT(1).u32 + (uint32_t)OPD(2);                                              \
         WIDE_##C value;                                                                                      \
-        READ_##C(value, at);                                                                                 \
+        READ_##C(value, mem, at);                                                                            \
         vector_put(&SLOT(0), FROM_##C(id, value));                                                           \
         NEXT(3);                                                                                             \
     }                                                                                                        \
     HANDLER(ID##_X)                                                                                          \
     {                                                                                                        \
-        const uint8_t *host;                                                                                 \
-        C value;                                                                                             \
-        CHECKED(host, SLOT(1), sizeof value);                                                                \
-        memcpy(&value, host, sizeof value);                                                                  \
+        const uint8_t *base;                                                                                 \
+        uint64_t at;                                                                                         \
+        WIDE_##C value;                                                                                      \
+        CHECKED(base, at, SLOT(1), sizeof(C));                                                               \
+        READ_##C(value, base, at);                                                                           \
         vector_put(&SLOT(0), FROM_##C(id, value));                                                           \
         NEXT(4);                                                                                             \
     }
@@ -81,34 +82,38 @@ static inline void vector_put(union rt_slot *slot, v128_t v) { memcpy(slot, &v, 
     {                                                                                                        \
         uint64_t at = (uint64_t)SLOT(0).u32 + (uint32_t)OPD(2);                                              \
         C value = V_SLOT(1);                                                                                 \
-        WRITE_##C(value, at);                                                                                \
+        WRITE_##C(value, mem, at);                                                                           \
         NEXT(3);                                                                                             \
     }                                                                                                        \
     HANDLER(ID##_X)                                                                                          \
     {                                                                                                        \
-        uint8_t *host;                                                                                       \
-        CHECKED(host, SLOT(0), sizeof(C));                                                                   \
-        memcpy(host, &SLOT(1), sizeof(C));                                                                   \
+        uint8_t *base;                                                                                       \
+        uint64_t at;                                                                                         \
+        C value = V_SLOT(1);                                                                                 \
+        CHECKED(base, at, SLOT(0), sizeof(C));                                                               \
+        WRITE_##C(value, base, at);                                                                          \
         NEXT(4);                                                                                             \
     }
 /* operand 6: vector, 7: lane */
 #define VEC_LOAD_LANE(ID, id, C)                                                                             \
     HANDLER(ID##_X)                                                                                          \
     {                                                                                                        \
-        const uint8_t *host;                                                                                 \
-        C value;                                                                                             \
-        CHECKED(host, SLOT(1), sizeof value);                                                                \
-        memcpy(&value, host, sizeof value);                                                                  \
-        vector_put(&SLOT(0), op_##id(V_SLOT(6), value, (unsigned)OPD(7)));                                   \
+        const uint8_t *base;                                                                                 \
+        uint64_t at;                                                                                         \
+        WIDE_##C value;                                                                                      \
+        CHECKED(base, at, SLOT(1), sizeof(C));                                                               \
+        READ_##C(value, base, at);                                                                           \
+        vector_put(&SLOT(0), op_##id(V_SLOT(6), (C)value, (unsigned)OPD(7)));                                \
         NEXT(5);                                                                                             \
     }
 #define VEC_STORE_LANE(ID, id, C)                                                                            \
     HANDLER(ID##_X)                                                                                          \
     {                                                                                                        \
-        uint8_t *host;                                                                                       \
+        uint8_t *base;                                                                                       \
+        uint64_t at;                                                                                         \
         C value = op_##id(V_SLOT(6), (unsigned)OPD(7));                                                      \
-        CHECKED(host, SLOT(1), sizeof value);                                                                \
-        memcpy(host, &value, sizeof value);                                                                  \
+        CHECKED(base, at, SLOT(1), sizeof value);                                                            \
+        WRITE_##C(value, base, at);                                                                          \
         NEXT(5);                                                                                             \
     }
 #include "interp/ops.def"

@@ -27,8 +27,8 @@ static bool installed;
 
 static enum rt_trap trap_at(const struct rt_store *store, const void *address) {
     uintptr_t at = (uintptr_t)address;
-    for (const struct rt_memory *m = store->memories; m; m = m->next)
-        if (at - (uintptr_t)m->base < m->reserved_bytes) return RT_TRAP_MEMORY_BOUNDS;
+    for (const struct rt_memory_link *l = store->memories; l; l = l->next)
+        if (at - (uintptr_t)l->memory->base < l->memory->reserved_bytes) return RT_TRAP_MEMORY_BOUNDS;
     return rt_stack_guards(store, address) ? RT_TRAP_STACK_EXHAUSTED : RT_TRAP_NONE;
 }
 

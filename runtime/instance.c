@@ -132,6 +132,8 @@ static enum atoll_status resolve_imports(struct rt_instance *instance, rt_resolv
         struct rt_extern found;
         enum atoll_status status =
             find_import(module, module->bc->imports + i, resolve, context, &found, err);
+        if (!status && found.kind == BC_EXTERN_MEMORY)
+            status = rt_memory_attach(instance->store, found.memory, err);
         if (status) return status;
         set_import(instance, module->bc->imports[i].index, &found);
     }
@@ -218,10 +220,10 @@ static enum atoll_status make_entities(struct rt_instance *instance, struct atol
 }
 
 /* Takes back what make_entities made: the newest of the store down to the marks. */
-static void unmake(struct rt_instance *instance, const struct rt_memory *memories,
+static void unmake(struct rt_instance *instance, const struct rt_memory_link *memories,
                    const struct rt_table *tables) {
     struct rt_store *store = instance->store;
-    while (store->memories != memories) rt_memory_free(store->memories);
+    while (store->memories != memories) rt_memory_drop(store);
     while (store->tables != tables) rt_table_free(store->tables);
     rt_instance_free(instance);
 }
@@ -229,8 +231,8 @@ static void unmake(struct rt_instance *instance, const struct rt_memory *memorie
 /* ---- instantiation ---- */
 
 static enum atoll_status admit(struct rt_store *store, struct atoll_error *err) {
-    uint32_t limit = store->limits.max_instances;
-    if (limit && store->n_instances >= limit)
+    uint32_t limit = store->budget->limits.max_instances;
+    if (!rt_budget_take(&store->budget->n_instances, 1, limit))
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " instances", limit);
     void *p = store->instances;
     rt_heap_pause(store);
@@ -238,7 +240,9 @@ static enum atoll_status admit(struct rt_store *store, struct atoll_error *err) 
                              sizeof *store->instances);
     store->instances = p;
     rt_heap_resume(store);
-    return grown ? ATOLL_OK : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (grown) return ATOLL_OK;
+    rt_budget_give(&store->budget->n_instances, 1);
+    return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
 }
 
 /* What can be seen from outside: segments, then the start function. */
@@ -262,15 +266,17 @@ enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *modul
     if (!instance) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     enum atoll_status status = resolve_imports(instance, resolve, context, err);
     /* marks are set behind the resolver, which may have made entities of the host's */
-    const struct rt_memory *memories = store->memories;
+    const struct rt_memory_link *memories = store->memories;
     const struct rt_table *tables = store->tables;
     if (!status) status = admit(store, err);
+    bool admitted = !status;
     if (!status && module->bc->uses_gc) status = rt_heap_start(store, err);
     store->instantiating = instance;
     if (!status) status = make_entities(instance, err);
     if (status) {
         store->instantiating = NULL;
         unmake(instance, memories, tables);
+        if (admitted) rt_budget_give(&store->budget->n_instances, 1);
         return status;
     }
     instance->id = (uint32_t)store->n_instances;

@@ -62,10 +62,27 @@ void rt_image_free(struct rt_image *image, const struct atoll_alloc *alloc);
 
 /* ---- memory.c, table.c ---- */
 
-void rt_memory_free(struct rt_memory *memory); /* the newest of its store */
-void rt_table_free(struct rt_table *table);    /* the newest of its store */
+void rt_memory_drop(struct rt_store *store); /* the newest it knows */
+void rt_table_free(struct rt_table *table);  /* the newest of its store */
 /* The trap for store->interrupt, or RT_TRAP_NONE. */
 enum rt_trap rt_poll(const struct rt_store *store);
+
+/* ---- budget.c ---- */
+
+/* With one reference; NULL = out of memory. */
+struct rt_budget *rt_budget_new(const struct atoll_alloc *alloc, const struct rt_limits *limits);
+void rt_budget_ref(struct rt_budget *budget);
+void rt_budget_unref(struct rt_budget *budget);
+/* Adds `n` to a count when the sum stays within `limit`, 0 meaning none. */
+bool rt_budget_take(_Atomic uint64_t *count, uint64_t n, uint64_t limit);
+static inline void rt_budget_give(_Atomic uint64_t *count, uint64_t n) { atomic_fetch_sub(count, n); }
+/* Moves the store's fuel to where its siblings find it too. */
+void rt_fuel_give(struct rt_store *store);
+
+/* ---- wait.c ---- */
+
+/* Makes a thread that waits in the store look again: store->interrupt has changed. Async-signal-safe. */
+void rt_unpark(struct rt_store *store);
 
 /* ---- stack.c ---- */
 

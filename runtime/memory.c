@@ -7,7 +7,11 @@
  * need no check: they fault, and the fault becomes the trap. Others (64-bit, custom pages, or a host without
  * the address space) reserve their bound, and each access is compared with size_bytes. The base never moves,
  * fresh pages are the kernel's zeros, and everything goes back to the kernel with the store, so that nobody
- * meets another's data. */
+ * meets another's data.
+ *
+ * A shared memory is counted by references, grows under a lock of its own, and is paid for by the budget of
+ * the store that made it. Its bytes change at any time: programs reach them by single instructions and
+ * atomics, the host by the copies at the end of this file and by system calls. */
 #include <inttypes.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -52,70 +56,167 @@ static bool commit(struct rt_memory *m, uint64_t old_bytes, uint64_t new_bytes) 
     return to <= from || !mprotect(m->base + from, to - from, PROT_READ | PROT_WRITE);
 }
 
-static bool within_store_limit(const struct rt_store *store, uint64_t more_bytes) {
-    uint64_t limit = store->limits.max_memory_bytes;
-    return !limit || (store->memory_bytes <= limit && more_bytes <= limit - store->memory_bytes);
+static enum atoll_status fail_nomem(struct atoll_error *err) {
+    return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
 }
 
-static enum atoll_status check_limits(const struct rt_store *store, const struct bc_limits *type,
-                                      uint64_t bound, struct atoll_error *err) {
-    uint32_t max_memories = store->limits.max_memories;
-    if (max_memories && store->n_memories >= max_memories)
+/* Counts a memory of `bytes`, unless a limit is in the way. */
+static enum atoll_status charge(struct rt_budget *budget, const struct bc_limits *type, uint64_t bytes,
+                                struct atoll_error *err) {
+    uint32_t max_memories = budget->limits.max_memories;
+    uint64_t max_bytes = budget->limits.max_memory_bytes;
+    if (!rt_budget_take(&budget->n_memories, 1, max_memories))
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " memories",
                           max_memories);
-    if (type->min > bound >> type->page_size_log2)
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "memory of %" PRIu64 " pages is too large",
-                          type->min);
-    if (!within_store_limit(store, type->min << type->page_size_log2))
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
-                          "memory of %" PRIu64 " pages exceeds the limit of %" PRIu64 " bytes", type->min,
-                          store->limits.max_memory_bytes);
+    if (rt_budget_take(&budget->memory_bytes, bytes, max_bytes)) return ATOLL_OK;
+    rt_budget_give(&budget->n_memories, 1);
+    return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
+                      "memory of %" PRIu64 " pages exceeds the limit of %" PRIu64 " bytes", type->min,
+                      max_bytes);
+}
+
+static void discharge(struct rt_budget *budget, uint64_t bytes) {
+    rt_budget_give(&budget->memory_bytes, bytes);
+    rt_budget_give(&budget->n_memories, 1);
+}
+
+static enum atoll_status link_memory(struct rt_store *store, struct rt_memory *m, struct atoll_error *err) {
+    struct rt_memory_link *link = atoll_new(rt_alloc(store), 1, sizeof *link);
+    if (!link) return fail_nomem(err);
+    *link = (struct rt_memory_link){m, store->memories};
+    store->memories = link;
     return ATOLL_OK;
+}
+
+static void release(struct rt_memory *m, const struct atoll_alloc *alloc) {
+    struct rt_engine *engine = m->engine;
+    if (m->base) munmap(m->base, m->reserved_bytes);
+    rt_budget_unref(m->budget);
+    if (m->type.shared) pthread_mutex_destroy(&m->growing);
+    atoll_free(alloc, m, sizeof *m);
+    rt_engine_unref(engine); /* NULL unless shared */
+}
+
+/* Races on the bytes of a shared memory are the program's own: the thread sanitizer looks for the host's. */
+static void leave_races_to_the_program(const struct rt_memory *m) {
+#if defined(__SANITIZE_THREAD__)
+    void AnnotateBenignRaceSized(const char *file, int line, const volatile void *at, size_t size,
+                                 const char *what);
+    AnnotateBenignRaceSized(__FILE__, __LINE__, m->base, m->reserved_bytes, "shared memory of a program");
+#else
+    (void)m;
+#endif
+}
+
+/* A memory without a store yet, and not counted. */
+static struct rt_memory *new_memory(struct rt_store *store, const struct bc_limits *type, uint64_t min_bytes,
+                                    uint64_t bound) {
+    struct rt_memory *m = atoll_new(rt_alloc(store), 1, sizeof *m);
+    if (!m) return NULL;
+    m->type = *type;
+    m->budget = store->budget;
+    rt_budget_ref(m->budget);
+    if (type->shared) {
+        m->engine = store->engine;
+        rt_engine_ref(m->engine);
+        atomic_init(&m->refs, 1);
+        pthread_mutex_init(&m->growing, NULL);
+    } else {
+        m->store = store;
+    }
+    atomic_init(&m->size_bytes, min_bytes);
+    if (reserve_memory(m, min_bytes, bound) && commit(m, 0, min_bytes)) {
+        if (type->shared) leave_races_to_the_program(m);
+        return m;
+    }
+    release(m, rt_alloc(store));
+    return NULL;
 }
 
 enum atoll_status rt_memory_new(struct rt_store *store, const struct bc_limits *type, struct rt_memory **out,
                                 struct atoll_error *err) {
     uint64_t bound = bound_bytes(type), min_bytes = type->min << type->page_size_log2;
-    enum atoll_status status = check_limits(store, type, bound, err);
-    if (status) return status;
-    struct rt_memory *m = atoll_new(rt_alloc(store), 1, sizeof *m);
-    if (!m) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    m->type = *type;
-    m->store = store;
-    if (!reserve_memory(m, min_bytes, bound) || !commit(m, 0, min_bytes)) {
-        if (m->base) munmap(m->base, m->reserved_bytes);
-        atoll_free(rt_alloc(store), m, sizeof *m);
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "cannot reserve a memory of %" PRIu64 " pages",
+    if (type->min > bound >> type->page_size_log2)
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "memory of %" PRIu64 " pages is too large",
                           type->min);
+    enum atoll_status status = charge(store->budget, type, min_bytes, err);
+    if (status) return status;
+    struct rt_memory *m = new_memory(store, type, min_bytes, bound);
+    if (!m)
+        status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET,
+                            "cannot reserve a memory of %" PRIu64 " pages", type->min);
+    else if ((status = link_memory(store, m, err)))
+        release(m, rt_alloc(store));
+    if (status) {
+        discharge(store->budget, min_bytes);
+        return status;
     }
-    atomic_init(&m->size_bytes, min_bytes);
-    m->next = store->memories;
-    store->memories = m;
-    store->n_memories++;
-    store->memory_bytes += min_bytes;
     *out = m;
     return ATOLL_OK;
 }
 
-void rt_memory_free(struct rt_memory *m) {
-    struct rt_store *store = m->store;
-    store->memories = m->next;
-    store->n_memories--;
-    store->memory_bytes -= atomic_load(&m->size_bytes);
-    munmap(m->base, m->reserved_bytes);
-    atoll_free(rt_alloc(store), m, sizeof *m);
+static void free_memory(struct rt_memory *m, const struct atoll_alloc *alloc) {
+    discharge(m->budget, atomic_load(&m->size_bytes));
+    release(m, alloc);
+}
+
+void rt_memory_drop(struct rt_store *store) {
+    struct rt_memory_link *link = store->memories;
+    store->memories = link->next;
+    if (link->memory->type.shared)
+        rt_memory_unref(link->memory);
+    else
+        free_memory(link->memory, rt_alloc(store));
+    atoll_free(rt_alloc(store), link, sizeof *link);
+}
+
+/* ---- shared memories ---- */
+
+void rt_memory_ref(struct rt_memory *m) {
+    if (m->type.shared) atomic_fetch_add(&m->refs, 1);
+}
+
+void rt_memory_unref(struct rt_memory *m) {
+    if (m && m->type.shared && atomic_fetch_sub(&m->refs, 1) == 1) free_memory(m, m->engine->alloc);
+}
+
+enum atoll_status rt_memory_attach(struct rt_store *store, struct rt_memory *m, struct atoll_error *err) {
+    if (m->store == store) return ATOLL_OK;
+    if (!m->type.shared)
+        return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET,
+                          "the memory is not shared and belongs to another store");
+    if (m->engine != store->engine)
+        return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "the memory belongs to another engine");
+    for (const struct rt_memory_link *link = store->memories; link; link = link->next)
+        if (link->memory == m) return ATOLL_OK;
+    enum atoll_status status = link_memory(store, m, err);
+    if (!status) rt_memory_ref(m);
+    return status;
+}
+
+/* ---- growth ---- */
+
+static void grow(struct rt_memory *m, uint64_t delta_pages, uint64_t *out_old) {
+    unsigned shift = m->type.page_size_log2;
+    uint64_t size = atomic_load_explicit(&m->size_bytes, memory_order_relaxed);
+    if (delta_pages > (m->max_bytes - size) >> shift) return;
+    uint64_t more = delta_pages << shift;
+    struct rt_budget *budget = m->budget;
+    if (!rt_budget_take(&budget->memory_bytes, more, budget->limits.max_memory_bytes)) return;
+    if (!commit(m, size, size + more)) {
+        rt_budget_give(&budget->memory_bytes, more);
+        return;
+    }
+    /* the bytes are there before anybody can learn of them */
+    atomic_store(&m->size_bytes, size + more);
+    *out_old = size >> shift;
 }
 
 void rt_memory_grow(struct rt_memory *m, uint64_t delta_pages, uint64_t *out_old) {
-    unsigned shift = m->type.page_size_log2;
-    uint64_t size = atomic_load_explicit(&m->size_bytes, memory_order_relaxed);
     *out_old = UINT64_MAX;
-    if (delta_pages > (m->max_bytes - size) >> shift) return;
-    uint64_t more = delta_pages << shift;
-    if (!within_store_limit(m->store, more) || !commit(m, size, size + more)) return;
-    m->store->memory_bytes += more;
-    atomic_store_explicit(&m->size_bytes, size + more, memory_order_release);
-    *out_old = size >> shift;
+    if (m->type.shared) pthread_mutex_lock(&m->growing);
+    grow(m, delta_pages, out_old);
+    if (m->type.shared) pthread_mutex_unlock(&m->growing);
 }
 
 /* ---- bulk operations: bounds first, then bytes, in pieces between which the store may be stopped ---- */
@@ -128,14 +229,15 @@ enum rt_trap rt_poll(const struct rt_store *store) {
 
 static uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-enum rt_trap rt_memory_fill(struct rt_memory *m, uint64_t at, uint8_t byte, uint64_t n) {
+enum rt_trap rt_memory_fill(struct rt_store *store, struct rt_memory *m, uint64_t at, uint8_t byte,
+                            uint64_t n) {
     uint8_t *p = rt_memory_at(m, at, n);
     if (!p) return RT_TRAP_MEMORY_BOUNDS;
     while (n > CHUNK_BYTES) {
         memset(p, byte, CHUNK_BYTES);
         p += CHUNK_BYTES;
         n -= CHUNK_BYTES;
-        enum rt_trap trap = rt_poll(m->store);
+        enum rt_trap trap = rt_poll(store);
         if (trap) return trap;
     }
     memset(p, byte, n);
@@ -157,12 +259,12 @@ static enum rt_trap copy_in_chunks(const struct rt_store *store, uint8_t *dst, c
     return RT_TRAP_NONE;
 }
 
-enum rt_trap rt_memory_copy(struct rt_memory *dst, uint64_t dst_at, struct rt_memory *src, uint64_t src_at,
-                            uint64_t n) {
+enum rt_trap rt_memory_copy(struct rt_store *store, struct rt_memory *dst, uint64_t dst_at,
+                            struct rt_memory *src, uint64_t src_at, uint64_t n) {
     uint8_t *to = rt_memory_at(dst, dst_at, n);
     const uint8_t *from = rt_memory_at(src, src_at, n);
     if (!to || !from) return RT_TRAP_MEMORY_BOUNDS;
-    if (n > CHUNK_BYTES) return copy_in_chunks(dst->store, to, from, n);
+    if (n > CHUNK_BYTES) return copy_in_chunks(store, to, from, n);
     memmove(to, from, n);
     return RT_TRAP_NONE;
 }
@@ -174,7 +276,26 @@ enum rt_trap rt_memory_init(struct rt_instance *instance, struct rt_memory *dst,
     if (instance->dropped_datas[segment]) bytes.size = 0;
     uint8_t *to = rt_memory_at(dst, dst_at, n);
     if (!to || src_at > bytes.size || n > bytes.size - src_at) return RT_TRAP_MEMORY_BOUNDS;
-    return copy_in_chunks(dst->store, to, bc->bytes + bytes.offset + src_at, n);
+    return copy_in_chunks(instance->store, to, bc->bytes + bytes.offset + src_at, n);
 }
 
 void rt_data_drop(struct rt_instance *instance, uint32_t segment) { instance->dropped_datas[segment] = 1; }
+
+/* ---- the host's reads and writes ---- */
+
+/* The barrier keeps the compiler from reading the program's bytes again instead of the copy. */
+bool rt_memory_read(struct rt_memory *m, uint64_t at, void *out, uint64_t n) {
+    const void *p = rt_memory_at(m, at, n);
+    if (!p) return false;
+    memcpy(out, p, n);
+    __asm__ volatile("" : : : "memory");
+    return true;
+}
+
+bool rt_memory_write(struct rt_memory *m, uint64_t at, const void *bytes, uint64_t n) {
+    void *p = rt_memory_at(m, at, n);
+    if (!p) return false;
+    memcpy(p, bytes, n);
+    __asm__ volatile("" : : : "memory");
+    return true;
+}

@@ -191,14 +191,22 @@ struct rt_func {
 };
 
 struct rt_memory {
-    uint8_t *base;
-    _Atomic uint64_t size_bytes; /* now; shared memories change it from other threads */
+    uint8_t *base;               /* never moves */
+    _Atomic uint64_t size_bytes; /* now; shared memories change it from other threads, and never shrink */
     uint64_t max_bytes;          /* the type's and the configuration's bound */
     uint64_t reserved_bytes;     /* address space behind base, guard included */
     struct bc_limits type;
     bool guarded; /* 32-bit index, whole 4 GiB + offset range reserved: plain accesses need no check */
-    struct rt_store *store;
-    struct rt_memory *next; /* of the store */
+    struct rt_store *store;   /* the only one that uses it; NULL: shared, any number of stores */
+    struct rt_budget *budget; /* pays for it; referenced */
+    struct rt_engine *engine; /* SHARED: referenced */
+    atomic_uint refs;         /* SHARED: stores that know it and others who hold it */
+    pthread_mutex_t growing;  /* SHARED */
+};
+/* What a store knows of memories: its own, and shared ones that its instances import. */
+struct rt_memory_link {
+    struct rt_memory *memory;
+    struct rt_memory_link *next;
 };
 /* Bytes reserved behind the base of a guarded memory: 4 GiB of index + 4 GiB of static offset + 64 KiB for
  * the widest access. */
@@ -207,6 +215,7 @@ struct rt_memory {
 struct rt_table {
     union rt_slot *elems;
     uint64_t size, capacity; /* elems moves when the table grows */
+    uint64_t stale_end;      /* elements behind size and below this may not be null: a growth was stopped */
     struct rt_valtype elem_type;
     struct bc_limits type;
     struct rt_store *store;
@@ -236,9 +245,19 @@ struct rt_extern {
 /* ---- store ---- */
 
 struct rt_limits {             /* 0 = no limit but the specification's */
-    uint64_t max_memory_bytes; /* sum over all memories of the store */
+    uint64_t max_memory_bytes; /* sum over all memories; a shared one counts once, where it was made */
     uint64_t max_table_elems;  /* sum over all tables */
     uint32_t max_instances, max_memories, max_tables;
+};
+
+/* What the stores of one program, each on its thread, use together, and their limits. Counts never pass a
+ * limit, whatever threads do at the same moment. Limits are set while the program does not run. */
+struct rt_budget {
+    const struct atoll_alloc *alloc;
+    atomic_uint refs; /* stores, and memories it pays for */
+    struct rt_limits limits;
+    _Atomic uint64_t memory_bytes, table_elems, n_instances, n_memories, n_tables;
+    _Atomic int64_t fuel; /* instructions that no store has taken yet (rt_fuel_take) */
 };
 
 enum rt_interrupt { RT_INTERRUPT_NONE, RT_INTERRUPT_CANCEL, RT_INTERRUPT_TIMEOUT };
@@ -253,11 +272,10 @@ struct rt_store {
     union rt_slot *stack_top;   /* first free slot while the host runs: where a nested call begins */
     uint32_t host_depth;        /* nested host -> wasm calls, bounded so that the native stack holds */
     /* -- the rest -- */
+    _Atomic uint32_t parked; /* futex word of a thread in memory.atomic.wait: not 0 = look again */
     struct rt_engine *engine;
-    struct rt_limits limits;
-    uint64_t memory_bytes, table_elems; /* in use */
-    uint32_t n_memories, n_tables;
-    struct rt_memory *memories; /* all of the store, newest first; the fault handler reads it */
+    struct rt_budget *budget;        /* referenced */
+    struct rt_memory_link *memories; /* all it knows, newest first; the fault handler reads it */
     struct rt_table *tables;
     struct rt_instance **instances;
     size_t n_instances, cap_instances;
@@ -290,9 +308,13 @@ struct rt_store {
 };
 enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
                                struct rt_store **out, struct atoll_error *err);
+/* Another store of the same program, for a thread of its own: same engine, limits and fuel in common. Called
+ * by the thread that uses `sibling`. fails E_NOMEM, E_LIMIT */
+enum atoll_status rt_store_new_sibling(struct rt_store *sibling, struct rt_store **out,
+                                       struct atoll_error *err);
 void rt_store_free(struct rt_store *store);
 /* Async-signal-safe, any thread: the running program stops at its next poll, within microseconds of wasm
- * time. Host calls that block are woken through store->wake. */
+ * time. A thread in memory.atomic.wait is woken, host calls that block through store->wake. */
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why);
 /* printf into store->trap_text and returns RT_TRAP_HOST, for `return rt_store_trap_text(...)` in host
  * functions. */
@@ -342,6 +364,15 @@ enum atoll_status rt_host_func_new(struct rt_store *store, const struct rt_type 
                                    void *context, const char *name, struct rt_func **out);
 enum atoll_status rt_memory_new(struct rt_store *store, const struct bc_limits *type, struct rt_memory **out,
                                 struct atoll_error *err);
+/* A shared memory (type.shared) may be used by stores on any threads. Who holds it otherwise, for instance to
+ * hand it over, counts: ref, unref from any thread; it ends with the last. Those of a store are its own
+ * business (do nothing). */
+void rt_memory_ref(struct rt_memory *memory);
+void rt_memory_unref(struct rt_memory *memory);
+/* Lets the instances of `store` import the memory, which stays at least as long as the store; rt_instantiate
+ * does it for what a resolver offers, as long as that is referenced by somebody meanwhile.
+ * fails  E_USAGE (of another store and not shared; of another engine), E_NOMEM */
+enum atoll_status rt_memory_attach(struct rt_store *store, struct rt_memory *memory, struct atoll_error *err);
 enum atoll_status rt_table_new(struct rt_store *store, struct rt_valtype elem, const struct bc_limits *type,
                                union rt_slot init, struct rt_table **out, struct atoll_error *err);
 enum atoll_status rt_global_new(struct rt_store *store, struct rt_valtype type, bool mutable,
@@ -356,14 +387,25 @@ enum atoll_status rt_call(struct rt_store *store, struct rt_func *func, union rt
 
 /* ---- operations that interpreter, JIT and host share; each returns RT_TRAP_NONE or the trap ---- */
 
-/* Grows by delta pages; *out_old = pages before, or -1 (as UINT64_MAX) when refused. The base never moves. */
+/* Grows by delta pages; *out_old = pages before, or -1 (as UINT64_MAX) when refused. The base never moves.
+ * Any thread when it is shared. */
 void rt_memory_grow(struct rt_memory *memory, uint64_t delta_pages, uint64_t *out_old);
-enum rt_trap rt_memory_fill(struct rt_memory *memory, uint64_t at, uint8_t byte, uint64_t n);
-enum rt_trap rt_memory_copy(struct rt_memory *dst, uint64_t dst_at, struct rt_memory *src, uint64_t src_at,
+/* `store`: the one that runs, which may be stopped in between. */
+enum rt_trap rt_memory_fill(struct rt_store *store, struct rt_memory *memory, uint64_t at, uint8_t byte,
                             uint64_t n);
+enum rt_trap rt_memory_copy(struct rt_store *store, struct rt_memory *dst, uint64_t dst_at,
+                            struct rt_memory *src, uint64_t src_at, uint64_t n);
 enum rt_trap rt_memory_init(struct rt_instance *instance, struct rt_memory *dst, uint32_t segment,
                             uint64_t dst_at, uint32_t src_at, uint32_t n);
 void rt_data_drop(struct rt_instance *instance, uint32_t segment);
+/* memory.atomic.wait32 and wait64 (size 4, 8) at the effective address: *out = 0 woken, 1 another value than
+ * `expected` is there, 2 timed out (timeout_ns < 0: never). Returns also when the store is stopped. */
+enum rt_trap rt_memory_wait(struct rt_store *store, struct rt_memory *memory, uint64_t at, unsigned size,
+                            uint64_t expected, int64_t timeout_ns, uint32_t *out);
+/* Wakes up to `count` of those who wait at the address, longest waiting first; *out = how many. */
+enum rt_trap rt_memory_notify(struct rt_memory *memory, uint64_t at, uint32_t count, uint32_t *out);
+/* store->fuel fell below zero: takes more from the program's. False when there is none left. */
+bool rt_fuel_take(struct rt_store *store);
 void rt_table_grow(struct rt_table *table, uint64_t delta, union rt_slot init, uint64_t *out_old);
 enum rt_trap rt_table_fill(struct rt_table *table, uint64_t at, union rt_slot value, uint64_t n);
 enum rt_trap rt_table_copy(struct rt_table *dst, uint64_t dst_at, struct rt_table *src, uint64_t src_at,
@@ -378,6 +420,10 @@ static inline void *rt_memory_at(struct rt_memory *memory, uint64_t at, uint64_t
     if (at > size || n > size - at) return NULL;
     return memory->base + at;
 }
+/* The host's way into a memory that other threads may change meanwhile: bytes are read once, into the host's
+ * own memory, and what is checked is the copy. False, and nothing done, when the range is not inside. */
+bool rt_memory_read(struct rt_memory *memory, uint64_t at, void *out, uint64_t n);
+bool rt_memory_write(struct rt_memory *memory, uint64_t at, const void *bytes, uint64_t n);
 /* Evaluates a validated constant expression. */
 enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, union rt_slot out[2]);
 

@@ -9,20 +9,35 @@ struct rt_owned { /* in front of every entity made by the host */
     _Alignas(16) char payload[];
 };
 
-enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
-                               struct rt_store **out, struct atoll_error *err) {
-    struct rt_store *store = atoll_new(engine->alloc, 1, sizeof *store);
-    if (!store) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    enum atoll_status status = rt_stack_new(store, engine->config.stack_bytes, err);
+/* Takes the reference to `budget` over, also when it fails. */
+static enum atoll_status new_store(struct rt_engine *engine, struct rt_budget *budget, struct rt_store **out,
+                                   struct atoll_error *err) {
+    struct rt_store *store = budget ? atoll_new(engine->alloc, 1, sizeof *store) : NULL;
+    enum atoll_status status = store ? rt_stack_new(store, engine->config.stack_bytes, err)
+                                     : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     if (status) {
         atoll_free(engine->alloc, store, sizeof *store);
+        rt_budget_unref(budget);
         return status;
     }
-    if (limits) store->limits = *limits;
+    store->budget = budget;
     store->engine = engine;
     rt_engine_ref(engine);
     *out = store;
     return ATOLL_OK;
+}
+
+enum atoll_status rt_store_new(struct rt_engine *engine, const struct rt_limits *limits,
+                               struct rt_store **out, struct atoll_error *err) {
+    return new_store(engine, rt_budget_new(engine->alloc, limits), out, err);
+}
+
+enum atoll_status rt_store_new_sibling(struct rt_store *sibling, struct rt_store **out,
+                                       struct atoll_error *err) {
+    rt_budget_ref(sibling->budget);
+    enum atoll_status status = new_store(sibling->engine, sibling->budget, out, err);
+    if (!status) rt_fuel_give(sibling);
+    return status;
 }
 
 void rt_store_free(struct rt_store *store) {
@@ -30,22 +45,27 @@ void rt_store_free(struct rt_store *store) {
     struct rt_engine *engine = store->engine;
     rt_heap_free(store);
     atoll_free(engine->alloc, store->thrown_values, store->n_thrown_values * sizeof *store->thrown_values);
-    while (store->memories) rt_memory_free(store->memories);
+    while (store->memories) rt_memory_drop(store);
     while (store->tables) rt_table_free(store->tables);
     for (size_t i = store->n_instances; i-- > 0;) rt_instance_free(store->instances[i]);
+    rt_budget_give(&store->budget->n_instances, store->n_instances);
     atoll_free(engine->alloc, store->instances, store->cap_instances * sizeof *store->instances);
     for (struct rt_owned *o = store->owned, *next; o; o = next) {
         next = o->next;
         atoll_free(engine->alloc, o, o->size);
     }
     rt_stack_free(store);
+    rt_fuel_give(store);
+    rt_budget_unref(store->budget);
     atoll_free(engine->alloc, store, sizeof *store);
     rt_engine_unref(engine);
 }
 
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why) {
     atomic_store(&store->interrupt, why);
-    void (*wake)(struct rt_store *) = why ? atomic_load(&store->wake) : NULL;
+    if (!why) return;
+    rt_unpark(store);
+    void (*wake)(struct rt_store *) = atomic_load(&store->wake);
     if (wake) wake(store);
 }
 

@@ -15,11 +15,6 @@ static uint64_t max_elems(const struct rt_table *t) {
     return t->type.has_max ? min_u64(t->type.max, BC_MAX_TABLE_ELEMS) : BC_MAX_TABLE_ELEMS;
 }
 
-static bool within_store_limit(const struct rt_store *store, uint64_t more) {
-    uint64_t limit = store->limits.max_table_elems;
-    return !limit || (store->table_elems <= limit && more <= limit - store->table_elems);
-}
-
 static union rt_slot *map_elems(uint64_t capacity) {
     void *p = mmap(NULL, capacity * sizeof(union rt_slot), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -33,7 +28,7 @@ static void release(struct rt_table *t) {
         atoll_free(rt_alloc(t->store), t->elems, t->capacity * sizeof *t->elems);
 }
 
-/* Moves the elements to an array of `capacity`; those behind size are null. */
+/* Moves the elements to an array of `capacity`; those behind size are null, or stale as before. */
 static bool move_elems(struct rt_table *t, uint64_t capacity) {
     bool map = capacity >= MAP_FROM_ELEMS;
     union rt_slot *elems;
@@ -46,6 +41,7 @@ static bool move_elems(struct rt_table *t, uint64_t capacity) {
         if (!elems) return false;
         if (t->size) memcpy(elems, t->elems, t->size * sizeof *elems);
         release(t);
+        t->stale_end = 0;
     }
     t->elems = elems;
     t->capacity = capacity;
@@ -67,53 +63,68 @@ static bool make_room(struct rt_table *t, uint64_t want) {
     return resize(t, want > doubled ? want : doubled);
 }
 
-/* Fills fresh elements, which are null already. */
+/* Writes elements behind the size, which are null but for what a stopped growth left there. When it is
+ * stopped they stay as they are: to clear them would take as long as to fill them. */
 static enum rt_trap fill_fresh(struct rt_table *t, uint64_t from, uint64_t to, union rt_slot init) {
-    if (!init.u64) return RT_TRAP_NONE;
-    for (uint64_t i = from; i < to; i++) {
+    uint64_t end = init.u64 ? to : min_u64(to, t->stale_end);
+    if (end > t->stale_end) t->stale_end = end;
+    for (uint64_t i = from; i < end; i++) {
         t->elems[i] = init;
-        enum rt_trap trap = i % CHUNK_ELEMS ? RT_TRAP_NONE : rt_poll(t->store);
-        if (trap) {
-            memset(t->elems + from, 0, (i + 1 - from) * sizeof *t->elems);
-            return trap;
-        }
+        enum rt_trap trap = (i + 1) % CHUNK_ELEMS ? RT_TRAP_NONE : rt_poll(t->store);
+        if (trap) return trap;
     }
     return RT_TRAP_NONE;
 }
 
-static enum atoll_status check_limits(const struct rt_store *store, const struct bc_limits *type,
-                                      struct atoll_error *err) {
-    uint32_t max_tables = store->limits.max_tables;
-    if (max_tables && store->n_tables >= max_tables)
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " tables", max_tables);
+/* Counts a table of type->min elements, unless a limit is in the way. */
+static enum atoll_status charge(struct rt_budget *budget, const struct bc_limits *type,
+                                struct atoll_error *err) {
+    uint32_t max_tables = budget->limits.max_tables;
+    uint64_t max = budget->limits.max_table_elems;
     if (type->min > BC_MAX_TABLE_ELEMS)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "table of %" PRIu64 " elements is too large",
                           type->min);
-    if (!within_store_limit(store, type->min))
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
-                          "table of %" PRIu64 " elements exceeds the limit of %" PRIu64, type->min,
-                          store->limits.max_table_elems);
-    return ATOLL_OK;
+    if (!rt_budget_take(&budget->n_tables, 1, max_tables))
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " tables", max_tables);
+    if (rt_budget_take(&budget->table_elems, type->min, max)) return ATOLL_OK;
+    rt_budget_give(&budget->n_tables, 1);
+    return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
+                      "table of %" PRIu64 " elements exceeds the limit of %" PRIu64, type->min, max);
+}
+
+static void discharge(struct rt_budget *budget, uint64_t n_elems) {
+    rt_budget_give(&budget->table_elems, n_elems);
+    rt_budget_give(&budget->n_tables, 1);
+}
+
+/* fails  E_NOMEM, E_INTERRUPTED */
+static enum atoll_status make(struct rt_table *t, union rt_slot init, struct atoll_error *err) {
+    if (!make_room(t, t->type.min))
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory for a table of %" PRIu64,
+                          t->type.min);
+    enum rt_trap trap = fill_fresh(t, 0, t->type.min, init);
+    if (!trap) return ATOLL_OK;
+    release(t);
+    t->store->n_frames = 0; /* no function did it */
+    return rt_trap_report(t->store, trap, err);
 }
 
 enum atoll_status rt_table_new(struct rt_store *store, struct rt_valtype elem, const struct bc_limits *type,
                                union rt_slot init, struct rt_table **out, struct atoll_error *err) {
-    enum atoll_status status = check_limits(store, type, err);
+    enum atoll_status status = charge(store->budget, type, err);
     if (status) return status;
     struct rt_table *t = atoll_new(rt_alloc(store), 1, sizeof *t);
     if (t) *t = (struct rt_table){.elem_type = elem, .type = *type, .store = store};
-    if (!t || !make_room(t, type->min)) {
+    status = t ? make(t, init, err) : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (status) {
         atoll_free(rt_alloc(store), t, sizeof *t);
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory for a table of %" PRIu64,
-                          type->min);
+        discharge(store->budget, type->min);
+        return status;
     }
-    for (uint64_t i = 0; init.u64 && i < type->min; i++) t->elems[i] = init;
     t->size = type->min;
     t->next = store->tables;
     atomic_signal_fence(memory_order_seq_cst); /* whole before the collector of another thread can meet it */
     store->tables = t;
-    store->n_tables++;
-    store->table_elems += t->size;
     *out = t;
     return ATOLL_OK;
 }
@@ -121,20 +132,23 @@ enum atoll_status rt_table_new(struct rt_store *store, struct rt_valtype elem, c
 void rt_table_free(struct rt_table *t) {
     struct rt_store *store = t->store;
     store->tables = t->next;
-    store->n_tables--;
-    store->table_elems -= t->size;
+    discharge(store->budget, t->size);
     release(t);
     atoll_free(rt_alloc(store), t, sizeof *t);
 }
 
 void rt_table_grow(struct rt_table *t, uint64_t delta, union rt_slot init, uint64_t *out_old) {
     uint64_t max = max_elems(t), old = t->size;
+    struct rt_budget *budget = t->store->budget;
     *out_old = UINT64_MAX;
-    if (max < old || delta > max - old || !within_store_limit(t->store, delta)) return;
+    if (max < old || delta > max - old) return;
+    if (!rt_budget_take(&budget->table_elems, delta, budget->limits.max_table_elems)) return;
     /* stopped while filling: growth fails, and the program stops at its next poll */
-    if (!make_room(t, old + delta) || fill_fresh(t, old, old + delta, init)) return;
+    if (!make_room(t, old + delta) || fill_fresh(t, old, old + delta, init)) {
+        rt_budget_give(&budget->table_elems, delta);
+        return;
+    }
     t->size += delta;
-    t->store->table_elems += delta;
     *out_old = old;
 }
 

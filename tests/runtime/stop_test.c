@@ -201,6 +201,8 @@ static void a_trap_harms_nobody_else(void **state) {
     close_world(&w);
 }
 
+/* ---- faults of the host ---- */
+
 static enum rt_trap touch_nothing_of_ours(struct rt_store *store, struct rt_instance *caller, void *context,
                                           union rt_slot *args) {
     (void)store, (void)caller, (void)context, (void)args;
@@ -208,25 +210,163 @@ static enum rt_trap touch_nothing_of_ours(struct rt_store *store, struct rt_inst
     *nowhere = 1; /* a bug of the host's */
     return RT_TRAP_NONE;
 }
+/* Where a program's own access would trap. */
+static enum rt_trap touch_a_guard(struct rt_store *store, struct rt_instance *caller, void *context,
+                                  union rt_slot *args) {
+    (void)store, (void)context, (void)args;
+    volatile uint8_t *guard = caller->memories[0]->base + (1 << 16);
+    return *guard ? RT_TRAP_NONE : RT_TRAP_UNREACHABLE;
+}
+static enum rt_trap send_the_signal(struct rt_store *store, struct rt_instance *caller, void *context,
+                                    union rt_slot *args) {
+    (void)store, (void)caller, (void)context, (void)args;
+    raise(SIGSEGV);
+    return RT_TRAP_NONE;
+}
 
-/* A fault that is not a guest's access stays a crash, with the signal it had. */
+/* Leaves with 0 when anything comes back from the call. */
+static _Noreturn void call_from_wasm(rt_host_fn *fn) {
+    struct world w;
+    struct rt_func *host;
+    struct rt_instance *instance;
+    signal(SIGSEGV, SIG_DFL);
+    open_world(&w, NULL, NULL);
+    rt_host_func_new(w.store, rt_func_type(w.engine, NULL, 0, NULL, 0), fn, NULL, "bug", &host);
+    struct rt_module *module = load(
+        &w, "(module (import \"\" \"bug\" (func $bug)) (memory 1 1) (func (export \"go\") (call $bug)))");
+    rt_instantiate(w.store, module, give_func, host, &instance, NULL);
+    rt_call(w.store, func(instance, "go"), (union rt_slot[1]){{0}}, NULL);
+    _exit(0);
+}
+
+/* A fault that is not a guest's access stays a crash, with the signal it had: also below a running program,
+ * and at an address that belongs to its memory. */
 static void a_fault_of_the_host_stays_a_crash(void **state) {
+    rt_host_fn *const faults[] = {touch_nothing_of_ours, touch_a_guard, send_the_signal};
     (void)state;
     fflush(stdout);
-    pid_t child = fork();
-    if (!child) {
-        struct world w;
-        struct rt_func *host;
-        signal(SIGSEGV, SIG_DFL);
-        open_world(&w, NULL, NULL);
-        rt_host_func_new(w.store, rt_func_type(w.engine, NULL, 0, NULL, 0), touch_nothing_of_ours, NULL,
-                         "bug", &host);
-        rt_call(w.store, host, (union rt_slot[1]){{0}}, NULL);
-        _exit(0);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        pid_t child = fork();
+        if (!child) call_from_wasm(faults[i]);
+        int status;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+        assert_true(WIFSIGNALED(status));
+        assert_int_equal(WTERMSIG(status), SIGSEGV);
+#endif
     }
-    int status;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_false(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+/* ---- stops outside of functions, and what is told of traps ---- */
+
+static char *repeated(const char *head, const char *item, unsigned n, const char *tail) {
+    size_t size = strlen(head) + n * strlen(item) + strlen(tail) + 1;
+    char *text = malloc(size), *at = text;
+    assert_non_null(text);
+    at += sprintf(at, "%s", head);
+    for (unsigned i = 0; i < n; i++) at += sprintf(at, "%s", item);
+    strcpy(at, tail);
+    return text;
+}
+
+static void assert_start_is_stopped(struct world *w, const char *text) {
+    struct rt_instance *out;
+    rt_store_interrupt(w->store, RT_INTERRUPT_TIMEOUT);
+    assert_int_equal(try_start(w, text, NULL, &out), ATOLL_E_INTERRUPTED);
+    assert_int_equal(w->store->trap, RT_TRAP_TIMEOUT);
+    assert_int_equal(try_start(w, text, NULL, &out), ATOLL_OK); /* the stop was delivered, and is over */
+}
+
+/* No function runs here: what an instance is made of is looked at in pieces. */
+static void a_stop_ends_an_instantiation_within_bounded_work(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    assert_start_is_stopped(&w, "(module (func $f) (table 9000000 funcref (ref.func $f)))");
+    char *data = repeated("(module (memory 100) (data (i32.const 0) \"", "0123456789abcdef", 1 << 17, "\"))");
+    char *datas = repeated("(module (memory 1)", "(data (i32.const 0) \"x\")", 70000, ")");
+    char *elems =
+        repeated("(module (func $f) (table 100000 funcref) (elem (i32.const 0)", " $f", 70000, "))");
+    char *passive = repeated("(module (func $f) (elem funcref", " (ref.func $f)", 70000, "))");
+    assert_start_is_stopped(&w, data);
+    assert_start_is_stopped(&w, datas);
+    assert_start_is_stopped(&w, elems);
+    assert_start_is_stopped(&w, passive);
+    free(data), free(datas), free(elems), free(passive);
+    close_world(&w);
+}
+
+/* What a stopped growth has written already is nobody's element later. */
+static void a_growth_that_is_stopped_leaves_no_elements(void **state) {
+    struct world w;
+    struct rt_table *table;
+    uint64_t old;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct bc_limits type = {.min = 10, .max = 5000000, .has_max = true};
+    struct rt_valtype funcref = {.kind = BC_KIND_REF, .nullable = true, .heap = BC_HEAP_FUNC};
+    union rt_slot null = {0}, value = {.ref = &w};
+    assert_int_equal(rt_table_new(w.store, funcref, &type, null, &table, NULL), ATOLL_OK);
+    atomic_store(&w.store->interrupt, RT_INTERRUPT_CANCEL);
+    rt_table_grow(table, 1000000, value, &old);
+    assert_int_equal(old, UINT64_MAX);
+    assert_int_equal(table->size, 10);
+    assert_int_equal(w.store->budget->table_elems, 10);
+    atomic_store(&w.store->interrupt, RT_INTERRUPT_NONE);
+    rt_table_grow(table, 400000, null, &old);
+    assert_int_equal(old, 10);
+    for (uint64_t i = 0; i < table->size; i++) assert_null(table->elems[i].ref);
+    rt_table_grow(table, 10, value, &old);
+    assert_int_equal(old, 400010);
+    assert_ptr_equal(table->elems[400015].ref, &w);
+    close_world(&w);
+}
+
+/* Two calls back: the first traps, the second asks something else. What is told is the first. */
+static enum rt_trap ask_twice(struct rt_store *store, struct rt_instance *caller, void *context,
+                              union rt_slot *args) {
+    struct rt_func **targets = context;
+    (void)caller;
+    if (args[0].u32) {
+        assert_int_equal(rt_call(store, targets[1], args, NULL), ATOLL_E_TRAP);
+    } else {
+        rt_store_trap_text(store, "the host knows why");
+    }
+    enum rt_trap trap = args[0].u32 ? store->trap : RT_TRAP_HOST;
+    assert_int_equal(rt_call(store, targets[2], args, NULL), ATOLL_OK);
+    return trap;
+}
+
+static bool give_first_func(void *context, const struct rt_module *module, const struct bc_import *import,
+                            struct rt_extern *out) {
+    (void)module, (void)import;
+    *out = (struct rt_extern){.kind = BC_EXTERN_FUNC, .func = *(struct rt_func **)context};
+    return true;
+}
+
+static void a_nested_call_that_succeeds_leaves_the_trap_told(void **state) {
+    struct world w;
+    struct rt_func *funcs[3];
+    struct rt_instance *a;
+    struct rt_valtype i32 = {.kind = BC_KIND_I32};
+    (void)state;
+    open_world(&w, NULL, NULL);
+    rt_host_func_new(w.store, rt_func_type(w.engine, &i32, 1, NULL, 0), ask_twice, funcs, "ask", &funcs[0]);
+    struct rt_module *module = load(
+        &w, "(module (import \"\" \"ask\" (func $ask (param i32))) (func $bad (export \"bad\") (param i32) "
+            "(unreachable)) (func (export \"good\") (param i32))"
+            "(func (export \"go\") (param i32) (call $ask (local.get 0))))");
+    assert_int_equal(rt_instantiate(w.store, module, give_first_func, funcs, &a, &w.err), ATOLL_OK);
+    funcs[1] = func(a, "bad");
+    funcs[2] = func(a, "good");
+    assert_traps(&w, a, "go", 0, 0, 0, RT_TRAP_HOST);
+    assert_string_equal(w.err.text, "the host knows why");
+    assert_traps(&w, a, "go", 1, 0, 0, RT_TRAP_UNREACHABLE);
+    assert_true(w.store->n_frames >= 1);
+    assert_int_equal(rt_store_frame(w.store, 0)->func, 1); /* where the first call back trapped */
+    rt_module_unref(module);
+    close_world(&w);
 }
 
 struct worker {
@@ -316,6 +456,9 @@ int main(void) {
         cmocka_unit_test(a_bulk_operation_that_is_stopped_leaves_a_prefix),
         cmocka_unit_test(a_trap_harms_nobody_else),
         cmocka_unit_test(a_fault_of_the_host_stays_a_crash),
+        cmocka_unit_test(a_stop_ends_an_instantiation_within_bounded_work),
+        cmocka_unit_test(a_growth_that_is_stopped_leaves_no_elements),
+        cmocka_unit_test(a_nested_call_that_succeeds_leaves_the_trap_told),
         cmocka_unit_test(threads_share_a_module),
         cmocka_unit_test(instantiating_and_dropping_keeps_memory_flat),
     };
