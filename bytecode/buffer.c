@@ -67,8 +67,23 @@ void bc_buf_fini(struct bc_buf *buf) {
     *buf = (struct bc_buf){.alloc = buf->alloc};
 }
 
+#define PIECE_BYTES ATOLL_LIMIT((size_t)(64u << 10), (size_t)16)
+
+void bc_buf_stream(struct bc_buf *buf, bc_sink *sink, void *context) {
+    buf->sink = sink;
+    buf->sink_context = context;
+}
+
+void bc_buf_flush(struct bc_buf *buf) {
+    if (buf->failed || !buf->sink || !buf->size) return;
+    if (!buf->sink(buf->sink_context, buf->data, buf->size)) buf->failed = true;
+    buf->size = 0;
+}
+
 void bc_buf_bytes(struct bc_buf *buf, const void *bytes, size_t n_bytes) {
     if (buf->failed || !n_bytes) return;
+    if (buf->sink && buf->size >= PIECE_BYTES) bc_buf_flush(buf);
+    if (buf->failed) return;
     void *p = buf->data;
     if (n_bytes > SIZE_MAX - buf->size ||
         atoll_grow(buf->alloc, &p, &buf->capacity, buf->size + n_bytes, 1)) {

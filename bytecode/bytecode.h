@@ -32,13 +32,22 @@ void *bc_arena_new(struct bc_arena *arena, size_t n_items, size_t item_size);
 
 /* ---- byte buffer: what writers write into ---- */
 
+/* Takes bytes that were written; false = it cannot, and the writer shall stop. */
+typedef bool bc_sink(void *context, const void *bytes, size_t n_bytes);
 struct bc_buf {
     const struct atoll_alloc *alloc;
     uint8_t *data; /* owned */
     size_t size, capacity;
-    bool failed; /* out of memory at some append; sticky, so that writers check once at their end */
+    bool failed; /* out of memory at some append, or the sink's answer; sticky: writers check once at their
+                    end */
+    bc_sink *sink;
+    void *sink_context;
 };
 void bc_buf_init(struct bc_buf *buf, const struct atoll_alloc *alloc);
+/* From here on bytes go to the sink in pieces, and the buffer stays small whatever is written. Nobody may
+ * look back at what was appended. */
+void bc_buf_stream(struct bc_buf *buf, bc_sink *sink, void *context);
+void bc_buf_flush(struct bc_buf *buf); /* the last piece */
 void bc_buf_fini(struct bc_buf *buf);
 void bc_buf_bytes(struct bc_buf *buf, const void *bytes, size_t n_bytes);
 void bc_buf_u8(struct bc_buf *buf, uint8_t byte);
@@ -151,6 +160,7 @@ struct bc_limits {
 enum bc_extern { BC_EXTERN_FUNC, BC_EXTERN_TABLE, BC_EXTERN_MEMORY, BC_EXTERN_GLOBAL, BC_EXTERN_TAG };
 #define BC_EXTERN_COUNT 5
 
+bool bc_utf8_valid(const uint8_t *bytes, size_t n);
 struct bc_name { /* UTF-8, validated, not NUL-terminated, may hold NUL; bytes belong to the module */
     const char *bytes;
     uint32_t size;
@@ -329,6 +339,10 @@ struct bc_config {
     const struct atoll_alloc *alloc; /* NULL = atoll_default_alloc */
     bc_features features;            /* 0 = BC_FEATURES_DEFAULT */
 };
+
+/* Whether a program file is in the binary format, be it broken: it begins with a zero byte, which no text
+ * holds, or has no bytes at all. */
+static inline bool bc_is_binary(const uint8_t *bytes, size_t n_bytes) { return !n_bytes || !bytes[0]; }
 
 /* Decodes a binary module: sections, types (with canonical recursion groups), segment and body ranges. Bodies
  * are delimited and their local declarations checked; their instructions are checked by validation. in
@@ -572,8 +586,10 @@ extern const char *const bc_section_words[14];
 /* The section-by-section listing of `atoll objdump`. */
 struct bc_dump_options {
     bool headers, details, disassemble, full_contents;
-    const char *section; /* only this one ("type", "code", "custom" ...); NULL = all */
+    const char
+        *section; /* only those of this name ("type", "code", "custom" or a custom one's own); NULL = all */
 };
+bool bc_module_has_section(const struct bc_module *m, const char *name); /* a name as above */
 enum atoll_status bc_module_dump(const struct bc_module *m, const struct bc_dump_options *options,
                                  struct bc_buf *out, struct atoll_error *err);
 /* Writes a decoded module back to the binary format in canonical encoding. */

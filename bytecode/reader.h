@@ -75,7 +75,6 @@ uint32_t bc_reader_count(struct bc_reader *r, uint32_t min_bytes, uint32_t limit
 struct bc_range bc_reader_range(struct bc_reader *r);
 /* A UTF-8 name. */
 struct bc_name bc_reader_name(struct bc_reader *r);
-bool bc_utf8_valid(const uint8_t *bytes, size_t n);
 
 /* An s33 heap type, packed as in bc_valtype. */
 uint32_t bc_reader_heaptype(struct bc_reader *r);

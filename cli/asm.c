@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "atoll/alloc.h"
 #include "cli/cli.h"
 
 enum { ASM_OUTPUT = 1, ASM_NO_CHECK };
@@ -21,16 +22,27 @@ static char *default_output(const char *in) {
     return out;
 }
 
+static int write_canonical(const char *in, const struct bc_module *m, const char *out) {
+    struct bc_buf bytes;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    bc_buf_init(&bytes, &atoll_default_alloc);
+    enum atoll_status status = bc_module_write(m, &bytes, &err);
+    int result = status ? cli_input_failed(in, &err) : cli_file_write(out, bytes.data, bytes.size);
+    bc_buf_fini(&bytes);
+    return result;
+}
+
 static int assemble(const char *in, const char *out, bool check) {
     struct cli_program program;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = cli_program_open(in, check, &program, &err);
-    int result = CLI_FAILED;
+    int result;
     if (status)
-        cli_error(in, &err);
+        result = cli_input_failed(in, &err);
+    else if (program.bytes.size)
+        result = cli_file_write(out, program.bytes.data, program.bytes.size);
     else
-        result = program.bytes.size ? cli_file_write(out, program.bytes.data, program.bytes.size)
-                                    : cli_file_write(out, program.file.bytes, program.file.size);
+        result = write_canonical(in, program.module, out);
     cli_program_close(&program);
     return result;
 }
@@ -55,7 +67,11 @@ static int run_asm(struct cli_parser *p) {
         cli_message("out of memory");
         return CLI_INTERNAL;
     }
-    int status = assemble(in, out ? out : name, check);
+    int status;
+    if (name && !strcmp(name, in))
+        status = cli_usage(p->verb, "\"%s\" would be replaced: name the output with -o", in);
+    else
+        status = assemble(in, out ? out : name, check);
     free(name);
     return status;
 }
@@ -65,8 +81,8 @@ const struct cli_verb cli_verb_asm = {
     .arguments = "IN",
     .summary = "assemble a program in text format",
     .text = "Reads IN in the text format and writes it in the binary format. Identifiers go to the name "
-            "section. What "
-            "is not valid is not written, unless --no-check says so. The output appears whole or not at all.",
+            "section. A binary IN is written again in its shortest encoding. What is not valid is not "
+            "written, unless --no-check says so. The output appears whole or not at all.",
     .flags = flags,
     .run = run_asm,
 };

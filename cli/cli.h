@@ -7,6 +7,7 @@
 #ifndef ATOLL_CLI_H
 #define ATOLL_CLI_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,10 +16,10 @@
 /* What atoll exits with. `run` passes a program's own status through instead. */
 enum cli_exit {
     CLI_OK = 0,
-    CLI_FAILED = 1,         /* validate, asm, dis, objdump: the input is broken; any verb: output failed */
+    CLI_FAILED = 1,         /* validate, asm, dis, objdump: the input is broken */
     CLI_USAGE = 2,          /* wrong flags or arguments */
     CLI_TIMEOUT = 124,      /* run: --timeout ended the program */
-    CLI_INTERNAL = 125,     /* run: atoll's own fault, or a grant that cannot be given */
+    CLI_INTERNAL = 125,     /* atoll's own fault: output that cannot be written, memory; run: a grant */
     CLI_NOT_LOADABLE = 126, /* run: the file is no program that can be started */
     CLI_NOT_FOUND = 127,    /* run: there is no such file */
     CLI_TRAP = 134,         /* run: the program trapped */
@@ -96,28 +97,58 @@ void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* "atoll: FILE:LINE:COLUMN: text", "atoll: FILE:0x1f: text" or "atoll: FILE: text". */
 void cli_error(const char *file, const struct atoll_error *err);
 
+/* Bytes of the well-formed UTF-8 sequence that `text` begins with; 0 = none, or the end. */
+size_t cli_utf8_size(const char *text);
+/* Tells why a tool could not read `file`; returns CLI_FAILED, or CLI_INTERNAL when memory ran out. */
+int cli_input_failed(const char *file, const struct atoll_error *err);
+
 /* Whether a signal or the timer of `run --timeout` asked for an end (stop.c). */
 bool cli_stopped(void);
 
 /* ---- files ---- */
 
 struct cli_file {
-    const uint8_t *bytes;
-    size_t size, mapped; /* mapped: bytes of address space, 0 = from the heap */
+    uint8_t *bytes; /* owned: a mapped file would change under the program when somebody writes to it */
+    size_t size;
 };
-/* The bytes of `path`, "-" meaning standard input; a regular file is mapped.
+enum { CLI_FILE_HEAD = 4 };
+/* Whether a file that begins with these CLI_FILE_HEAD bytes is worth reading to its end. */
+typedef bool cli_file_begins(const uint8_t *head);
+/* The bytes of `path`, "-" meaning standard input.
+ * in     begins: asked once; where it says no, what was read so far is the file; NULL = read everything
  * out    *out, released with cli_file_close
- * fails  E_IO (system_errno; text says why), E_NOMEM, E_LIMIT (larger than max_bytes; 0 = no bound) */
-enum atoll_status cli_file_read(const char *path, uint64_t max_bytes, struct cli_file *out,
-                                struct atoll_error *err);
+ * fails  E_IO (system_errno; text says why), E_INTERRUPTED, E_NOMEM, E_LIMIT (larger than max_bytes; 0 = no
+ *        bound) */
+enum atoll_status cli_file_read(const char *path, uint64_t max_bytes, cli_file_begins *begins,
+                                struct cli_file *out, struct atoll_error *err);
 void cli_file_close(struct cli_file *file);
-/* Writes all bytes to `path` ("-" or NULL: standard output). A regular file appears whole or not at all: it
- * is written beside and renamed. Returns CLI_OK, or CLI_FAILED after a message. */
+/* A file that is being written (output.c): a regular file appears whole at the end or not at all. One at a
+ * time. */
+struct cli_output {
+    const char *path;           /* NULL: standard output */
+    char *target;               /* owned: the regular file that the one beside will become, or NULL */
+    int fd, error;              /* errno of the first write that failed; later ones do nothing */
+    struct sigaction before[3]; /* of the signals that would leave something behind */
+};
+/* `path` is borrowed until close; "-" and NULL mean standard output. Returns CLI_OK, or CLI_INTERNAL after a
+ * message, and then there is nothing to close. */
+int cli_output_open(struct cli_output *out, const char *path);
+/* A bc_sink: `out` is a struct cli_output. */
+bool cli_output_write(void *out, const void *bytes, size_t size);
+/* What was written takes the file's place when `keep` and every write succeeded, else it goes. Returns
+ * CLI_OK, or CLI_INTERNAL after a message (none for a closed pipe). */
+int cli_output_close(struct cli_output *out, bool keep);
+/* All three with all the bytes. */
 int cli_file_write(const char *path, const void *bytes, size_t size);
 
-/* ---- programs as tools see them (program.c) ---- */
+/* ---- program files (program.c) ---- */
 
-/* A program file, read, assembled when it is text, and decoded. */
+/* The bytes of a program file in either format. No bytes at all are the text of an empty module in a file
+ * named .wat and a broken program elsewhere: what made it failed. fails  as cli_file_read; E_MALFORMED where
+ * the file begins as no program, before it is read to its end */
+enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err);
+
+/* What tools see: a program file, read, assembled when it is text, and decoded. */
 struct cli_program {
     struct cli_file file;
     struct bc_buf bytes;       /* assembled from text; else empty */
@@ -125,7 +156,7 @@ struct cli_program {
     struct bc_module *module;
 };
 /* out    *out, released with cli_program_close in any case
- * fails  as cli_file_read, bc_text_assemble, bc_module_decode and, where `validate`, bc_module_validate; a
+ * fails  as cli_program_read, bc_text_assemble, bc_module_decode and, where `validate`, bc_module_validate; a
  * fault found in bytes made from text is placed in the text */
 enum atoll_status cli_program_open(const char *path, bool validate, struct cli_program *out,
                                    struct atoll_error *err);
@@ -137,7 +168,8 @@ void cli_help_general(void);
 void cli_help_verb(const struct cli_verb *verb);
 void cli_manual_roff(void);
 void cli_manual_bash(void);
-/* Flushes standard output. Returns `status`, or CLI_FAILED after a message when what was printed is lost. */
+/* Flushes standard output. Returns `status`, or CLI_INTERNAL after a message when what was printed is lost.
+ */
 int cli_finish(int status);
 
 #endif

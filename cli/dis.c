@@ -1,5 +1,4 @@
 /* cli/dis.c: a program as text. */
-#include <string.h>
 #include "atoll/alloc.h"
 #include "cli/cli.h"
 
@@ -11,19 +10,26 @@ static const struct cli_flag flags[] = {
     {DIS_NO_NAMES, "no-names", 0, NULL, "numbers instead of the names of the name section"},
     {0}};
 
+static int print(const char *in, const struct bc_module *m, const char *out,
+                 const struct bc_print_options *options) {
+    struct cli_output output;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct bc_buf text;
+    int result = cli_output_open(&output, out);
+    if (result) return result;
+    bc_buf_init(&text, &atoll_default_alloc);
+    bc_buf_stream(&text, cli_output_write, &output);
+    enum atoll_status status = bc_text_print(m, options, &text, &err);
+    bc_buf_fini(&text);
+    result = cli_output_close(&output, !status);
+    return result || !status ? result : cli_input_failed(in, &err);
+}
+
 static int disassemble(const char *in, const char *out, const struct bc_print_options *options) {
     struct cli_program program;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    struct bc_buf text;
-    int result = CLI_FAILED;
-    bc_buf_init(&text, &atoll_default_alloc);
     enum atoll_status status = cli_program_open(in, false, &program, &err);
-    if (!status) status = bc_text_print(program.module, options, &text, &err);
-    if (status)
-        cli_error(in, &err);
-    else
-        result = cli_file_write(out, text.data, text.size);
-    bc_buf_fini(&text);
+    int result = status ? cli_input_failed(in, &err) : print(in, program.module, out, options);
     cli_program_close(&program);
     return result;
 }
@@ -49,9 +55,10 @@ const struct cli_verb cli_verb_dis = {
     .name = "dis",
     .arguments = "FILE",
     .summary = "print a program in text format",
-    .text = "Prints FILE in the text format. \"atoll asm\" makes the same bytes of it again, when they were "
-            "in their "
-            "shortest encoding. A program need not be valid to be printed.",
+    .text =
+        "Prints FILE in the text format. \"atoll asm\" makes the same bytes of it again, when they were "
+        "in their shortest encoding. A program need not be valid to be printed. With -o the output appears "
+        "whole or not at all.",
     .flags = flags,
     .run = run_dis,
 };

@@ -1,6 +1,7 @@
 /* cli/main.c: finds the verb and hands over. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,5 +71,6 @@ static bool hold_standard_streams(void) {
 
 int main(int argc, char **argv) {
     if (!hold_standard_streams()) return CLI_INTERNAL;
+    signal(SIGXFSZ, SIG_IGN); /* a file larger than `ulimit -f` is a failed write, of a program's too */
     return cli_finish(dispatch(argc, argv));
 }

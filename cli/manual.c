@@ -41,10 +41,12 @@ static const struct {
     const char *meaning;
 } exits[] = {
     {CLI_OK, "all went well"},
-    {CLI_FAILED, "validate, asm, dis, objdump: the input is broken; any verb: output was lost"},
+    {CLI_FAILED, "validate, asm, dis, objdump: the input is broken"},
     {CLI_USAGE, "wrong flags or arguments"},
     {CLI_TIMEOUT, "run: --timeout ended the program"},
-    {CLI_INTERNAL, "run: a fault of atoll's own, or a grant that cannot be given"},
+    {CLI_INTERNAL,
+     "output that cannot be written, memory that ran out, or another fault of atoll's own; run: a "
+     "grant that cannot be given"},
     {CLI_NOT_LOADABLE, "run: the file is no program that can be started"},
     {CLI_NOT_FOUND, "run: there is no such file"},
     {CLI_SIGNAL + 2, "run: Ctrl-C ended the program (143: SIGTERM)"},

@@ -2,38 +2,70 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/cli.h"
 
-/* Control bytes become \xx: a file name or a module must not drive the terminal. */
-static size_t escape(const char *text, char *out, size_t size) {
+size_t cli_utf8_size(const char *text) {
+    for (size_t n = 1; n <= 4 && text[n - 1]; n++)
+        if (bc_utf8_valid((const uint8_t *)text, n)) return n;
+    return 0;
+}
+
+/* What moves the cursor or is no text: C0, DEL, C1 and bytes that are no UTF-8. */
+static bool drives_terminal(const char *at, size_t size) {
+    const unsigned char *c = (const unsigned char *)at;
+    return !size || c[0] < 0x20 || c[0] == 0x7F || (c[0] == 0xC2 && c[1] < 0xA0);
+}
+
+/* Such bytes become \xx: a file name or a module must not drive the terminal. */
+static size_t escape(const char *text, char *out, size_t room) {
     size_t n = 0;
-    for (; *text && n + 5 < size; text++) {
-        unsigned char byte = (unsigned char)*text;
-        if (byte >= 0x20 && byte != 0x7f)
-            out[n++] = *text;
-        else
-            n += (size_t)snprintf(out + n, 4, "\\%02x", byte);
+    while (*text && n + 12 < room) {
+        size_t size = cli_utf8_size(text);
+        bool plain = !drives_terminal(text, size);
+        for (size_t i = 0; i < (size ? size : 1); i++, text++) {
+            if (plain)
+                out[n++] = *text;
+            else
+                n += (size_t)snprintf(out + n, 4, "\\%02x", (unsigned char)*text);
+        }
     }
     return n;
 }
 
 static void print_line(const char *text) {
-    char line[2048] = "atoll: ";
+    char line[4096] = "atoll: ";
     size_t n = 7 + escape(text, line + 7, sizeof line - 8);
     line[n++] = '\n';
     fflush(stdout);
     while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR) continue;
 }
 
+/* A line too long, by a file name mostly, is cut in its middle: the end says what is wrong. */
+static void cut(char *text) {
+    enum { LONGEST = 1000, HEAD = 300 };
+    size_t size = strlen(text);
+    if (size <= LONGEST) return;
+    const char *tail = text + size - (LONGEST - HEAD - 3);
+    memcpy(text + HEAD, "...", 3);
+    memmove(text + HEAD + 3, tail, strlen(tail) + 1);
+}
+
 void cli_message(const char *format, ...) {
-    char text[1024];
+    char *text;
     va_list args;
     va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
+    int n = vasprintf(&text, format, args);
     va_end(args);
+    if (n < 0) {
+        print_line("out of memory");
+        return;
+    }
+    cut(text);
     print_line(text);
+    free(text);
 }
 
 void cli_error(const char *file, const struct atoll_error *err) {
@@ -46,9 +78,14 @@ void cli_error(const char *file, const struct atoll_error *err) {
         cli_message("%s: %s", file, err->text);
 }
 
+int cli_input_failed(const char *file, const struct atoll_error *err) {
+    cli_error(file, err);
+    return err->code == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_FAILED;
+}
+
 int cli_finish(int status) {
     int error = fflush(stdout) ? errno : 0;
     if (!error) return status;
     if (error != EPIPE) cli_message("standard output: %s", strerror(error));
-    return status ? status : CLI_FAILED;
+    return CLI_INTERNAL;
 }

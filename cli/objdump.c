@@ -1,5 +1,4 @@
 /* cli/objdump.c: what is where in a program file. */
-#include <string.h>
 #include "atoll/alloc.h"
 #include "cli/cli.h"
 
@@ -9,33 +8,39 @@ static const struct cli_flag flags[] = {
     {OBJDUMP_DETAILS, "details", 'x', NULL, "what is in each section"},
     {OBJDUMP_DISASSEMBLE, "disassemble", 'd', NULL, "the instructions beside their bytes"},
     {OBJDUMP_FULL, "full-contents", 's', NULL, "the bytes of each section"},
-    {OBJDUMP_SECTION, "section", 'j', "NAME", "only this section: type, import, func, ... or custom"},
+    {OBJDUMP_SECTION, "section", 'j', "NAME",
+     "only sections of this name: type, import, ... custom, or a custom one's own"},
     {0}};
+
+static int print(const char *path, const struct bc_module *m, const struct bc_dump_options *options) {
+    struct cli_output output;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct bc_buf text;
+    cli_output_open(&output, NULL);
+    bc_buf_init(&text, &atoll_default_alloc);
+    bc_buf_stream(&text, cli_output_write, &output);
+    bc_buf_text(&text, "%s: WebAssembly module, %zu bytes\n", path, m->n_bytes);
+    enum atoll_status status = bc_module_dump(m, options, &text, &err);
+    bc_buf_fini(&text);
+    int result = cli_output_close(&output, true);
+    return result || !status ? result : cli_input_failed(path, &err);
+}
 
 static int dump(const char *path, const struct bc_dump_options *options) {
     struct cli_program program;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    struct bc_buf text;
-    int result = CLI_FAILED;
-    bc_buf_init(&text, &atoll_default_alloc);
     enum atoll_status status = cli_program_open(path, false, &program, &err);
-    if (!status) {
-        bc_buf_text(&text, "%s: WebAssembly module, %zu bytes\n", path, program.module->n_bytes);
-        status = bc_module_dump(program.module, options, &text, &err);
+    int result;
+    if (status) {
+        result = cli_input_failed(path, &err);
+    } else if (options->section && !bc_module_has_section(program.module, options->section)) {
+        cli_message("%s: there is no section \"%s\"", path, options->section);
+        result = CLI_FAILED;
+    } else {
+        result = print(path, program.module, options);
     }
-    if (status)
-        cli_error(path, &err);
-    else
-        result = cli_file_write(NULL, text.data, text.size);
-    bc_buf_fini(&text);
     cli_program_close(&program);
     return result;
-}
-
-static bool is_section(const char *word) {
-    bool known = !strcmp(word, "custom");
-    for (unsigned id = 1; id < 14; id++) known |= !strcmp(word, bc_section_words[id]);
-    return known;
 }
 
 static int run_objdump(struct cli_parser *p) {
@@ -53,12 +58,12 @@ static int run_objdump(struct cli_parser *p) {
         if (id == OBJDUMP_FULL) options.full_contents = true;
         if (id == OBJDUMP_SECTION) options.section = p->value;
     }
-    if (options.section && !is_section(options.section))
-        return cli_usage(p->verb, "there is no section \"%s\"", options.section);
     if (!n) return cli_usage(p->verb, "a file is missing");
     if (!options.details && !options.disassemble && !options.full_contents) options.headers = true;
-    for (unsigned i = 0; i < n; i++)
-        if (dump(paths[i], &options)) status = CLI_FAILED;
+    for (unsigned i = 0; i < n && status != CLI_INTERNAL; i++) {
+        int result = dump(paths[i], &options);
+        if (result) status = result;
+    }
     return status;
 }
 

@@ -1,7 +1,35 @@
-/* cli/program.c: a program file for the verbs that look at programs without running them. */
+/* cli/program.c: program files: which format they are in, and what the verbs that only look at them need. */
 #include <string.h>
 #include "atoll/alloc.h"
 #include "cli/cli.h"
+
+/* ---- bytes ---- */
+
+static bool is_named(const char *path, const char *suffix) {
+    size_t size = strlen(path), n = strlen(suffix);
+    return size > n && strcmp(path + size - n, suffix) == 0;
+}
+
+/* Text begins with a blank, a parenthesis or a comment. */
+static bool begins_as_program(const uint8_t *head) {
+    return memcmp(head, "\0asm", 4) == 0 || (head[0] && strchr(" \t\r\n(;", head[0]));
+}
+
+/* A file called .wasm that holds neither format is taken for a broken binary, others for broken text. */
+static enum atoll_status check_head(const char *path, const struct cli_file *file, struct atoll_error *err) {
+    bool doubtful = file->size >= CLI_FILE_HEAD && !begins_as_program(file->bytes);
+    if (!doubtful || (!is_named(path, ".wasm") && !bc_is_binary(file->bytes, file->size))) return ATOLL_OK;
+    return atoll_fail(err, ATOLL_E_MALFORMED, 0, "magic header not detected: no program");
+}
+
+enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err) {
+    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, begins_as_program, out, err);
+    if (!status) status = check_head(path, out, err);
+    if (!status && !out->size && is_named(path, ".wat")) out->bytes[out->size++] = '\n';
+    return status;
+}
+
+/* ---- modules ---- */
 
 static void place_in_text(const struct cli_program *p, struct atoll_error *err) {
     if (!p->map || err->line || err->offset > UINT32_MAX) return;
@@ -28,9 +56,9 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
                                    struct atoll_error *err) {
     *p = (struct cli_program){0};
     bc_buf_init(&p->bytes, &atoll_default_alloc);
-    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, &p->file, err);
+    enum atoll_status status = cli_program_read(path, &p->file, err);
     if (status) return status;
-    bool binary = p->file.size >= 4 && !memcmp(p->file.bytes, "\0asm", 4);
+    bool binary = bc_is_binary(p->file.bytes, p->file.size);
     if (!binary) status = assemble(p, err);
     if (!status)
         status = binary ? bc_module_decode(p->file.bytes, p->file.size, &everything, &p->module, err)

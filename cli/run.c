@@ -49,6 +49,7 @@ struct run {
     int fds[3];
     bool made[3]; /* the file of --stdout, --stderr was not there before */
     bool started; /* the program may have written */
+    bool asking;  /* requests come from a program, not from setting up or tidying */
 };
 
 static bool list_add(struct list *list, const char *item) {
@@ -217,14 +218,15 @@ static int parse_flags(struct run *r, struct cli_parser *p) {
 /* ---- what the program may touch ---- */
 
 static void trace_line(void *context, const char *line) {
-    (void)context;
-    dprintf(STDERR_FILENO, "%s\n", line);
+    const struct run *r = context;
+    if (r->asking) dprintf(STDERR_FILENO, "%s\n", line);
 }
 
 static enum atoll_status make_sandbox(struct run *r, struct atoll_error *err) {
     struct sb_config config = {.max_fds = (uint32_t)r->max_fds,
                                .max_output_bytes = r->max_output,
-                               .trace = r->strace ? trace_line : NULL};
+                               .trace = r->strace ? trace_line : NULL,
+                               .trace_context = r};
     enum atoll_status status = sb_new(&config, &r->sandbox, err);
     for (size_t i = 0; !status && i < r->dirs.n; i++)
         status = sb_grant_dir_text(r->sandbox, r->dirs.items[i], err);
@@ -250,7 +252,7 @@ static enum atoll_status open_stdio(struct run *r, struct atoll_error *err) {
 static void empty_output(struct run *r) {
     for (int i = 1; i < 3 && !r->started; i++)
         if (r->stdio[i] && ftruncate(r->fds[i], 0)) continue; /* a pipe or a device */
-    r->started = true;
+    r->started = r->asking = true;
 }
 
 static void remove_unused_output(struct run *r) {
@@ -312,7 +314,7 @@ static bool resolve(void *context, const struct rt_module *module, const struct 
 
 static enum atoll_status start_instance(struct run *r, const char *path, struct cli_file *file,
                                         struct rt_instance **out, struct atoll_error *err) {
-    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, file, err);
+    enum atoll_status status = cli_program_read(path, file, err);
     if (status) return status;
     struct rt_module *module;
     status = rt_module_load(r->engine, file->bytes, file->size, true, path, &module, err);
@@ -354,7 +356,7 @@ static enum atoll_status load_natives(struct run *r, const char **blame, struct 
         *blame = equals ? equals + 1 : text;
         char *name = equals ? strndup(text, (size_t)(equals - text)) : NULL;
         struct cli_file file = {0};
-        enum atoll_status status = cli_file_read(*blame, 1 << 20, &file, err);
+        enum atoll_status status = cli_file_read(*blame, 1 << 20, NULL, &file, err);
         if (!status)
             status = native_new(r->store, r->sandbox, name, (const char *)file.bytes, file.size,
                                 &r->granted[i], err);
@@ -428,6 +430,7 @@ static int run_watched(struct run *r) {
     if (status) return cli_message("run: %s", err.text), CLI_INTERNAL;
     const char *blame = r->path;
     status = run_program(r, &blame, &err);
+    r->asking = false;
     return exit_status(r, blame, status, &err);
 }
 

@@ -7,23 +7,41 @@ enum { VALIDATE_JSON = 1 };
 static const struct cli_flag flags[] = {
     {VALIDATE_JSON, "json", 0, NULL, "print an array with an object a file"}, {0}};
 
-static void print_json_string(const char *text) {
+/* Bytes that are no UTF-8 become U+FFFD: JSON has no form for them. Returns whether there were any. */
+static bool print_json_string(const char *text) {
+    bool replaced = false;
     putchar('"');
-    for (const unsigned char *c = (const unsigned char *)text; *c; c++) {
-        if (*c == '"' || *c == '\\')
-            printf("\\%c", *c);
-        else if (*c < 0x20 || *c == 0x7F)
-            printf("\\u%04x", *c);
-        else
-            putchar(*c);
+    while (*text) {
+        size_t size = cli_utf8_size(text);
+        unsigned char first = (unsigned char)*text;
+        if (!size) {
+            fputs("\\ufffd", stdout);
+            replaced = true;
+        } else if (first == '"' || first == '\\') {
+            printf("\\%c", first);
+        } else if (first < 0x20 || first == 0x7F) {
+            printf("\\u%04x", first);
+        } else {
+            fwrite(text, 1, size, stdout);
+        }
+        text += size ? size : 1;
     }
+    putchar('"');
+    return replaced;
+}
+
+static void print_json_file(const char *path) {
+    fputs("{\"file\": ", stdout);
+    if (!print_json_string(path)) return;
+    fputs(", \"file_bytes\": \"", stdout);
+    for (const unsigned char *c = (const unsigned char *)path; *c; c++) printf("%02x", *c);
     putchar('"');
 }
 
 static void print_json(const char *path, enum atoll_status status, const struct atoll_error *err,
                        bool first) {
-    printf("%s{\"file\": ", first ? "[" : ",\n ");
-    print_json_string(path);
+    fputs(first ? "[" : ",\n ", stdout);
+    print_json_file(path);
     printf(", \"valid\": %s", status ? "false" : "true");
     if (status) {
         printf(", \"error\": {\"message\": ");
@@ -39,12 +57,10 @@ static int check(const char *path, bool json, bool first) {
     struct cli_program program;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = cli_program_open(path, true, &program, &err);
-    if (json)
-        print_json(path, status, &err, first);
-    else if (status)
-        cli_error(path, &err);
     cli_program_close(&program);
-    return status ? CLI_FAILED : CLI_OK;
+    if (json) print_json(path, status, &err, first);
+    if (status && !json) return cli_input_failed(path, &err);
+    return status == ATOLL_E_NOMEM ? CLI_INTERNAL : status ? CLI_FAILED : CLI_OK;
 }
 
 static int run_validate(struct cli_parser *p) {
@@ -59,8 +75,10 @@ static int run_validate(struct cli_parser *p) {
         if (id == CLI_ARGUMENT) paths[n++] = p->value;
     }
     if (!n) return cli_usage(p->verb, "a file is missing");
-    for (unsigned i = 0; i < n; i++)
-        if (check(paths[i], json, i == 0)) status = CLI_FAILED;
+    for (unsigned i = 0; i < n; i++) {
+        int result = check(paths[i], json, i == 0);
+        if (result > status) status = result;
+    }
     if (json) printf("]\n");
     return status;
 }
@@ -70,8 +88,11 @@ const struct cli_verb cli_verb_validate = {
     .arguments = "FILE...",
     .summary = "check that programs are valid",
     .text = "Reads each FILE, binary or text, \"-\" meaning standard input, and prints for each one that is "
-            "not a valid "
-            "program what is wrong and where. The exit status is 1 when there is one, else 0.",
+            "not a valid program what is wrong and where. The exit status is 1 when there is one, else 0.\n\n"
+            "Objects of --json have \"file\", \"valid\" and, when not valid, \"error\" with \"message\" and "
+            "\"line\" "
+            "and \"column\" or \"offset\". In a name that is not UTF-8, U+FFFD stands for what is not; "
+            "\"file_bytes\" then has the name in hexadecimal.",
     .flags = flags,
     .run = run_validate,
 };

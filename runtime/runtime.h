@@ -161,7 +161,7 @@ struct rt_module {
  * validated. */
 enum atoll_status rt_module_new(struct rt_engine *engine, struct bc_module *bc, struct bc_source_map *map,
                                 const char *label, struct rt_module **out, struct atoll_error *err);
-/* Decode (or assemble, when the bytes do not start with \0asm), validate, wrap: what `atoll run FILE` does
+/* Decode (or assemble, when the bytes are text by bc_is_binary), validate, wrap: what `atoll run FILE` does
  * with its file. bytes   copied unless `borrow`, in which case they have to outlive the module */
 enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
                                  const char *label, struct rt_module **out, struct atoll_error *err);

@@ -14,31 +14,45 @@ static struct bc_buf *out(struct dumper *d) { return d->p.out; }
 
 struct section {
     uint8_t id;
-    uint32_t at;             /* of the id */
-    struct bc_range content; /* behind the size */
+    uint32_t at;                    /* of the id */
+    struct bc_range content;        /* behind the size */
+    const struct bc_custom *custom; /* of a custom section: as decoded */
 };
 
-/* The section at *at, which moves behind it; false at the end. The module decoded, so nothing is out of
- * range. */
-static bool next_section(const struct bc_module *m, uint32_t *at, struct section *s) {
-    struct bc_reader r = {.bytes = m->bytes, .at = *at, .end = (uint32_t)m->n_bytes};
-    if (*at >= m->n_bytes) return false;
-    s->at = *at;
+/* Where a walk over the sections stands. */
+struct walk {
+    uint32_t at, n_customs; /* custom sections passed */
+};
+static const struct walk first_section = {.at = 8};
+
+/* The next section; false at the end. The module decoded, so nothing is out of range. */
+static bool next_section(const struct bc_module *m, struct walk *w, struct section *s) {
+    struct bc_reader r = {.bytes = m->bytes, .at = w->at, .end = (uint32_t)m->n_bytes};
+    if (w->at >= m->n_bytes) return false;
+    s->at = w->at;
     s->id = bc_reader_u8(&r);
     s->content = bc_reader_range(&r);
-    *at = s->content.offset + s->content.size;
+    s->custom = s->id ? NULL : &m->customs[w->n_customs++];
+    w->at = s->content.offset + s->content.size;
     return !r.status;
 }
 
-static const struct bc_custom *custom_at(const struct bc_module *m, uint32_t at) {
-    for (uint32_t i = 0; i < m->n_customs; i++)
-        if (m->customs[i].at == at) return &m->customs[i];
-    return NULL;
+static bool is_called(const struct section *s, const char *name) {
+    if (s->id) return !strcmp(name, bc_section_words[s->id]);
+    size_t size = strlen(name);
+    return !strcmp(name, "custom") ||
+           (s->custom->name.size == size && !memcmp(s->custom->name.bytes, name, size));
 }
 
-static bool wanted(const struct dumper *d, uint8_t id) {
-    const char *word = id ? bc_section_words[id] : "custom";
-    return !d->o->section || !strcmp(d->o->section, word);
+static bool wanted(const struct dumper *d, const struct section *s) {
+    return !d->o->section || is_called(s, d->o->section);
+}
+
+bool bc_module_has_section(const struct bc_module *m, const char *name) {
+    struct section s;
+    for (struct walk w = first_section; next_section(m, &w, &s);)
+        if (is_called(&s, name)) return true;
+    return false;
 }
 
 static uint32_t items_in(const struct bc_module *m, uint8_t id) {
@@ -63,18 +77,17 @@ static uint32_t items_in(const struct bc_module *m, uint8_t id) {
 /* ---- headers ---- */
 
 static void section_name(struct dumper *d, const struct section *s) {
-    const struct bc_custom *c = s->id ? NULL : custom_at(d->p.m, s->at);
     bc_buf_text(out(d), "%s", s->id ? bc_section_words[s->id] : "custom ");
-    if (c) print_string(out(d), c->name.bytes, c->name.size, true);
+    if (s->custom) print_string(out(d), s->custom->name.bytes, s->custom->name.size, true);
 }
 
 static void dump_headers(struct dumper *d) {
-    uint32_t at = 8;
+    struct walk w = first_section;
     struct section s;
     bc_buf_text(out(d), "\nsections:\n");
-    while (next_section(d->p.m, &at, &s) && print_ok(&d->p)) {
-        if (!wanted(d, s.id)) continue;
-        bc_buf_text(out(d), "  0x%08x .. 0x%08x %10u bytes  ", s.content.offset, at, s.content.size);
+    while (next_section(d->p.m, &w, &s) && print_ok(&d->p)) {
+        if (!wanted(d, &s)) continue;
+        bc_buf_text(out(d), "  0x%08x .. 0x%08x %10u bytes  ", s.content.offset, w.at, s.content.size);
         section_name(d, &s);
         if (s.id) bc_buf_text(out(d), ", %u", items_in(d->p.m, s.id));
         bc_buf_u8(out(d), '\n');
@@ -267,10 +280,10 @@ static void hex_line(struct dumper *d, uint32_t at, uint32_t n) {
 }
 
 static void dump_sections(struct dumper *d) {
-    uint32_t at = 8;
+    struct walk w = first_section;
     struct section s;
-    while (next_section(d->p.m, &at, &s) && print_ok(&d->p)) {
-        if (!wanted(d, s.id)) continue;
+    while (next_section(d->p.m, &w, &s) && print_ok(&d->p)) {
+        if (!wanted(d, &s)) continue;
         bc_buf_u8(out(d), '\n');
         section_name(d, &s);
         bc_buf_text(out(d), ":\n");
@@ -339,7 +352,8 @@ enum atoll_status bc_module_dump(const struct bc_module *m, const struct bc_dump
     print_names_init(&d.p);
     if (options->headers && print_ok(&d.p)) dump_headers(&d);
     if ((options->details || options->full_contents) && print_ok(&d.p)) dump_sections(&d);
-    if (options->disassemble && print_ok(&d.p)) dump_code(&d);
+    if (options->disassemble && wanted(&d, &(struct section){.id = 10}) && print_ok(&d.p)) dump_code(&d);
+    bc_buf_flush(out_text);
     if (out_text->failed) print_nomem(&d.p);
     bc_arena_fini(&d.p.arena);
     return d.p.status;

@@ -374,6 +374,7 @@ enum atoll_status bc_text_print(const struct bc_module *m, const struct bc_print
     bc_arena_init(&p.arena, out->alloc);
     print_names_init(&p);
     if (print_ok(&p)) print_module(&p);
+    bc_buf_flush(out);
     if (out->failed) print_nomem(&p);
     atoll_free(out->alloc, p.labels, p.cap_labels * sizeof *p.labels);
     atoll_free(out->alloc, p.nodes, p.cap_nodes * sizeof *p.nodes);

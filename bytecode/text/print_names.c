@@ -13,16 +13,21 @@ static bool plain_id(struct bc_name name) {
     return name.size != 0;
 }
 
+/* C0, DEL, C1 (which drive terminals) and what delimits. Of a C1 character both bytes have to go. */
+static bool needs_escape(const uint8_t *p, size_t i, size_t n, bool text) {
+    if (p[i] < 0x20 || p[i] == 0x7F || p[i] == '"' || p[i] == '\\' || (!text && p[i] >= 0x80)) return true;
+    return (p[i] == 0xC2 && i + 1 < n && p[i + 1] < 0xA0) || (p[i] < 0xA0 && i && p[i - 1] == 0xC2);
+}
+
 void print_string(struct bc_buf *out, const void *bytes, size_t n, bool text) {
     static const char hex[] = "0123456789abcdef";
     const uint8_t *p = bytes;
     bc_buf_u8(out, '"');
     for (size_t i = 0; i < n; i++) {
-        bool as_is = p[i] >= 0x20 && p[i] != 0x7F && p[i] != '"' && p[i] != '\\' && (text || p[i] < 0x80);
-        if (as_is)
-            bc_buf_u8(out, p[i]);
-        else
+        if (needs_escape(p, i, n, text))
             bc_buf_bytes(out, (const char[]){'\\', hex[p[i] >> 4], hex[p[i] & 15]}, 3);
+        else
+            bc_buf_u8(out, p[i]);
     }
     bc_buf_u8(out, '"');
 }

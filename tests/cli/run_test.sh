@@ -78,6 +78,28 @@ one_line
 expect 0 "" run --trap-unknown-imports "$dir/unknown.wat"
 expect 134 "unknown import called" run --trap-unknown-imports --invoke call "$dir/unknown.wat"
 
+# a program that overwrites its own file runs on as it was validated
+cat >"$dir/self.wat" <<'END'
+(module
+  (import "wasi_snapshot_preview1" "path_open" (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+  (memory (export "memory") 1)
+  (data (i32.const 0) "self.wasm")
+  (data (i32.const 20) "\00\04\00\00\00\10\00\00") ;; 4096 zeros at 1024
+  (func $late (result i32) (i32.const 7))
+  (func (export "_start")
+    (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 9) (i32.const 0) (i64.const 64) (i64.const 0)
+                    (i32.const 0) (i32.const 28))
+      (then (call $exit (i32.const 1))))
+    (if (call $write (i32.load (i32.const 28)) (i32.const 20) (i32.const 1) (i32.const 32))
+      (then (call $exit (i32.const 2))))
+    (call $exit (call $late))))
+END
+"$atoll" asm "$dir/self.wat" -o "$dir/self.wasm"
+expect 7 "" run --dir "$dir::/" "$dir/self.wasm"
+check "it did overwrite it" [ "$(head -c 4 "$dir/self.wasm" | tr -d '\0' | wc -c)" -eq 0 ]
+
 # features
 echo '(module (func (export "f") (result v128) (v128.const i64x2 1 2)))' >"$dir/simd.wat"
 expect 126 "needs the feature simd" run --disable simd "$dir/simd.wat"
