@@ -147,6 +147,7 @@ struct bc_type {
     const bc_valtype *params, *results;
     uint32_t n_fields; /* STRUCT; ARRAY has one */
     const struct bc_field *fields;
+    bool defaultable; /* every field has a default value */
 };
 
 struct bc_limits {
@@ -519,21 +520,22 @@ struct bc_name bc_name_field(const struct bc_module *m, uint32_t type, uint32_t 
 
 /* ---- source positions (DWARF) ---- */
 
-/* Where an instruction came from. Strings stand in the module's bytes and are whatever the file holds: escape them
- * before printing. */
+/* Where an instruction came from. Strings stand in the module's bytes and are whatever the file holds: escape
+ * them before printing. */
 struct bc_source {
     struct bc_name function;        /* as the source calls it; empty = unknown */
     struct bc_name directory, file; /* directory: empty = where the compiler ran; file: empty = unknown */
     uint32_t line, column;          /* from 1; 0 = unknown */
 };
-/* A reader of the module's debugging sections (.debug_line and friends, DWARF 2 to 5); NULL = the module carries none,
- * or out of memory. It reads only when asked, allocates little, and is used by one thread. The module outlives it.
- * hostile  the sections are never trusted: what is broken stays unknown, and all questions together do bounded work */
+/* A reader of the module's debugging sections (.debug_line and friends, DWARF 2 to 5); NULL = the module
+ * carries none, or out of memory. It reads only when asked, allocates little, and is used by one thread. The
+ * module outlives it. hostile  the sections are never trusted: what is broken stays unknown, and all
+ * questions together do bounded work */
 struct bc_debug *bc_debug_new(const struct bc_module *m, const struct atoll_alloc *alloc);
 void bc_debug_free(struct bc_debug *debug); /* NULL is allowed */
-/* The source of the instruction at byte `offset` of the module: out[0] is the innermost function inlined there, each
- * next one the function it was inlined into, at the place of its call. Returns how many were written, at most `max`; 0
- * = nothing is known (so for debug == NULL). */
+/* The source of the instruction at byte `offset` of the module: out[0] is the innermost function inlined
+ * there, each next one the function it was inlined into, at the place of its call. Returns how many were
+ * written, at most `max`; 0 = nothing is known (so for debug == NULL). */
 uint32_t bc_debug_find(struct bc_debug *debug, uint32_t offset, struct bc_source *out, uint32_t max);
 
 /* ---- text format ---- */

@@ -45,9 +45,11 @@ static void read_fields(struct decoder *d, struct bc_type *t, uint32_t n) {
     struct bc_field *fields = n ? bc_decode_new(d, n, sizeof *fields) : NULL;
     t->fields = fields;
     t->n_fields = n;
+    t->defaultable = true;
     for (uint32_t i = 0; i < n && !d->r.status; i++) {
         fields[i].type = bc_reader_storagetype(&d->r);
         fields[i].mutable = bc_decode_mutability(d);
+        t->defaultable &= bc_valtype_defaultable(fields[i].type);
     }
 }
 

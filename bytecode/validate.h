@@ -8,6 +8,7 @@
 
 #include "bytecode/internal.h"
 #include "bytecode/reader.h"
+#include "bytecode/stress.h"
 
 struct control {
     enum bc_op op; /* BLOCK, LOOP, IF, ELSE, TRY, CATCH, CATCH_ALL, TRY_TABLE; BLOCK for the body itself */
@@ -16,6 +17,11 @@ struct control {
     uint32_t height;      /* operands below it */
     uint32_t init_height; /* entries of the undo list below it */
     uint32_t stamp;       /* br_table that checked this label last */
+};
+
+#define BC_V_MATCHED ATOLL_LIMIT(512u, 2u)
+struct matched {
+    bc_valtype sub, super;
 };
 
 struct validator {
@@ -41,7 +47,8 @@ struct validator {
     size_t init_capacity;
     uint32_t *undo; /* locals initialised, in order */
     size_t n_undo, undo_capacity;
-    uint32_t n_visible_globals; /* in a constant expression */
+    uint32_t n_visible_globals;           /* in a constant expression */
+    struct matched matched[BC_V_MATCHED]; /* pairs found to be subtypes, by their hash */
 };
 
 /* Records a fault at the current instruction. */
@@ -58,6 +65,11 @@ static inline void bc_v_push(struct validator *v, bc_valtype type) {
         v->stack[v->n_stack++] = type;
     else
         bc_v_push_slow(v, type);
+}
+
+/* Nothing is left but what unreachable code may be thought to hold: any operand can be had of it. */
+static inline bool bc_v_hides(struct validator *v) {
+    return v->n_stack == bc_v_top(v)->height && bc_v_top(v)->unreachable;
 }
 
 /* Pops a value of any type; BC_BOTTOM in unreachable code. */
@@ -77,6 +89,8 @@ void bc_v_push_many(struct validator *v, const bc_valtype *types, uint32_t n);
 void bc_v_pop_many(struct validator *v, const bc_valtype *types, uint32_t n);
 /* The top n operands match `types`, which may be what an unreachable stack still hides; nothing is popped. */
 void bc_v_check_top(struct validator *v, const bc_valtype *types, uint32_t n);
+/* Each of n types is a subtype of its like. */
+bool bc_v_all_match(struct validator *v, const bc_valtype *subs, const bc_valtype *supers, uint32_t n);
 /* Everything behind is unreachable: the frame's operands go. */
 void bc_v_unreachable(struct validator *v);
 void bc_v_enter(struct validator *v, enum bc_op op, uint32_t block_type);

@@ -48,10 +48,7 @@ static void else_(struct validator *v) {
 }
 
 static bool same_types(struct validator *v, const struct bc_block_sig *sig) {
-    if (sig->n_params != sig->n_results) return false;
-    for (uint32_t i = 0; i < sig->n_params; i++)
-        if (!bc_valtype_matches(v->m, sig->params[i], sig->results[i])) return false;
-    return true;
+    return sig->n_params == sig->n_results && bc_v_all_match(v, sig->params, sig->results, sig->n_params);
 }
 
 static void end(struct validator *v) {
@@ -119,10 +116,8 @@ static void call_type(struct validator *v, const struct bc_type *t, bool tail) {
     }
     struct bc_block_sig sig;
     bc_block_signature(v->m, v->controls[0].block_type, &sig);
-    bool fits = t->n_results == sig.n_results;
-    for (uint32_t i = 0; fits && i < t->n_results; i++)
-        fits = bc_valtype_matches(v->m, t->results[i], sig.results[i]);
-    if (!fits) bc_v_fail(v, "type mismatch: tail call's results are not the function's");
+    if (t->n_results != sig.n_results || !bc_v_all_match(v, t->results, sig.results, t->n_results))
+        bc_v_fail(v, "type mismatch: tail call's results are not the function's");
     bc_v_unreachable(v);
 }
 
@@ -177,8 +172,7 @@ static void catch_clause(struct validator *v, struct bc_catch clause) {
     const bc_valtype *types = bc_v_label_types(v, c, &sig, &n);
     uint32_t n_tag = t ? t->n_params : 0;
     given = n_tag + (clause.kind & 1);
-    bool fits = given == n;
-    for (uint32_t i = 0; fits && i < n_tag; i++) fits = bc_valtype_matches(v->m, t->params[i], types[i]);
+    bool fits = given == n && (!n_tag || bc_v_all_match(v, t->params, types, n_tag));
     if (fits && clause.kind & 1)
         fits = bc_valtype_matches(v->m, bc_ref_abstract(false, BC_HEAP_EXN), types[n - 1]);
     if (!fits) bc_v_fail(v, "type mismatch: catch clause and its label");

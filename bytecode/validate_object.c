@@ -17,15 +17,20 @@ static bool check_mutable(struct validator *v, const struct bc_field *f, const c
     return f->mutable;
 }
 
+static void need_defaults(struct validator *v, const struct bc_type *t) {
+    for (uint32_t i = t->n_fields; !t->defaultable && i-- > 0 && !v->r.status;)
+        if (!bc_valtype_defaultable(t->fields[i].type))
+            bc_v_fail(v, "field %u has no default value: field type is not defaultable", i);
+}
+
 static void struct_new(struct validator *v) {
     const struct bc_type *t = bc_v_type(v, v->in.index, BC_TYPE_STRUCT);
     if (!t) return;
-    for (uint32_t i = t->n_fields; i-- > 0 && !v->r.status;) {
-        if (v->in.op == BC_STRUCT_NEW)
+    if (v->in.op == BC_STRUCT_NEW_DEFAULT)
+        need_defaults(v, t);
+    else
+        for (uint32_t i = t->n_fields; i-- > 0 && !v->r.status && !bc_v_hides(v);)
             bc_v_pop(v, unpacked(t->fields[i].type));
-        else if (!bc_valtype_defaultable(t->fields[i].type))
-            bc_v_fail(v, "field %u has no default value: field type is not defaultable", i);
-    }
     bc_v_push(v, bc_ref(false, v->in.index));
 }
 
@@ -61,10 +66,12 @@ static void array_new(struct validator *v, const struct bc_field *f) {
         break;
     default: /* ARRAY_NEW_FIXED */
         if (v->in.index2 > BC_MAX_ARRAY_NEW_FIXED) {
-            bc_reader_fail(&v->r, ATOLL_E_LIMIT, v->in.offset, "too many operands of array.new_fixed");
+            bc_reader_fail(&v->r, ATOLL_E_LIMIT, v->in.offset,
+                           "too many operands of array.new_fixed: %u, the limit is %u", v->in.index2,
+                           BC_MAX_ARRAY_NEW_FIXED);
             return;
         }
-        for (uint32_t i = 0; i < v->in.index2 && !v->r.status; i++) bc_v_pop(v, element);
+        for (uint32_t i = v->in.index2; i > 0 && !v->r.status && !bc_v_hides(v); i--) bc_v_pop(v, element);
     }
     bc_v_push(v, bc_ref(false, v->in.index));
 }

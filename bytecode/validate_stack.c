@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 void bc_v_fail(struct validator *v, const char *format, ...) {
     char text[200];
@@ -43,25 +44,55 @@ bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
     return BC_BOTTOM;
 }
 
+/* ---- vectors of types: a few bytes of an instruction stand for a thousand operands, so they are compared
+ * and copied as memory where they are equal, and one by one only where subtypes come in or something is wrong
+ * ---- */
+
 void bc_v_push_many(struct validator *v, const bc_valtype *types, uint32_t n) {
-    for (uint32_t i = 0; i < n; i++) bc_v_push(v, types[i]);
+    if (!n) return;
+    void *p = v->stack;
+    if (atoll_grow(v->alloc, &p, &v->stack_capacity, v->n_stack + n, sizeof *v->stack)) {
+        bc_v_nomem(v);
+        return;
+    }
+    v->stack = p;
+    memcpy(v->stack + v->n_stack, types, n * sizeof *types);
+    v->n_stack += n;
+}
+
+/* bc_valtype_matches, which may climb many supertypes, once for each pair that keeps coming. */
+static bool matches(struct validator *v, bc_valtype sub, bc_valtype super) {
+    struct matched *m = &v->matched[(sub * 31 + super) / 8 % BC_V_MATCHED];
+    if (sub == super || (m->sub == sub && m->super == super)) return true;
+    if (!bc_valtype_matches(v->m, sub, super)) return false;
+    *m = (struct matched){sub, super};
+    return true;
+}
+
+bool bc_v_all_match(struct validator *v, const bc_valtype *subs, const bc_valtype *supers, uint32_t n) {
+    if (!n || memcmp(subs, supers, n * sizeof *subs) == 0) return true;
+    for (uint32_t i = 0; i < n; i++)
+        if (!matches(v, subs[i], supers[i])) return false;
+    return true;
 }
 
 void bc_v_pop_many(struct validator *v, const bc_valtype *types, uint32_t n) {
-    while (n && !v->r.status) bc_v_pop(v, types[--n]);
+    const struct control *c = bc_v_top(v);
+    size_t there = v->n_stack - c->height;
+    if (n > there && c->unreachable) { /* which hides the lower ones */
+        types += n - there;
+        n = (uint32_t)there;
+    }
+    if (n <= there && bc_v_all_match(v, v->stack + v->n_stack - n, types, n))
+        v->n_stack -= n;
+    else /* says what is wrong */
+        while (n && !v->r.status) bc_v_pop(v, types[--n]);
 }
 
 void bc_v_check_top(struct validator *v, const bc_valtype *types, uint32_t n) {
-    const struct control *c = bc_v_top(v);
-    for (uint32_t k = 0; k < n && !v->r.status; k++) {
-        bc_valtype expected = types[n - 1 - k];
-        if (v->n_stack - k <= c->height) {
-            bc_v_pop_empty(v, expected);
-            return;
-        }
-        bc_valtype found = v->stack[v->n_stack - 1 - k];
-        if (!bc_valtype_matches(v->m, found, expected)) bc_v_mismatch(v, expected, found);
-    }
+    size_t n_stack = v->n_stack;
+    bc_v_pop_many(v, types, n); /* writes nothing: what was popped is still there */
+    v->n_stack = n_stack;
 }
 
 void bc_v_unreachable(struct validator *v) {

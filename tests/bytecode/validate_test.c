@@ -157,6 +157,97 @@ static void faults_name_their_instruction(void **state) {
     FAILS_AT("\0\77\0\32\13", ATOLL_E_INVALID, 0, "unknown memory");
 }
 
+/* ---- a thousand operands for one instruction ---- */
+
+enum { WIDE = 1000 };
+
+/* Types: 0 none; 1 a thousand anyref to as many i31ref; 2 a thousand anyref to as many. Function 0 is `code`,
+ * freed; function 1 of type 1 is what it calls. */
+static void wide_module(struct bc_buf *b, struct bc_buf *code) {
+    struct bc_buf types, bodies, callee;
+    bc_buf_init(&types, &atoll_default_alloc);
+    bc_buf_init(&bodies, &atoll_default_alloc);
+    bc_buf_init(&callee, &atoll_default_alloc);
+    PUT(&types, "\3\140\0\0");
+    for (int type = 1; type < 3; type++) {
+        PUT(&types, "\140\350\7");
+        REPEAT(&types, WIDE, "\156");
+        PUT(&types, "\350\7");
+        if (type == 1)
+            REPEAT(&types, WIDE, "\154");
+        else
+            REPEAT(&types, WIDE, "\156");
+    }
+    PUT(&callee, "\0\0\13");
+    PUT(&bodies, "\2");
+    bc_buf_u32(&bodies, (uint32_t)code->size);
+    bc_buf_bytes(&bodies, code->data, code->size);
+    bc_buf_u32(&bodies, (uint32_t)callee.size);
+    bc_buf_bytes(&bodies, callee.data, callee.size);
+    bc_buf_fini(code);
+    bc_buf_fini(&callee);
+    module_begin(b);
+    section(b, 1, &types);
+    SECTION(b, 3, "\2\0\1");
+    section(b, 10, &bodies);
+}
+
+/* A thousand nulls of i31, with the kth (counted from the top) of another type; BC_NONE: all alike. */
+static void put_wide(struct bc_buf *code, uint32_t k) {
+    bc_buf_init(code, &atoll_default_alloc);
+    PUT(code, "\0");
+    for (uint32_t i = WIDE; i-- > 0;) {
+        if (i == k)
+            PUT(code, "\320\157"); /* externref */
+        else
+            PUT(code, "\320\154");
+    }
+}
+
+static void wide_operands_pass(const char *instructions, size_t n) {
+    struct bc_buf b, code;
+    put_wide(&code, BC_NONE);
+    put(&code, instructions, n);
+    REPEAT(&code, WIDE, "\32");
+    PUT(&code, "\13");
+    wide_module(&b, &code);
+    module_passes(&b);
+}
+
+static void wide_operands_are_checked_to_the_last_one(void **state) {
+    (void)state;
+    struct bc_buf b, code;
+    struct atoll_error err;
+    static const uint32_t wrong[] = {0, 1, WIDE / 2, WIDE - 1};
+    wide_operands_pass("\20\1\20\1", 4);                          /* call, as subtypes */
+    wide_operands_pass("\2\2\13", 3);                             /* block */
+    wide_operands_pass("\2\2\101\0\15\0\13", 7);                  /* br_if */
+    wide_operands_pass("\2\2\101\0\16\1\0\0\13", 9);              /* br_table */
+    wide_operands_pass("\101\0\4\2\5\13", 6);                     /* if else */
+    wide_operands_pass("\2\2\0\101\0\15\0\32\101\0\15\0\13", 13); /* unreachable, some operands hidden */
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        put_wide(&code, wrong[i]);
+        size_t at = code.size;
+        PUT(&code, "\20\1\0\13");
+        wide_module(&b, &code);
+        uint64_t body = b.size - 4 - at - 4;
+        assert_int_equal(module_check(&b, NULL, &err), ATOLL_E_INVALID);
+        assert_int_equal(err.offset, body + at);
+        assert_string_equal(err.text, "type mismatch: call expects (ref null any), found externref");
+    }
+}
+
+static void wide_operands_that_are_missing_are_told(void **state) {
+    (void)state;
+    struct bc_buf b, code;
+    struct atoll_error err;
+    put_wide(&code, BC_NONE);
+    PUT(&code, "\32\20\1\0\13");
+    wide_module(&b, &code);
+    assert_int_equal(module_check(&b, NULL, &err), ATOLL_E_INVALID);
+    assert_string_equal(err.text, "type mismatch: call expects (ref null any), found nothing");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_nested_blocks_need_no_native_stack),
@@ -165,6 +256,8 @@ int main(void) {
         cmocka_unit_test(a_branch_table_has_a_limit),
         cmocka_unit_test(a_body_has_a_limit),
         cmocka_unit_test(faults_name_their_instruction),
+        cmocka_unit_test(wide_operands_are_checked_to_the_last_one),
+        cmocka_unit_test(wide_operands_that_are_missing_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
