@@ -160,6 +160,18 @@ static bool in_place(struct lower *l, const struct frame *f, uint32_t n) {
     return n == 0 || lower_top(l, n - 1)->slot == f->base_slot;
 }
 
+/* What takes the values to the label, and the branch `at` around it, behind which all accumulators are what
+ * they were before. */
+static void branch_around(struct lower *l, struct frame *f, uint32_t at) {
+    uint32_t skip = NOTHING;
+    struct acc_state accs[N_ACCS];
+    add_fixup(l, &skip, at, 0);
+    memcpy(accs, l->accs, sizeof accs);
+    emit_branch(l, f);
+    place_label(l, &skip);
+    memcpy(l->accs, accs, sizeof accs);
+}
+
 static void branch_if(struct lower *l, uint32_t depth, const struct condition *c, uint32_t n) {
     struct frame *f = frame_at(l, depth);
     lower_args(l, n);
@@ -168,13 +180,7 @@ static void branch_if(struct lower *l, uint32_t depth, const struct condition *c
         target(l, f, at, 0);
         return;
     }
-    uint32_t skip = NOTHING;
-    add_fixup(l, &skip, lower_branch_if(l, c, false, false), 0);
-    struct acc_state accs[N_ACCS];
-    memcpy(accs, l->accs, sizeof accs);
-    emit_branch(l, f);
-    place_label(l, &skip);
-    memcpy(l->accs, accs, sizeof accs);
+    branch_around(l, f, lower_branch_if(l, c, false, false));
 }
 
 /* ---- br_table ---- */
@@ -571,11 +577,9 @@ static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
         lower_operand(l, at, 1, slot);
         target(l, f, at, 0);
     } else {
-        uint32_t skip = NOTHING, at = lower_emit(l, when_null ? H_BR_NONNULL : H_BR_NULL, 2);
+        uint32_t at = lower_emit(l, when_null ? H_BR_NONNULL : H_BR_NULL, 2);
         lower_operand(l, at, 1, slot);
-        add_fixup(l, &skip, at, 0);
-        emit_branch(l, f);
-        place_label(l, &skip);
+        branch_around(l, f, at);
     }
     if (when_null)
         lower_push(l, (enum where)where, BC_KIND_REF, bits);
@@ -598,10 +602,7 @@ static void lower_br_on_cast(struct lower *l, const struct bc_instr *in) {
     if (in_place(l, f, n)) {
         target(l, f, lower_cast_branch(l, in, slot, when, f->op == BC_LOOP), 0);
     } else {
-        uint32_t skip = NOTHING;
-        add_fixup(l, &skip, lower_cast_branch(l, in, slot, !when, false), 0);
-        emit_branch(l, f);
-        place_label(l, &skip);
+        branch_around(l, f, lower_cast_branch(l, in, slot, !when, false));
     }
     lower_fuel_segment(l);
 }
