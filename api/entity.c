@@ -13,7 +13,7 @@ wasm_global_t *wasm_global_new(wasm_store_t *store, const wasm_globaltype_t *typ
 }
 wasm_globaltype_t *wasm_global_type(const wasm_global_t *g) {
     const struct rt_global *rt = g->ref.entity;
-    return api_globaltype(&rt->type, rt->mutable);
+    return api_globaltype(api_alloc(g->ref.store), &rt->type, rt->mutable);
 }
 void wasm_global_get(const wasm_global_t *g, wasm_val_t *out) {
     const struct rt_global *rt = g->ref.entity;
@@ -45,7 +45,7 @@ wasm_table_t *wasm_table_new(wasm_store_t *store, const wasm_tabletype_t *type, 
 }
 wasm_tabletype_t *wasm_table_type(const wasm_table_t *t) {
     const struct rt_table *rt = t->ref.entity;
-    return api_tabletype(&rt->elem_type, &rt->type);
+    return api_tabletype(api_alloc(t->ref.store), &rt->elem_type, &rt->type);
 }
 wasm_ref_t *wasm_table_get(const wasm_table_t *t, wasm_table_size_t index) {
     const struct rt_table *rt = t->ref.entity;
@@ -80,7 +80,7 @@ wasm_memory_t *wasm_memory_new(wasm_store_t *store, const wasm_memorytype_t *typ
                                                         : (wasm_memory_t *)api_ref(store, API_MEMORY, rt, 0);
 }
 wasm_memorytype_t *wasm_memory_type(const wasm_memory_t *m) {
-    return api_memorytype(&((const struct rt_memory *)m->ref.entity)->type);
+    return api_memorytype(api_alloc(m->ref.store), &((const struct rt_memory *)m->ref.entity)->type);
 }
 byte_t *wasm_memory_data(wasm_memory_t *m) { return (byte_t *)((struct rt_memory *)m->ref.entity)->base; }
 size_t wasm_memory_data_size(const wasm_memory_t *m) {
@@ -104,11 +104,13 @@ wasm_externkind_t wasm_extern_kind(const wasm_extern_t *e) {
 }
 wasm_externtype_t *wasm_extern_type(const wasm_extern_t *e) {
     switch (e->ref.kind) {
-    case API_FUNC: return wasm_functype_as_externtype(wasm_func_type((const wasm_func_t *)e));
-    case API_GLOBAL: return wasm_globaltype_as_externtype(wasm_global_type((const wasm_global_t *)e));
-    case API_TABLE: return wasm_tabletype_as_externtype(wasm_table_type((const wasm_table_t *)e));
-    case API_MEMORY: return wasm_memorytype_as_externtype(wasm_memory_type((const wasm_memory_t *)e));
-    default: return wasm_functype_as_externtype(api_functype(((const struct rt_tag *)e->ref.entity)->type));
+    case API_FUNC: return (wasm_externtype_t *)wasm_func_type((const wasm_func_t *)e);
+    case API_GLOBAL: return (wasm_externtype_t *)wasm_global_type((const wasm_global_t *)e);
+    case API_TABLE: return (wasm_externtype_t *)wasm_table_type((const wasm_table_t *)e);
+    case API_MEMORY: return (wasm_externtype_t *)wasm_memory_type((const wasm_memory_t *)e);
+    default:
+        return (wasm_externtype_t *)api_functype(
+            api_alloc(e->ref.store), ((const struct rt_tag *)e->ref.entity)->type, ATOLL_EXTERN_TAG);
     }
 }
 

@@ -1,64 +1,80 @@
 /* api/func.c: functions of the host, and calls. */
-#include <stdlib.h>
 #include "api/internal.h"
 
-#define FEW 16 /* values kept on the native stack */
+/* Values and slots of a call lie on the native stack, where the collector sees references. */
+#define FEW  16
+#define MANY (BC_MAX_PARAMS > BC_MAX_RESULTS ? BC_MAX_PARAMS : BC_MAX_RESULTS)
 
-/* What a host function is called with; finalized with its store, as its handle's host info is. */
-struct callback {
+struct api_callback { /* what a host function is called with; lives as long as its store */
+    struct api_callback *next;
     wasm_store_t *store;
     const struct rt_type *type;
     wasm_func_callback_t plain;
     wasm_func_callback_with_env_t with_env;
     void *env;
     void (*finalizer)(void *);
+    bool ended; /* its env is gone */
 };
+
+/* ---- a program calls the host ---- */
 
 struct values { /* results or parameters of one call */
     wasm_val_t few[FEW], *data;
     uint32_t n;
 };
 
-static bool begin_values(struct values *v, uint32_t n) {
+static bool begin_values(const struct atoll_alloc *alloc, struct values *v, uint32_t n) {
     v->n = n;
-    v->data = n <= FEW ? v->few : calloc(n, sizeof *v->data);
+    v->data = n <= FEW ? v->few : api_new(alloc, n, sizeof *v->data);
     for (uint32_t i = 0; v->data && i < n; i++) v->data[i] = (wasm_val_t)WASM_INIT_VAL;
     return v->data != NULL;
 }
 static void end_values(struct values *v) {
     for (uint32_t i = 0; v->data && i < v->n; i++) wasm_val_delete(&v->data[i]);
-    if (v->data != v->few) free(v->data);
+    if (v->data != v->few) api_free(v->data);
 }
 
-static bool take_params(const struct callback *c, const union rt_slot *slots, struct values *out) {
+/* Each value becomes a handle, which keeps it, while the slots still do. */
+static bool take_params(const struct api_callback *c, const union rt_slot *slots, struct values *out) {
     for (uint32_t i = 0; i < c->type->n_params; i++)
         if (!api_from_slot(c->store, slots[i], &c->type->params[i], &out->data[i])) return false;
     return true;
 }
 
+/* Ends that are no faults go on as what they are; a trap waits as an object for api_trap. */
+static enum rt_trap let_through(wasm_store_t *store, wasm_trap_t *thrown) {
+    enum rt_trap trap = api_trap_throw(thrown), code = thrown->code;
+    if (code == RT_TRAP_EXIT) store->rt->exit_code = thrown->exit_status;
+    if (code == RT_TRAP_EXIT || code == RT_TRAP_OUT_OF_FUEL || code == RT_TRAP_INTERRUPTED ||
+        code == RT_TRAP_TIMEOUT)
+        trap = code;
+    if (trap) {
+        wasm_trap_delete(thrown);
+        return trap;
+    }
+    if (store->pending) wasm_trap_delete(store->pending);
+    store->pending = thrown;
+    int size = (int)(thrown->message.size < 480 ? thrown->message.size : 480);
+    return rt_store_trap_text(store->rt, "%.*s", size, size ? thrown->message.data : "");
+}
+
 static enum rt_trap call_host(struct rt_store *rt, struct rt_instance *caller, void *context,
                               union rt_slot *slots) {
-    struct callback *c = context;
+    struct api_callback *c = context;
     struct values params, results = {.data = NULL};
-    enum rt_trap trap = RT_TRAP_NONE;
-    wasm_trap_t *thrown = NULL;
+    const struct atoll_alloc *alloc = rt->engine->alloc;
+    enum rt_trap trap = RT_TRAP_OUT_OF_MEMORY;
     (void)caller;
-    bool ok = begin_values(&params, c->type->n_params) && begin_values(&results, c->type->n_results) &&
-              take_params(c, slots, &params);
-    if (ok) {
+    if (c->ended) return rt_store_trap_text(rt, "a host function was called behind the end of its store");
+    if (begin_values(alloc, &params, c->type->n_params) &&
+        begin_values(alloc, &results, c->type->n_results) && take_params(c, slots, &params)) {
         wasm_val_vec_t in = {params.n, params.data}, out = {results.n, results.data};
-        thrown = c->plain ? c->plain(&in, &out) : c->with_env(c->env, &in, &out);
-    } else {
-        trap = RT_TRAP_OUT_OF_MEMORY;
-    }
-    if (thrown) {
-        if (c->store->pending) wasm_trap_delete(c->store->pending);
-        c->store->pending = thrown;
-        trap = rt_store_trap_text(rt, "%.*s", (int)(thrown->message.size < 180 ? thrown->message.size : 180),
-                                  thrown->message.size ? thrown->message.data : "");
-    } else if (ok) {
-        wasm_val_vec_t out = {results.n, results.data};
-        if (!api_to_slots(c->store, &out, c->type->results, c->type->n_results, slots))
+        wasm_trap_t *thrown = c->plain ? c->plain(&in, &out) : c->with_env(c->env, &in, &out);
+        trap = RT_TRAP_NONE;
+        if (thrown)
+            trap = let_through(c->store, thrown);
+        else if (!api_to_slots(c->store, &(wasm_val_vec_t){results.n, results.data}, c->type->results,
+                               c->type->n_results, slots))
             trap = rt_store_trap_text(rt, "a host function's result is not of its type");
     }
     end_values(&params);
@@ -66,84 +82,114 @@ static enum rt_trap call_host(struct rt_store *rt, struct rt_instance *caller, v
     return trap;
 }
 
-static void end_callback(void *p) {
-    struct callback *c = p;
-    if (c->finalizer) c->finalizer(c->env);
-    free(c);
+/* ---- host functions ---- */
+
+void api_callbacks_close(wasm_store_t *store) {
+    for (struct api_callback *c = store->callbacks; c; c = c->next) {
+        void (*finalizer)(void *) = c->finalizer;
+        if (!finalizer) continue;
+        c->finalizer = NULL;
+        c->ended = true;
+        finalizer(c->env);
+    }
+}
+void api_callbacks_free(wasm_store_t *store) {
+    for (struct api_callback *c = store->callbacks, *next; c; c = next) {
+        next = c->next;
+        if (c->finalizer) c->finalizer(c->env);
+        api_free(c);
+    }
 }
 
-static const struct rt_type *type_of(wasm_store_t *store, const wasm_functype_t *type) {
+const struct rt_type *api_rt_functype(wasm_store_t *store, const wasm_functype_t *type) {
     const wasm_valtype_vec_t *lists[] = {wasm_functype_params(type), wasm_functype_results(type)};
-    struct rt_valtype *types = calloc(lists[0]->size + lists[1]->size + 1, sizeof *types);
+    if (lists[0]->size > BC_MAX_PARAMS || lists[1]->size > BC_MAX_RESULTS) return NULL;
+    struct rt_valtype *types = api_new(api_alloc(store), lists[0]->size + lists[1]->size, sizeof *types);
     if (!types) return NULL;
     size_t n = 0;
     for (int k = 0; k < 2; k++)
         for (size_t i = 0; i < lists[k]->size; i++) types[n++] = api_valtype(lists[k]->data[i]);
     const struct rt_type *t = rt_func_type(store->rt->engine, types, (uint32_t)lists[0]->size,
                                            types + lists[0]->size, (uint32_t)lists[1]->size);
-    free(types);
+    api_free(types);
     return t;
 }
 
-static wasm_func_t *new_func(wasm_store_t *store, const wasm_functype_t *type, struct callback given) {
-    struct callback *c = malloc(sizeof *c);
+/* On failure the finalizer does not run: env stays the caller's. */
+static wasm_func_t *new_func(wasm_store_t *store, const wasm_functype_t *type, struct api_callback given) {
+    struct api_callback *c = api_new(api_alloc(store), 1, sizeof *c);
     struct rt_func *rt = NULL;
     wasm_func_t *f = NULL;
-    given.type = type_of(store, type);
+    given.type = api_rt_functype(store, type);
     given.store = store;
-    /* a handle of its own carries the finalizer, so that the function's host info stays free */
-    struct wasm_ref_t *keeper = api_ref(store, API_FOREIGN, NULL, 0);
-    if (c && keeper && given.type && !rt_host_func_new(store->rt, given.type, call_host, c, "host", &rt))
+    if (c && given.type && !rt_host_func_new(store->rt, given.type, call_host, c, "host", &rt))
         f = (wasm_func_t *)api_ref(store, API_FUNC, rt, 0);
-    if (f) {
-        *c = given;
-        wasm_ref_set_host_info_with_finalizer(keeper, c, end_callback);
-    } else {
-        free(c);
+    if (!f) {
+        api_free(c);
+        return NULL;
     }
-    api_ref_delete(keeper);
+    *c = given;
+    c->next = store->callbacks;
+    store->callbacks = c;
     return f;
 }
 
 wasm_func_t *wasm_func_new(wasm_store_t *store, const wasm_functype_t *type, wasm_func_callback_t callback) {
-    return new_func(store, type, (struct callback){.plain = callback});
+    return new_func(store, type, (struct api_callback){.plain = callback});
 }
 wasm_func_t *wasm_func_new_with_env(wasm_store_t *store, const wasm_functype_t *type,
                                     wasm_func_callback_with_env_t callback, void *env,
                                     void (*finalizer)(void *)) {
-    return new_func(store, type, (struct callback){.with_env = callback, .env = env, .finalizer = finalizer});
+    return new_func(store, type,
+                    (struct api_callback){.with_env = callback, .env = env, .finalizer = finalizer});
 }
 
 static const struct rt_func *rt_of(const wasm_func_t *f) { return f->ref.entity; }
-wasm_functype_t *wasm_func_type(const wasm_func_t *f) { return api_functype(rt_of(f)->type); }
+wasm_functype_t *wasm_func_type(const wasm_func_t *f) {
+    return api_functype(api_alloc(f->ref.store), rt_of(f)->type, WASM_EXTERN_FUNC);
+}
 size_t wasm_func_param_arity(const wasm_func_t *f) { return rt_of(f)->type->n_params; }
 size_t wasm_func_result_arity(const wasm_func_t *f) { return rt_of(f)->type->n_results; }
 
-static bool has_vectors(const struct rt_type *t) {
-    return t->param_slots != t->n_params || t->result_slots != t->n_results;
+/* ---- the host calls a program ---- */
+
+static wasm_trap_t *call(const wasm_func_t *f, const wasm_val_vec_t *args, wasm_val_vec_t *results,
+                         union rt_slot *slots) {
+    wasm_store_t *store = f->ref.store;
+    const struct rt_type *type = rt_of(f)->type;
+    struct atoll_error err = {0};
+    if (!api_to_slots(store, args, type->params, type->n_params, slots))
+        return api_trap_text(store, "an argument is not of its parameter's type");
+    enum atoll_status status = rt_call(store->rt, f->ref.entity, slots, &err);
+    if (status) return api_trap(store, status, &err);
+    bool ok = true; /* a caller may have no use for results */
+    for (uint32_t i = 0; results && i < type->n_results && i < results->size; i++)
+        ok &= api_from_slot(store, slots[i], &type->results[i], &results->data[i]);
+    if (ok) return NULL;
+    for (uint32_t i = 0; i < type->n_results && i < results->size; i++) wasm_val_delete(&results->data[i]);
+    return api_trap_memory(store);
+}
+
+static __attribute__((noinline)) wasm_trap_t *call_few(const wasm_func_t *f, const wasm_val_vec_t *args,
+                                                       wasm_val_vec_t *results) {
+    union rt_slot slots[FEW];
+    return call(f, args, results, slots);
+}
+static __attribute__((noinline)) wasm_trap_t *call_many(const wasm_func_t *f, const wasm_val_vec_t *args,
+                                                        wasm_val_vec_t *results) {
+    union rt_slot slots[MANY];
+    return call(f, args, results, slots);
 }
 
 wasm_trap_t *wasm_func_call(const wasm_func_t *f, const wasm_val_vec_t *args, wasm_val_vec_t *results) {
     wasm_store_t *store = f->ref.store;
     const struct rt_type *type = rt_of(f)->type;
-    union rt_slot few[FEW], *slots = few;
-    size_t n = type->n_params > type->n_results ? type->n_params : type->n_results;
-    if (has_vectors(type)) return api_trap_text(store, "values of 128 bits do not pass this interface");
+    if (type->param_slots != type->n_params || type->result_slots != type->n_results)
+        return api_trap_text(store, "values of 128 bits do not pass this interface");
     if (args->size != type->n_params) return api_trap_text(store, "wrong number of arguments");
-    if (n > FEW) slots = calloc(n, sizeof *slots);
-    if (!slots) return api_trap_text(store, "out of memory");
-    wasm_trap_t *trap = NULL;
-    struct atoll_error err = {0};
-    if (!api_to_slots(store, args, type->params, type->n_params, slots)) {
-        trap = api_trap_text(store, "an argument is not of its parameter's type");
-    } else {
-        enum atoll_status status = rt_call(store->rt, f->ref.entity, slots, &err);
-        if (status) trap = api_trap(store, status, &err);
-        /* a caller may have no use for results */
-        for (uint32_t i = 0; !status && results && i < type->n_results && i < results->size; i++)
-            if (!api_from_slot(store, slots[i], &type->results[i], &results->data[i]) && !trap)
-                trap = api_trap_text(store, "out of memory");
-    }
-    if (slots != few) free(slots);
+    api_enter(store);
+    wasm_trap_t *trap = type->n_params > FEW || type->n_results > FEW ? call_many(f, args, results)
+                                                                      : call_few(f, args, results);
+    api_leave(store);
     return trap;
 }

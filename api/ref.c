@@ -1,28 +1,51 @@
 /* api/ref.c: handles of a store's entities, host info, and references as values. */
-#include <stdlib.h>
 #include "api/internal.h"
 
-static size_t bucket(const void *entity) {
-    return ((uintptr_t)entity >> 4) * 0x9E3779B1u >> 7 & (API_BUCKETS - 1);
+/* ---- the table of handles ---- */
+
+#define FIRST_BUCKETS 64
+
+static struct wasm_ref_t **bucket(const wasm_store_t *s, const void *entity) {
+    return &s->buckets[((uintptr_t)entity >> 4) * 0x9E3779B1u >> 7 & (s->n_buckets - 1)];
 }
 
-struct wasm_ref_t *api_ref_known(const wasm_store_t *store, enum api_kind kind, const void *entity) {
-    struct wasm_ref_t *r = store->buckets[bucket(entity)];
+static struct wasm_ref_t *known(const wasm_store_t *s, enum api_kind kind, const void *entity) {
+    struct wasm_ref_t *r = s->n_buckets ? *bucket(s, entity) : NULL;
     while (r && !(r->entity == entity && r->kind == kind)) r = r->next;
     return r;
 }
 
+/* Keeps the lists short; without memory for that they grow longer. */
+static bool make_room(wasm_store_t *s) {
+    if (s->n_handles < s->n_buckets) return true;
+    struct wasm_ref_t **old = s->buckets;
+    size_t n = s->n_buckets;
+    struct wasm_ref_t **fresh = api_new(api_alloc(s), n ? 2 * n : FIRST_BUCKETS, sizeof(void *));
+    if (!fresh) return n != 0;
+    s->buckets = fresh;
+    s->n_buckets = n ? 2 * n : FIRST_BUCKETS;
+    for (size_t i = 0; i < n; i++)
+        for (struct wasm_ref_t *r = old[i], *next; r; r = next) {
+            struct wasm_ref_t **to = bucket(s, r->entity);
+            next = r->next;
+            r->next = *to;
+            *to = r;
+        }
+    api_free(old);
+    return true;
+}
+
 struct wasm_ref_t *api_ref(wasm_store_t *store, enum api_kind kind, void *entity, size_t size) {
-    struct wasm_ref_t *r = entity ? api_ref_known(store, kind, entity) : NULL;
+    struct wasm_ref_t *r = entity ? known(store, kind, entity) : NULL;
     if (r) return api_ref_copy(r);
-    r = calloc(1, size ? size : sizeof *r);
+    r = make_room(store) ? api_new(api_alloc(store), 1, size ? size : sizeof *r) : NULL;
     if (!r) return NULL;
-    r->kind = (uint8_t)kind;
-    r->refs = 1;
-    r->store = store;
-    r->entity = entity ? entity : r;
-    r->next = store->buckets[bucket(r->entity)];
-    store->buckets[bucket(r->entity)] = r;
+    *r = (struct wasm_ref_t){.kind = (uint8_t)kind, .refs = 1, .store = store, .entity = entity ? entity : r};
+    struct wasm_ref_t **at = bucket(store, r->entity);
+    r->next = *at;
+    *at = r;
+    store->n_handles++;
+    if (kind == API_MODULE) rt_module_ref(entity);
     api_store_ref(store);
     return r;
 }
@@ -31,20 +54,17 @@ struct wasm_ref_t *api_ref(wasm_store_t *store, enum api_kind kind, void *entity
 static void finish(struct wasm_ref_t *r) {
     if (r->finalizer) r->finalizer(r->host_info);
     if (r->kind == API_MODULE) rt_module_unref(r->entity);
-    if (r->kind == API_VALUE) rt_root_remove(&r->root);
-    if (r->kind == API_TRAP) {
-        wasm_trap_t *trap = (wasm_trap_t *)r;
-        wasm_byte_vec_delete(&trap->message);
-        free(trap->frames);
-    }
-    free(r);
+    if (r->root.ref) rt_root_remove(&r->root);
+    if (r->kind == API_TRAP) api_trap_free((wasm_trap_t *)r);
+    r->store->n_handles--;
+    api_free(r);
 }
 
 void api_ref_delete(struct wasm_ref_t *r) {
     if (!r) return;
     wasm_store_t *store = r->store;
     if (--r->refs == 0 && !r->pinned) {
-        struct wasm_ref_t **link = &store->buckets[bucket(r->entity)];
+        struct wasm_ref_t **link = bucket(store, r->entity);
         while (*link != r) link = &(*link)->next;
         *link = r->next;
         finish(r);
@@ -60,20 +80,40 @@ struct wasm_ref_t *api_ref_copy(const struct wasm_ref_t *from) {
     return r;
 }
 
-void api_refs_end(wasm_store_t *store) {
-    for (size_t i = 0; i < API_BUCKETS; i++)
+static struct wasm_ref_t *with_finalizer(struct wasm_ref_t *r) {
+    while (r && !r->finalizer) r = r->next;
+    return r;
+}
+
+/* A finalizer may delete handles: after each one the list is looked at anew. */
+void api_refs_close(wasm_store_t *store) {
+    for (size_t i = 0; i < store->n_buckets; i++)
+        for (struct wasm_ref_t *r; (r = with_finalizer(store->buckets[i]));) {
+            void (*finalizer)(void *) = r->finalizer;
+            void *info = r->host_info;
+            r->finalizer = NULL;
+            r->host_info = NULL;
+            finalizer(info);
+        }
+}
+
+void api_refs_free(wasm_store_t *store) {
+    for (size_t i = 0; i < store->n_buckets; i++)
         while (store->buckets[i]) {
             struct wasm_ref_t *r = store->buckets[i];
             store->buckets[i] = r->next;
             finish(r);
         }
+    api_free(store->buckets);
 }
 
 static void set_info(struct wasm_ref_t *r, void *info, void (*finalizer)(void *)) {
-    if (r->finalizer) r->finalizer(r->host_info);
+    void (*old)(void *) = r->finalizer;
+    void *old_info = r->host_info;
     r->host_info = info;
     r->finalizer = finalizer;
     r->pinned |= info || finalizer;
+    if (old) old(old_info);
 }
 
 /* ---- the same functions for every kind ---- */
@@ -135,42 +175,56 @@ void wasm_val_copy(wasm_val_t *out, const wasm_val_t *v) {
 static bool is_extern(const struct rt_valtype *type) {
     return !type->type && (type->heap == BC_HEAP_EXTERN || type->heap == BC_HEAP_NOEXTERN);
 }
+static bool is_exn(const struct rt_valtype *type) {
+    return !type->type && (type->heap == BC_HEAP_EXN || type->heap == BC_HEAP_NOEXN);
+}
+
+/* As a value of the extern, exn or any hierarchy; NULL when it has no place there, or no memory for one. */
+static void *managed_of(wasm_store_t *store, struct wasm_ref_t *ref, const struct rt_valtype *type) {
+    bool object = ref->kind == API_VALUE;
+    bool exception =
+        object && !rt_ref_is_i31(ref->entity) && rt_ref_layout(ref->entity)->form == RT_OBJECT_EXCEPTION;
+    if (exception != is_exn(type)) return NULL;
+    if (exception) return ref->entity;
+    if (object) return is_extern(type) ? rt_ref_externalize(ref->entity) : ref->entity;
+    ref->pinned = true; /* the program may keep it */
+    return is_extern(type) ? ref : rt_ref_internalize(store->rt, ref);
+}
 
 bool api_ref_to_slot(wasm_store_t *store, struct wasm_ref_t *ref, const struct rt_valtype *type,
                      union rt_slot *out) {
     out->u64 = 0;
     if (!ref) return type->nullable;
-    if (!rt_valtype_managed(type)) {
-        if (ref->kind != API_FUNC) return false;
-        out->ref = ref->entity;
-    } else if (is_extern(type)) {
-        out->ref = ref->kind == API_VALUE ? rt_ref_externalize(ref->root.ref) : ref;
-    } else {
-        out->ref = ref->kind == API_VALUE ? ref->root.ref : rt_ref_internalize(store->rt, ref);
-        if (!out->ref) return false;
-    }
-    ref->pinned = true; /* a program may keep it */
-    return is_extern(type) || rt_ref_matches(out->ref, type);
+    if (ref->store != store) return false;
+    if (rt_valtype_managed(type))
+        out->ref = managed_of(store, ref, type);
+    else
+        out->ref = ref->kind == API_FUNC ? ref->entity : NULL;
+    return out->ref && rt_ref_matches(out->ref, type);
+}
+
+struct wasm_ref_t *api_ref_of_object(wasm_store_t *store, void *object) {
+    struct wasm_ref_t *r = api_ref(store, API_VALUE, object, 0);
+    if (!r || r->root.ref) return r;
+    r->root.ref = object;
+    if (!rt_root_add(store->rt, &r->root)) return r;
+    r->root.ref = NULL;
+    api_ref_delete(r);
+    return NULL;
 }
 
 struct wasm_ref_t *api_ref_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type) {
     if (!slot.ref) return NULL;
     if (!rt_valtype_managed(type)) return api_ref(store, API_FUNC, slot.ref, 0);
-    bool exception = !type->type && (type->heap == BC_HEAP_EXN || type->heap == BC_HEAP_NOEXN);
     void *any = slot.ref;
     if (is_extern(type)) {
         bool of_host = !((uintptr_t)slot.ref & 3);
         if (of_host) return api_ref_copy(slot.ref);
         any = rt_ref_internalize(store->rt, slot.ref);
-    } else if (!exception && !rt_ref_is_i31(any) && rt_ref_layout(any)->form == RT_OBJECT_HOST) {
+    } else if (!rt_ref_is_i31(any) && rt_ref_layout(any)->form == RT_OBJECT_HOST) {
         return api_ref_copy(rt_ref_externalize(any));
     }
-    struct wasm_ref_t *r = api_ref(store, API_VALUE, NULL, 0);
-    if (!r) return NULL;
-    r->root.ref = any;
-    if (!rt_root_add(store->rt, &r->root)) return r;
-    api_ref_delete(r);
-    return NULL;
+    return api_ref_of_object(store, any);
 }
 
 bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valtype *type,
@@ -189,9 +243,12 @@ bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valty
 bool api_to_slots(wasm_store_t *store, const wasm_val_vec_t *values, const struct rt_valtype *types,
                   uint32_t n, union rt_slot *out) {
     if (values->size != n) return false;
-    for (uint32_t i = 0; i < n; i++)
-        if (!api_to_slot(store, &values->data[i], &types[i], &out[i])) return false;
-    return true;
+    /* what is made here is seen by nobody else until all of it is where the collector looks */
+    rt_heap_pause(store->rt);
+    bool ok = true;
+    for (uint32_t i = 0; i < n; i++) ok = ok && api_to_slot(store, &values->data[i], &types[i], &out[i]);
+    rt_heap_resume(store->rt);
+    return ok;
 }
 
 bool api_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type, wasm_val_t *out) {

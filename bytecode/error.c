@@ -1,6 +1,7 @@
 /* bytecode/error.c: the error object, which every component needs and which therefore lives leftmost. */
 #include "atoll/error.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 
 /* Copies `raw` into out, control bytes as \xx: a name from a hostile file must not steer a terminal. */
@@ -24,7 +25,7 @@ static void copy_escaped(char *out, size_t size, const char *raw) {
 enum atoll_status atoll_vfail(struct atoll_error *err, enum atoll_status code, uint64_t offset,
                               const char *format, va_list args) {
     if (!err) return code;
-    char raw[512];
+    char raw[sizeof err->text];
     vsnprintf(raw, sizeof raw, format, args);
     err->code = code;
     err->system_errno = 0;
@@ -41,6 +42,15 @@ enum atoll_status atoll_fail(struct atoll_error *err, enum atoll_status code, ui
     atoll_vfail(err, code, offset, format, args);
     va_end(args);
     return code;
+}
+
+void atoll_error_line(const struct atoll_error *err, char *out, size_t size) {
+    if (err->line)
+        snprintf(out, size, "%" PRIu32 ":%" PRIu32 ": %s", err->line, err->column, err->text);
+    else if (err->offset != ATOLL_NO_OFFSET)
+        snprintf(out, size, "0x%" PRIx64 ": %s", err->offset, err->text);
+    else
+        snprintf(out, size, "%s", err->text);
 }
 
 const char *atoll_status_word(enum atoll_status code) {

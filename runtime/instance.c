@@ -81,19 +81,37 @@ void rt_instance_free(struct rt_instance *instance) {
 
 /* ---- imports ---- */
 
+#define NAME_MAX_BYTES 180 /* of each of an import's two names in a message: mangled ones are long */
+
+/* The name with bytes that would end the message, or steer a terminal, as \xx; cut with "...". */
+static const char *name_text(struct bc_name name, char out[NAME_MAX_BYTES + 8]) {
+    static const char hex[] = "0123456789abcdef";
+    size_t n = 0, i = 0;
+    for (; i < name.size && n < NAME_MAX_BYTES; i++) {
+        uint8_t c = (uint8_t)name.bytes[i];
+        if (c < 0x20 || c == 0x7F || c == '\\')
+            out[n++] = '\\', out[n++] = hex[c >> 4], out[n++] = hex[c & 15];
+        else
+            out[n++] = (char)c;
+    }
+    while (i < name.size && n && (name.bytes[i] & 0xC0) == 0x80) i--, n--; /* no half characters */
+    strcpy(out + n, i < name.size ? "..." : "");
+    return out;
+}
+
 static enum atoll_status link_error(const struct bc_import *import, const struct rt_extern_type *wanted,
                                     const struct rt_extern_type *found, struct atoll_error *err) {
-    char wanted_text[160], found_text[160];
+    char wanted_text[160], found_text[160], module[NAME_MAX_BYTES + 8], name[NAME_MAX_BYTES + 8];
     rt_extern_type_text(wanted, wanted_text, sizeof wanted_text);
-    int module_size = (int)(import->module.size < 60 ? import->module.size : 60);
-    int name_size = (int)(import->name.size < 60 ? import->name.size : 60);
+    name_text(import->module, module);
+    name_text(import->name, name);
     if (!found)
-        return atoll_fail(err, ATOLL_E_LINK, import->offset, "unknown import: %.*s.%.*s, expected %s",
-                          module_size, import->module.bytes, name_size, import->name.bytes, wanted_text);
+        return atoll_fail(err, ATOLL_E_LINK, import->offset, "unknown import: %s.%s, expected %s", module,
+                          name, wanted_text);
     rt_extern_type_text(found, found_text, sizeof found_text);
     return atoll_fail(err, ATOLL_E_LINK, import->offset,
-                      "incompatible import type: %.*s.%.*s, expected %s, found %s", module_size,
-                      import->module.bytes, name_size, import->name.bytes, wanted_text, found_text);
+                      "incompatible import type: %s.%s, expected %s, found %s", module, name, wanted_text,
+                      found_text);
 }
 
 static void set_import(struct rt_instance *instance, uint32_t index, const struct rt_extern *found) {

@@ -39,8 +39,6 @@ const char *rt_extern_type_text(const struct rt_extern_type *type, char *out, si
 
 /* ---- module.c ---- */
 
-/* The function's name from the name section, else an export's name, else empty. Loads names on first use. */
-struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func);
 /* The name section's name of anything. */
 struct bc_name rt_module_name(struct rt_module *module, enum bc_name_space space, uint32_t index);
 /* The export of that name, or NULL. */

@@ -77,8 +77,9 @@ struct rt_frame {                       /* of a backtrace, innermost first */
     uint32_t func;                      /* index in the module; BC_NONE for a host function */
     uint32_t offset;                    /* byte offset of the instruction in the module */
 };
-#define RT_BACKTRACE_MAX                                                                                     \
-    64 /* frames kept: the innermost 48 and the outermost 16; rt_store.n_frames counts all */
+/* Frames kept: the innermost 48 and the outermost 16; rt_store.n_frames counts all. */
+#define RT_BACKTRACE_MAX   64
+#define RT_BACKTRACE_INNER 48
 
 /* ---- engine ---- */
 
@@ -170,6 +171,8 @@ void rt_module_unref(struct rt_module *module);
 /* A reader of the module's debugging sections (bc_debug_find), freed by the caller; NULL = it has none, or
  * was assembled from text, whose bytes are not those that the sections speak of. */
 struct bc_debug *rt_module_debug(const struct rt_module *module);
+/* The function's name from the name section, else an export's name, else empty. Loads names on first use. */
+struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func);
 
 /* ---- entities: what instances import, own and export ---- */
 
@@ -286,7 +289,7 @@ struct rt_store {
     /* what ended the last call */
     enum rt_trap trap;
     int exit_code;
-    char trap_text[200];
+    char trap_text[512];
     struct rt_frame frames[RT_BACKTRACE_MAX]; /* read with rt_store_frame: the outermost 16 are a ring */
     uint32_t n_frames;                        /* all frames there were */
     void *host_data;                          /* stdlib/ hangs its state here */

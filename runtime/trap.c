@@ -4,7 +4,7 @@
 #include <string.h>
 #include "runtime/internal.h"
 
-#define FRAMES_INNER 48
+#define FRAMES_INNER RT_BACKTRACE_INNER
 #define FRAMES_OUTER (RT_BACKTRACE_MAX - FRAMES_INNER)
 
 const char *rt_trap_text(enum rt_trap trap) {

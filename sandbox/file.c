@@ -65,6 +65,17 @@ int sb_file_adopt(struct sandbox *sb, int fd, const char *name, unsigned flags, 
     return new_file(sb, fd, own, name, NULL, flags, out);
 }
 
+int sb_file_stream(struct sandbox *sb, const char *name, unsigned flags, sb_stream *stream, void *context,
+                   struct sb_file **out) {
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int error = fd < 0 ? errno : sb_file_new(sb, fd, true, name, NULL, flags, out);
+    if (error) return error;
+    (*out)->type = SB_TYPE_UNKNOWN;
+    (*out)->stream = stream;
+    (*out)->stream_context = context;
+    return 0;
+}
+
 void sb_file_ref(struct sb_file *file) { file->refs++; }
 
 void sb_file_unref(struct sb_file *file) {
@@ -147,11 +158,26 @@ static bool is_stream(const struct sb_file *file) {
            file->type == SB_TYPE_UNKNOWN;
 }
 
+/* Piece by piece, until one is not done whole. Returns bytes or -errno. */
+static ssize_t stream_transfer(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset) {
+    ssize_t total = 0;
+    if (offset != SB_ABSENT) return -ESPIPE;
+    for (int i = 0; i < n_iov; i++) {
+        int64_t n = iov[i].iov_len ? file->stream(file->stream_context, iov[i].iov_base, iov[i].iov_len) : 0;
+        if (n < 0) return total ? total : n < -4095 ? -EIO : (ssize_t)n;
+        if ((uint64_t)n > iov[i].iov_len) return -EIO;
+        total += (ssize_t)n;
+        if ((uint64_t)n < iov[i].iov_len) break;
+    }
+    return total;
+}
+
 /* Files on disks answer at once. Others are asked without waiting, or where the kernel cannot do that, polled
  * before: so a call never sleeps where a stop cannot reach it. Returns bytes or -errno. */
 static ssize_t transfer(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
                         bool write) {
     bool waits = is_stream(file) && offset == SB_ABSENT;
+    if (file->stream) return stream_transfer(file, iov, n_iov, offset);
     for (;;) {
         int error = waits && file->no_nowait ? sb_wait(file, write ? POLLOUT : POLLIN) : 0;
         if (error) return -error;
@@ -316,7 +342,7 @@ int sb_file_set_times(struct sb_file *file, const struct timespec times[2]) {
     int error = sb_ask(file->sb, &request);
     if (error) return error;
     /* A file lent as a stream to read from is not the program's to change. */
-    if (!file->own && !(file->flags & SB_OPEN_WRITE))
+    if (file->stream || (!file->own && !(file->flags & SB_OPEN_WRITE)))
         error = EPERM;
     else if (futimens(file->fd, times))
         error = errno;

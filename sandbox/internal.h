@@ -27,7 +27,9 @@ struct sandbox {
 struct sb_file {
     struct sandbox *sb;
     uint32_t refs;
-    int fd;
+    int fd;            /* of a stream of the host's: /dev/null, which answers all but reads and writes */
+    sb_stream *stream; /* or NULL */
+    void *stream_context;
     enum sb_type type;
     unsigned flags; /* SB_OPEN_READ, SB_OPEN_WRITE, status flags */
     bool own;       /* fd is closed with the file */

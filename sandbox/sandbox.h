@@ -189,6 +189,13 @@ struct sb_path {
  * fails  EMFILE (max_fds), ENOMEM, EBADF */
 int sb_file_adopt(struct sandbox *sb, int fd, const char *name, unsigned flags, bool own,
                   struct sb_file **out);
+/* A stream that the host serves itself: called for each piece read or written, on the thread of the caller.
+ * Returns the bytes done, 0 at the end of input, or -errno; it never sees more than `size`. */
+typedef int64_t sb_stream(void *context, void *bytes, size_t size);
+/* flags  SB_OPEN_READ or SB_OPEN_WRITE
+ * fails  EMFILE (max_fds), ENOMEM, or what opening /dev/null says */
+int sb_file_stream(struct sandbox *sb, const char *name, unsigned flags, sb_stream *stream, void *context,
+                   struct sb_file **out);
 void sb_file_ref(struct sb_file *file);
 /* The last reference closes it. */
 void sb_file_unref(struct sb_file *file);

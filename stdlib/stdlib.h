@@ -19,6 +19,7 @@ struct wasi_config {
     const char *const *env; /* "NAME=VALUE": the variables granted, none by default */
     size_t n_env;
     int stdio[3]; /* host descriptors for 0, 1, 2; -1 = the program has none. Borrowed: never closed */
+    struct sb_file *streams[3]; /* in their place, where not NULL */
 };
 
 /* The state of one program: its descriptor table over the sandbox's grants (3, 4, ... in the order granted).

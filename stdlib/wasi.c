@@ -190,18 +190,26 @@ static uint64_t stream_rights(const struct sb_file *file) {
     return rights;
 }
 
-static enum atoll_status add_stream(struct wasi *w, int number, int fd, struct atoll_error *err) {
-    static const char *const names[] = {"stdin", "stdout", "stderr"};
-    struct sb_file *file = NULL;
-    uint32_t at;
-    if (fd < 0) { /* keeps the number, so that a later file does not become the program's stdout */
-        void *p = w->fds;
-        if (atoll_grow(w->alloc, &p, &w->fds_capacity, w->n_fds + 1, sizeof *w->fds))
-            return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-        w->fds = p;
-        w->fds[w->n_fds++] = (struct wasi_fd){0};
-        return ATOLL_OK;
+/* The program's 0, 1 or 2. Without a file the number is kept, so that a later file does not become the
+ * program's stdout. Takes the reference over. */
+static enum atoll_status add_file(struct wasi *w, struct sb_file *file, struct atoll_error *err) {
+    void *p = w->fds;
+    if (atoll_grow(w->alloc, &p, &w->fds_capacity, w->n_fds + 1, sizeof *w->fds)) {
+        if (file) sb_file_unref(file);
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     }
+    w->fds = p;
+    w->fds[w->n_fds++] = (struct wasi_fd){.file = file, .base = file ? stream_rights(file) : 0};
+    return ATOLL_OK;
+}
+
+static enum atoll_status add_stream(struct wasi *w, int number, const struct wasi_config *config,
+                                    struct atoll_error *err) {
+    static const char *const names[] = {"stdin", "stdout", "stderr"};
+    struct sb_file *file = config->streams[number];
+    int fd = config->stdio[number];
+    if (file) sb_file_ref(file);
+    if (file || fd < 0) return add_file(w, file, err);
     int status = fcntl(fd, F_GETFL);
     unsigned flags = number ? SB_OPEN_WRITE : SB_OPEN_READ;
     if (status >= 0 && (status & O_ACCMODE) == O_RDWR) flags = SB_OPEN_READ | SB_OPEN_WRITE;
@@ -211,20 +219,7 @@ static enum atoll_status add_stream(struct wasi *w, int number, int fd, struct a
     if (error == EMFILE)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more descriptors than the limit allows");
     if (error == ENOMEM) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    if (error)
-        return add_stream(w, number, -1,
-                          err); /* closed by our caller's caller: the program has none either */
-    size_t place = w->n_fds;    /* numbers below may be free on purpose */
-    void *p = w->fds;
-    if (atoll_grow(w->alloc, &p, &w->fds_capacity, place + 1, sizeof *w->fds)) {
-        sb_file_unref(file);
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    }
-    w->fds = p;
-    at = (uint32_t)place;
-    w->n_fds++;
-    w->fds[at] = (struct wasi_fd){.file = file, .base = stream_rights(file)};
-    return ATOLL_OK;
+    return add_file(w, error ? NULL : file, err); /* closed by our caller's caller: the program has none */
 }
 
 static enum atoll_status add_grants(struct wasi *w, struct atoll_error *err) {
@@ -262,7 +257,7 @@ enum atoll_status wasi_new(struct rt_store *store, struct sandbox *sandbox, cons
     for (unsigned i = 0; !status && i < 2 * N_ROWS; i++)
         w->bindings[i] =
             (struct wasi_binding){.wasi = w, .row = (uint8_t)(i % N_ROWS), .unstable = i >= N_ROWS};
-    for (int i = 0; !status && i < 3; i++) status = add_stream(w, i, config->stdio[i], err);
+    for (int i = 0; !status && i < 3; i++) status = add_stream(w, i, config, err);
     if (!status) status = add_grants(w, err);
     if (status) {
         wasi_free(w);

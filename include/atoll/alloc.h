@@ -7,6 +7,12 @@
 
 #include <stddef.h>
 
+#if defined(__GNUC__)
+#define ATOLL_EXTERN __attribute__((visibility("default")))
+#else
+#define ATOLL_EXTERN
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -19,15 +25,16 @@ struct atoll_alloc {
 };
 
 /* realloc and free of the C library. */
-extern const struct atoll_alloc atoll_default_alloc;
+ATOLL_EXTERN extern const struct atoll_alloc atoll_default_alloc;
 
 /* n_items * item_size bytes, zeroed; NULL when out of memory or when the product overflows. */
-void *atoll_new(const struct atoll_alloc *a, size_t n_items, size_t item_size);
+ATOLL_EXTERN void *atoll_new(const struct atoll_alloc *a, size_t n_items, size_t item_size);
 /* Frees what atoll_new or atoll_grow returned; `size` is the size in bytes it had. NULL is allowed. */
-void atoll_free(const struct atoll_alloc *a, void *p, size_t size);
+ATOLL_EXTERN void atoll_free(const struct atoll_alloc *a, void *p, size_t size);
 /* Makes room for `want` items in a growing array (amortised doubling): on success *p and *capacity are
  * updated; new bytes are zero. Returns 0, or -1 when out of memory (*p stays valid). */
-int atoll_grow(const struct atoll_alloc *a, void **p, size_t *capacity, size_t want, size_t item_size);
+ATOLL_EXTERN int atoll_grow(const struct atoll_alloc *a, void **p, size_t *capacity, size_t want,
+                            size_t item_size);
 
 #ifdef __cplusplus
 }

@@ -6,6 +6,7 @@
 #define ATOLL_ERROR_H
 
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -35,6 +36,12 @@ enum atoll_status {
 #undef X
 };
 
+#if defined(__GNUC__)
+#define ATOLL_EXTERN __attribute__((visibility("default")))
+#else
+#define ATOLL_EXTERN
+#endif
+
 #define ATOLL_NO_OFFSET UINT64_MAX
 
 struct atoll_error {
@@ -42,19 +49,23 @@ struct atoll_error {
     int system_errno;      /* 0 unless code is ATOLL_E_IO */
     uint64_t offset;       /* byte in the input, or ATOLL_NO_OFFSET */
     uint32_t line, column; /* text input, from 1; 0 = does not apply */
-    char text[240];        /* one line, no newline, no trailing period; untrusted bytes are escaped */
+    char text[768];        /* one line, no newline, no trailing period; untrusted bytes are escaped */
 };
 
 /* Fills *err (NULL is allowed) and returns `code`, so that callers can write `return atoll_fail(...)`.
  * offset  byte in the input or ATOLL_NO_OFFSET
  * format  as printf; the result is cut to fit and control bytes in it become \xx */
-enum atoll_status atoll_fail(struct atoll_error *err, enum atoll_status code, uint64_t offset,
-                             const char *format, ...) __attribute__((format(printf, 4, 5)));
-enum atoll_status atoll_vfail(struct atoll_error *err, enum atoll_status code, uint64_t offset,
-                              const char *format, va_list args) __attribute__((format(printf, 4, 0)));
+ATOLL_EXTERN enum atoll_status atoll_fail(struct atoll_error *err, enum atoll_status code, uint64_t offset,
+                                          const char *format, ...) __attribute__((format(printf, 4, 5)));
+ATOLL_EXTERN enum atoll_status atoll_vfail(struct atoll_error *err, enum atoll_status code, uint64_t offset,
+                                           const char *format, va_list args)
+    __attribute__((format(printf, 4, 0)));
+
+/* Text and place as one line: "3:14: unknown instruction", "0x1f: ...". Cut to fit, always terminated. */
+ATOLL_EXTERN void atoll_error_line(const struct atoll_error *err, char *out, size_t size);
 
 /* The list's word for a status ("malformed"); "?" for a value outside the list. */
-const char *atoll_status_word(enum atoll_status code);
+ATOLL_EXTERN const char *atoll_status_word(enum atoll_status code);
 
 #ifdef __cplusplus
 }

@@ -12,15 +12,15 @@ static wasm_trap_t *greet(const wasm_val_vec_t *args, wasm_val_vec_t *results) {
 int main(void) {
     const char text[] = "(module (import \"host\" \"greet\" (func $greet (param i32) (result i32)))"
                         " (func (export \"run\") (result i32) (call $greet (i32.const 41))))";
-    char error[200];
+    struct atoll_error error;
     wasm_engine_t *engine = wasm_engine_new();
     wasm_store_t *store = wasm_store_new(engine);
     wasm_byte_vec_t bytes;
     wasm_byte_vec_new(&bytes, sizeof text - 1, text);
-    wasm_module_t *module = atoll_module_load(store, &bytes, "hello", error, sizeof error);
+    wasm_module_t *module = atoll_module_load(store, &bytes, "hello", &error);
     wasm_byte_vec_delete(&bytes);
     if (!module) {
-        printf("%s\n", error);
+        printf("%s\n", error.text);
         return 1;
     }
 

@@ -26,7 +26,7 @@ int main(void) {
     wasm_store_t *store = wasm_store_new(engine);
     wasm_byte_vec_t bytes;
     wasm_byte_vec_new(&bytes, sizeof text - 1, text);
-    wasm_module_t *module = atoll_module_load(store, &bytes, NULL, NULL, 0);
+    wasm_module_t *module = atoll_module_load(store, &bytes, NULL, NULL);
     wasm_byte_vec_delete(&bytes);
     wasm_extern_vec_t imports = WASM_EMPTY_VEC, exports;
     wasm_instance_t *instance = wasm_instance_new(store, module, &imports, NULL);

@@ -15,24 +15,24 @@ static bool read_file(const char *path, wasm_byte_vec_t *out) {
 
 int main(int argc, char **argv) {
     wasm_byte_vec_t bytes;
-    char error[200];
+    struct atoll_error error;
     if (argc < 2 || !read_file(argv[1], &bytes)) return 2;
     wasm_engine_t *engine = wasm_engine_new();
     wasm_store_t *store = wasm_store_new(engine);
-    wasm_module_t *module = atoll_module_load(store, &bytes, argv[1], error, sizeof error);
+    wasm_module_t *module = atoll_module_load(store, &bytes, argv[1], &error);
     wasm_byte_vec_delete(&bytes);
     if (!module) {
-        printf("%s\n", error);
+        printf("%s\n", error.text);
         return 1;
     }
-    atoll_wasi_t *wasi = atoll_wasi_new();
+    atoll_wasi_t *wasi = atoll_wasi_new(engine, NULL);
     for (int i = 1; i < argc; i++) atoll_wasi_arg(wasi, argv[i]);
     atoll_wasi_env(wasi, "EMBEDDED=yes");
     atoll_wasi_inherit_stdio(wasi);
 
     int status = 0;
     wasm_trap_t *trap = NULL;
-    wasm_instance_t *instance = atoll_wasi_instantiate(store, module, wasi, &trap);
+    wasm_instance_t *instance = atoll_wasi_instantiate(store, module, wasi, NULL, &trap);
     wasm_extern_vec_t exports = WASM_EMPTY_VEC;
     wasm_exporttype_vec_t types;
     wasm_module_exports(module, &types);

@@ -1,53 +1,7 @@
 /* tests/api/api_test.c: the C API as its users rely on it: ownership, identity, finalizers, traps, engines
  * side by side. */
+#include "tests/api/world.h"
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <cmocka.h>
-#include "atoll/atoll.h"
-
-struct world {
-    wasm_engine_t *engine;
-    wasm_store_t *store;
-};
-
-static void open_world(struct world *w) {
-    w->engine = wasm_engine_new();
-    w->store = wasm_store_new(w->engine);
-    assert_non_null(w->store);
-}
-static void close_world(struct world *w) {
-    wasm_store_delete(w->store);
-    wasm_engine_delete(w->engine);
-}
-
-static wasm_module_t *module_of(struct world *w, const char *text) {
-    wasm_byte_vec_t bytes;
-    char error[200] = "";
-    wasm_byte_vec_new(&bytes, strlen(text), text);
-    wasm_module_t *m = atoll_module_load(w->store, &bytes, "test", error, sizeof error);
-    wasm_byte_vec_delete(&bytes);
-    if (!m) fail_msg("%s", error);
-    return m;
-}
-static wasm_instance_t *instance_of(struct world *w, const char *text, wasm_extern_vec_t *imports,
-                                    wasm_trap_t **trap) {
-    wasm_extern_vec_t none = WASM_EMPTY_VEC;
-    wasm_module_t *m = module_of(w, text);
-    wasm_instance_t *i = wasm_instance_new(w->store, m, imports ? imports : &none, trap);
-    wasm_module_delete(m);
-    return i;
-}
-static void assert_message(wasm_trap_t *trap, const char *text) {
-    wasm_message_t message;
-    assert_non_null(trap);
-    wasm_trap_message(trap, &message);
-    assert_non_null(strstr(message.data, text));
-    wasm_byte_vec_delete(&message);
-}
 
 static void the_same_entity_is_the_same_object(void **state) {
     struct world w;
@@ -77,26 +31,85 @@ static wasm_trap_t *nothing(void *env, const wasm_val_vec_t *args, wasm_val_vec_
     (void)env, (void)args, (void)results;
     return NULL;
 }
+static wasm_func_t *host_func(struct world *w, wasm_func_callback_with_env_t callback, void *env,
+                              void (*finalizer)(void *)) {
+    wasm_functype_t *type = wasm_functype_new_0_0();
+    wasm_func_t *f = wasm_func_new_with_env(w->store, type, callback, env, finalizer);
+    wasm_functype_delete(type);
+    return f;
+}
 
-static void finalizers_run_once_and_no_later_than_the_store_ends(void **state) {
+static void finalizers_run_once_when_the_store_is_deleted(void **state) {
     struct world w;
     (void)state;
     finalized = 0;
     open_world(&w);
-    wasm_functype_t *type = wasm_functype_new_0_0();
-    wasm_func_t *f = wasm_func_new_with_env(w.store, type, nothing, &finalized, count_final);
-    wasm_functype_delete(type);
+    wasm_func_t *f = host_func(&w, nothing, &finalized, count_final);
     wasm_foreign_t *foreign = wasm_foreign_new(w.store);
     wasm_foreign_set_host_info_with_finalizer(foreign, &finalized, count_final);
     wasm_func_t *copy = wasm_func_copy(f);
     wasm_func_delete(f);
-    wasm_foreign_delete(foreign);
-    wasm_store_delete(w.store); /* the copy keeps the store */
     wasm_val_vec_t none = WASM_EMPTY_VEC;
     assert_null(wasm_func_call(copy, &none, &none));
     assert_int_equal(finalized, 0);
+    wasm_store_delete(w.store); /* the copies keep what the store holds, not what finalizers ended */
+    assert_int_equal(finalized, 2);
+    assert_null(wasm_foreign_get_host_info(foreign));
+    wasm_trap_t *trap = wasm_func_call(copy, &none, &none);
+    assert_message(trap, "behind the end of its store");
+    wasm_trap_delete(trap);
+    wasm_foreign_delete(foreign);
     wasm_func_delete(copy);
     assert_int_equal(finalized, 2);
+    wasm_engine_delete(w.engine);
+}
+
+static void delete_foreign(void *p) {
+    finalized++;
+    wasm_foreign_delete(p);
+}
+
+/* What an environment owns may be objects of the same store, even the only ones left. */
+static void a_finalizer_may_own_objects_of_its_store(void **state) {
+    struct counting c = {0};
+    struct atoll_alloc alloc = {count_resize, &c};
+    (void)state;
+    finalized = 0;
+    wasm_config_t *config = wasm_config_new();
+    atoll_config_allocator(config, &alloc);
+    struct world w = {.engine = wasm_engine_new_with_config(config)};
+    w.store = wasm_store_new(w.engine);
+    wasm_func_t *f = host_func(&w, nothing, wasm_foreign_new(w.store), delete_foreign);
+    wasm_foreign_t *keeper = wasm_foreign_new(w.store);
+    wasm_foreign_set_host_info_with_finalizer(keeper, wasm_foreign_new(w.store), delete_foreign);
+    wasm_foreign_delete(keeper);
+    wasm_func_delete(f);
+    close_world(&w);
+    assert_int_equal(finalized, 2);
+    assert_int_equal(c.live, 0);
+}
+
+static wasm_trap_t *delete_store(void *env, const wasm_val_vec_t *args, wasm_val_vec_t *results) {
+    struct world *w = env;
+    (void)args, (void)results;
+    wasm_store_delete(w->store);
+    w->store = NULL;
+    assert_int_equal(finalized, 0);
+    return NULL;
+}
+static void count_any(void *p) { finalized += p != NULL; }
+
+static void a_store_may_be_deleted_by_what_it_runs(void **state) {
+    struct world w;
+    wasm_val_vec_t none = WASM_EMPTY_VEC;
+    (void)state;
+    finalized = 0;
+    open_world(&w);
+    wasm_func_t *f = host_func(&w, delete_store, &w, count_any);
+    assert_null(wasm_func_call(f, &none, &none));
+    assert_null(w.store);
+    assert_int_equal(finalized, 1);
+    wasm_func_delete(f);
     wasm_engine_delete(w.engine);
 }
 
@@ -112,7 +125,8 @@ static wasm_trap_t *refuse(void *env, const wasm_val_vec_t *args, wasm_val_vec_t
 /* Compiled from C (tests/fuzz/corpus/dwarf): percent calls ratio calls divide, the latter two inlined. */
 static void a_frame_tells_its_source(void **state) {
     struct world w;
-    char text[8192], error[200];
+    char text[8192];
+    struct atoll_error error;
     wasm_trap_t *trap = NULL;
     wasm_byte_vec_t bytes;
     wasm_extern_vec_t exports, imports = WASM_EMPTY_VEC;
@@ -125,7 +139,7 @@ static void a_frame_tells_its_source(void **state) {
     size_t n = fread(text, 1, sizeof text, f);
     fclose(f);
     open_world(&w);
-    assert_true(atoll_assemble(text, n, &bytes, error, sizeof error));
+    assert_true(atoll_assemble(text, n, &bytes, &error));
     wasm_module_t *m = wasm_module_new(w.store, &bytes);
     wasm_instance_t *i = wasm_instance_new(w.store, m, &imports, NULL);
     wasm_instance_exports(i, &exports);
@@ -175,6 +189,17 @@ static void a_hosts_trap_comes_back_with_frames(void **state) {
     assert_int_equal(wasm_frame_func_index(trace.data[0]), 1);
     assert_int_equal(wasm_frame_func_index(trace.data[1]), 2);
     assert_true(wasm_instance_same(wasm_frame_instance(trace.data[0]), i));
+    assert_int_equal(wasm_frame_func_offset(trace.data[0]), 0);
+    wasm_name_t name;
+    assert_true(atoll_frame_func_name(trace.data[0], &name));
+    assert_bytes(&name, "g");
+    assert_true(atoll_frame_func_name(trace.data[1], &name));
+    assert_bytes(&name, "h");
+    assert_true(atoll_frame_module_name(trace.data[1], &name));
+    assert_bytes(&name, "test");
+    wasm_byte_vec_t lines;
+    assert_true(atoll_trap_backtrace(trap, &lines));
+    assert_bytes(&lines, "    0: g+0x0 (test:1:45)\n    1: h+0x0 (test:1:75)\n");
     wasm_frame_vec_delete(&trace);
     wasm_trap_delete(trap);
     wasm_extern_vec_delete(&exports);
@@ -182,6 +207,10 @@ static void a_hosts_trap_comes_back_with_frames(void **state) {
     wasm_func_delete(host);
     close_world(&w);
 }
+
+#define TEN       "_ZN4loop10"
+#define FIFTY     TEN TEN TEN TEN TEN
+#define LONG_NAME FIFTY FIFTY FIFTY
 
 static void what_does_not_fit_is_told(void **state) {
     struct world w;
@@ -197,8 +226,25 @@ static void what_does_not_fit_is_told(void **state) {
     assert_message(trap, "unreachable");
     assert_int_equal(atoll_trap_code(trap), ATOLL_TRAP_PROGRAM);
     wasm_trap_delete(trap);
+    assert_null(instance_of(
+        &w, /* names of 150 bytes, and one that would end the line */
+        "(module (import \"" LONG_NAME "\" \"" LONG_NAME "\\0a\" (func (param i32 i64))))", NULL, &trap));
+    assert_message(trap, "unknown import: " LONG_NAME "." LONG_NAME "\\0a, expected (func (param i32 i64))");
+    wasm_trap_delete(trap);
+    struct atoll_error error;
+    char line[300];
     wasm_byte_vec_t bytes;
+    wasm_byte_vec_new(&bytes, 21, "(module\n  (memroy 1))");
+    assert_null(atoll_module_load(w.store, &bytes, NULL, &error));
+    wasm_byte_vec_delete(&bytes);
+    assert_int_equal(error.code, ATOLL_E_SYNTAX);
+    assert_int_equal(error.line, 2);
+    atoll_error_line(&error, line, sizeof line);
+    assert_non_null(strstr(line, "2:4: "));
     wasm_byte_vec_new(&bytes, 8, "\0asm\1\0\0\1");
+    assert_null(atoll_module_load(w.store, &bytes, NULL, &error));
+    assert_int_equal(error.code, ATOLL_E_MALFORMED);
+    assert_int_equal(error.offset, 4);
     assert_null(wasm_module_new(w.store, &bytes));
     assert_false(wasm_module_validate(w.store, &bytes));
     bytes.data[7] = 0;
@@ -268,8 +314,11 @@ static void *run_engine(void *unused) {
     open_world(&w);
     wasm_instance_t *i =
         instance_of(&w,
-                    "(module (func $f (export \"f\") (param i32) (result i32) (if (result i32) (local.get 0)"
-                    " (then (i32.add (i32.const 2) (call $f (i32.sub (local.get 0) (i32.const 1))))) (else "
+                    "(module (type $s (struct (field i32))) (tag $e)"
+                    "(func $f (export \"f\") (param i32) (result i32) (if (result i32) (local.get 0)"
+                    " (then (block $h (try_table (catch $e $h) (throw $e)))"
+                    " (i32.add (struct.get $s 0 (struct.new $s (i32.const 2))) (call $f (i32.sub (local.get "
+                    "0) (i32.const 1))))) (else "
                     "(i32.const 0)))))",
                     NULL, NULL);
     wasm_instance_exports(i, &exports);
@@ -294,72 +343,17 @@ static void engines_live_side_by_side(void **state) {
     }
 }
 
-struct failing {
-    unsigned long until_failure;
-    bool failed;
-    long live;
-};
-static void *resize(void *context, void *p, size_t old_size, size_t new_size) {
-    struct failing *f = context;
-    (void)old_size;
-    if (new_size && f->until_failure && !--f->until_failure) {
-        f->failed = true;
-        return NULL;
-    }
-    f->live += (new_size != 0) - (p != NULL);
-    if (new_size) return realloc(p, new_size);
-    free(p);
-    return NULL;
-}
-
-/* The engine's allocations fail one after the other: NULL or a trap comes back, and nothing is left. */
-static void every_failed_allocation_is_an_answer(void **state) {
-    struct failing f = {.failed = true};
-    struct atoll_alloc alloc = {resize, &f};
-    (void)state;
-    for (unsigned long n = 1; f.failed; n++) {
-        f = (struct failing){.until_failure = n};
-        wasm_config_t *config = wasm_config_new();
-        atoll_config_allocator(config, &alloc);
-        struct world w = {.engine = wasm_engine_new_with_config(config)};
-        w.store = w.engine ? wasm_store_new(w.engine) : NULL;
-        const char text[] =
-            "(module (memory 1) (table 2 funcref) (func (export \"f\") (result i32) (i32.const 5)))";
-        wasm_byte_vec_t bytes;
-        wasm_byte_vec_new(&bytes, sizeof text - 1, text);
-        wasm_module_t *m = w.store ? atoll_module_load(w.store, &bytes, NULL, NULL, 0) : NULL;
-        wasm_byte_vec_delete(&bytes);
-        wasm_extern_vec_t none = WASM_EMPTY_VEC, exports = WASM_EMPTY_VEC;
-        wasm_trap_t *trap = NULL;
-        wasm_instance_t *i = m ? wasm_instance_new(w.store, m, &none, &trap) : NULL;
-        if (i) wasm_instance_exports(i, &exports);
-        if (exports.size) {
-            wasm_val_t out[] = {WASM_INIT_VAL};
-            wasm_val_vec_t args = WASM_EMPTY_VEC, results = WASM_ARRAY_VEC(out);
-            trap = wasm_func_call(wasm_extern_as_func(exports.data[0]), &args, &results);
-            if (!trap) assert_int_equal(out[0].of.i32, 5);
-        }
-        if (!f.failed) assert_int_equal(exports.size, 1);
-        wasm_trap_delete(trap);
-        wasm_extern_vec_delete(&exports);
-        wasm_instance_delete(i);
-        wasm_module_delete(m);
-        wasm_store_delete(w.store);
-        wasm_engine_delete(w.engine);
-        assert_int_equal(f.live, 0);
-    }
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_same_entity_is_the_same_object),
-        cmocka_unit_test(finalizers_run_once_and_no_later_than_the_store_ends),
+        cmocka_unit_test(finalizers_run_once_when_the_store_is_deleted),
+        cmocka_unit_test(a_finalizer_may_own_objects_of_its_store),
+        cmocka_unit_test(a_store_may_be_deleted_by_what_it_runs),
         cmocka_unit_test(a_hosts_trap_comes_back_with_frames),
         cmocka_unit_test(a_frame_tells_its_source),
         cmocka_unit_test(what_does_not_fit_is_told),
         cmocka_unit_test(managed_objects_are_references_that_keep_them),
         cmocka_unit_test(engines_live_side_by_side),
-        cmocka_unit_test(every_failed_allocation_is_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
