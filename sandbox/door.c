@@ -114,10 +114,11 @@ static int decide(struct sandbox *sb, const struct sb_request *r) {
     if ((r->file && r->file->readonly) || (r->file2 && r->file2->readonly))
         if (changes(r)) return EROFS;
     /* numbers[0] = bytes: an empty write needs no room */
-    if ((r->kind == SB_FS_WRITE || r->kind == SB_NET_SEND) && r->numbers[0] > 0 &&
-        sb_output_room(sb, r->numbers[0]) == 0)
-        return ENOSPC;
-    return 0;
+    uint64_t max = sb->config.max_output_bytes;
+    bool writes = (r->kind == SB_FS_WRITE || r->kind == SB_NET_SEND) && r->numbers[0] > 0;
+    if (!writes || !max || sb->output_bytes < max) return 0;
+    sb->output_exceeded = true;
+    return ENOSPC;
 }
 
 int sb_ask(struct sandbox *sb, const struct sb_request *request) {

@@ -34,21 +34,29 @@ static int new_file(struct sandbox *sb, int fd, bool own, const char *name, cons
                     unsigned flags, struct sb_file **out) {
     struct stat st;
     if (fstat(fd, &st)) return errno;
-    if (sb->n_files >= sb->config.max_fds) return EMFILE;
+    if (atomic_fetch_add(&sb->n_files, 1) >= sb->config.max_fds) {
+        sb->n_files--;
+        return EMFILE;
+    }
     size_t size = strlen(name), sub_size = sub_name ? strlen(sub_name) + 1 : 0;
     /* The start of the name is dropped when it grew long: "." can be opened from "." for ever. */
     if (sub_name && size > PATH_MAX) size = 0;
     struct sb_file *file = atoll_new(sb->alloc, 1, sizeof *file + size + sub_size + 1);
-    if (!file) return ENOMEM;
+    if (!file) {
+        sb->n_files--;
+        return ENOMEM;
+    }
     *file = (struct sb_file){
         .sb = sb, .refs = 1, .fd = fd, .flags = flags, .own = own, .name_size = size + sub_size};
+    pthread_mutex_init(&file->turns[0], NULL);
+    pthread_mutex_init(&file->turns[1], NULL);
+    pthread_mutex_init(&file->lock, NULL);
     file->type = type_of_fd(fd, st.st_mode);
     memcpy(file->name, name, size);
     if (sub_name) {
         file->name[size] = '/';
         memcpy(file->name + size + 1, sub_name, sub_size - 1);
     }
-    sb->n_files++;
     *out = file;
     return 0;
 }
@@ -79,12 +87,15 @@ int sb_file_stream(struct sandbox *sb, const char *name, unsigned flags, sb_stre
 void sb_file_ref(struct sb_file *file) { file->refs++; }
 
 void sb_file_unref(struct sb_file *file) {
-    if (--file->refs) return;
+    if (atomic_fetch_sub(&file->refs, 1) != 1) return;
     struct sandbox *sb = file->sb;
     struct sb_request request = sb_request_file(SB_FS_CLOSE, file, SB_ABSENT, SB_ABSENT);
     int error = file->own && close(file->fd) ? errno : 0;
     sb_answer(sb, &request, error, SB_ABSENT);
     sb->n_files--;
+    pthread_mutex_destroy(&file->turns[0]);
+    pthread_mutex_destroy(&file->turns[1]);
+    pthread_mutex_destroy(&file->lock);
     atoll_free(sb->alloc, file, sizeof *file + file->name_size + 1);
 }
 
@@ -172,21 +183,41 @@ static ssize_t stream_transfer(struct sb_file *file, const struct iovec *iov, in
     return total;
 }
 
+/* The host's function serves one thread at a time in each direction. */
+static ssize_t stream_turn(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                           bool write) {
+    pthread_mutex_lock(&file->turns[write]);
+    ssize_t n = stream_transfer(file, iov, n_iov, offset);
+    pthread_mutex_unlock(&file->turns[write]);
+    return n;
+}
+
+static ssize_t call_after_poll(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
+                               bool write) {
+    pthread_mutex_lock(&file->turns[write]);
+    int error = sb_wait(file, write ? POLLOUT : POLLIN);
+    ssize_t n = error ? -1 : call_once(file, iov, n_iov, offset, write, 0);
+    if (!error) error = errno;
+    pthread_mutex_unlock(&file->turns[write]);
+    errno = error;
+    return n;
+}
+
 /* Files on disks answer at once. Others are asked without waiting, or where the kernel cannot do that, polled
  * before: so a call never sleeps where a stop cannot reach it. Returns bytes or -errno. */
 static ssize_t transfer(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
                         bool write) {
     bool waits = is_stream(file) && offset == SB_ABSENT;
-    if (file->stream) return stream_transfer(file, iov, n_iov, offset);
+    if (file->stream) return stream_turn(file, iov, n_iov, offset, write);
     for (;;) {
-        int error = waits && file->no_nowait ? sb_wait(file, write ? POLLOUT : POLLIN) : 0;
-        if (error) return -error;
-        ssize_t n = call_once(file, iov, n_iov, offset, write, waits && !file->no_nowait ? RWF_NOWAIT : 0);
+        bool polls = waits && file->no_nowait;
+        ssize_t n = polls ? call_after_poll(file, iov, n_iov, offset, write)
+                          : call_once(file, iov, n_iov, offset, write, waits ? RWF_NOWAIT : 0);
         if (n >= 0) return n;
-        if (errno == EOPNOTSUPP && waits && !file->no_nowait) {
+        if (errno == EOPNOTSUPP && waits && !polls) {
             file->no_nowait = true;
         } else if (errno == EAGAIN && waits) {
-            error = sb_wait(file, write ? POLLOUT : POLLIN);
+            int error = sb_wait(file, write ? POLLOUT : POLLIN);
             if (error) return -error;
         } else if (errno != EINTR || sb_stopped(file->sb)) {
             return -errno;
@@ -232,11 +263,14 @@ static ssize_t put_within_limits(struct sb_file *file, const struct iovec *iov, 
                                  uint64_t total) {
     struct iovec clipped[SB_MAX_IOV];
     if (!(file->flags & SB_OPEN_WRITE)) return -EBADF;
-    uint64_t room = sb_output_room(file->sb, total);
+    uint64_t room = sb_output_take(file->sb, total), taken = room;
+    if (total && !room) return -ENOSPC; /* another thread was faster */
     /* Where only poll tells, it promises PIPE_BUF bytes; more could sleep in the kernel. */
     if (file->no_nowait && room > PIPE_BUF) room = PIPE_BUF;
-    if (room >= total) return put_bytes(file, iov, n_iov, offset);
-    return put_bytes(file, clipped, clip(iov, n_iov, room, clipped), offset);
+    ssize_t n = room >= total ? put_bytes(file, iov, n_iov, offset)
+                              : put_bytes(file, clipped, clip(iov, n_iov, room, clipped), offset);
+    sb_output_give(file->sb, taken - (n > 0 ? (uint64_t)n : 0));
+    return n;
 }
 
 int sb_file_write(struct sb_file *file, const struct iovec *iov, int n_iov, uint64_t offset,
@@ -250,7 +284,6 @@ int sb_file_write(struct sb_file *file, const struct iovec *iov, int n_iov, uint
     if (error) return error;
     ssize_t n = put_within_limits(file, iov, n_iov, offset, total);
     *out_n = n > 0 ? (uint64_t)n : 0;
-    file->sb->output_bytes += *out_n;
     return sb_answer(file->sb, &request, n < 0 ? (int)-n : 0, *out_n);
 }
 
@@ -286,11 +319,12 @@ int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int 
 static int allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
     if (!(file->flags & SB_OPEN_WRITE)) return EBADF;
     if (offset > INT64_MAX || n_bytes > INT64_MAX || n_bytes == 0) return EINVAL;
-    if (sb_output_room(file->sb, n_bytes) < n_bytes) return ENOSPC;
-    while (fallocate(file->fd, 0, (off_t)offset, (off_t)n_bytes))
-        if (errno != EINTR || sb_stopped(file->sb)) return errno;
-    file->sb->output_bytes += n_bytes;
-    return 0;
+    uint64_t room = sb_output_take(file->sb, n_bytes);
+    int error = room < n_bytes ? ENOSPC : 0;
+    while (!error && fallocate(file->fd, 0, (off_t)offset, (off_t)n_bytes))
+        if (errno != EINTR || sb_stopped(file->sb)) error = errno;
+    if (error) sb_output_give(file->sb, room);
+    return error;
 }
 
 int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
@@ -311,22 +345,27 @@ int sb_file_truncate(struct sb_file *file, uint64_t size) {
     return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
+static int set_flags(struct sb_file *file, unsigned status_flags) {
+    unsigned changed = (file->flags ^ status_flags) & SB_STATUS_FLAGS;
+    if (changed & (SB_OPEN_SYNC | SB_OPEN_DSYNC | SB_OPEN_RSYNC))
+        return EINVAL; /* the kernel fixes these at open */
+    if (changed & SB_OPEN_APPEND) {
+        /* a descriptor handed in shares its flags with other processes */
+        if (!file->own) return ENOTSUP;
+        int now = fcntl(file->fd, F_GETFL);
+        if (now < 0 || fcntl(file->fd, F_SETFL, now ^ O_APPEND)) return errno;
+    }
+    file->flags ^= changed;
+    return 0;
+}
+
 int sb_file_set_flags(struct sb_file *file, unsigned status_flags) {
     struct sb_request request = sb_request_file(SB_FS_SET_FLAGS, file, status_flags, SB_ABSENT);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    unsigned changed = (file->flags ^ status_flags) & SB_STATUS_FLAGS;
-    if (changed & (SB_OPEN_SYNC | SB_OPEN_DSYNC | SB_OPEN_RSYNC)) {
-        error = EINVAL; /* the kernel fixes these at open */
-    } else if (changed & SB_OPEN_APPEND) {
-        /* a descriptor handed in shares its flags with other processes */
-        int now = file->own ? fcntl(file->fd, F_GETFL) : -1;
-        if (!file->own)
-            error = ENOTSUP;
-        else if (now < 0 || fcntl(file->fd, F_SETFL, now ^ O_APPEND))
-            error = errno;
-    }
-    if (!error) file->flags ^= changed;
+    pthread_mutex_lock(&file->lock);
+    error = set_flags(file, status_flags);
+    pthread_mutex_unlock(&file->lock);
     return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
@@ -382,5 +421,8 @@ int sb_file_list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size
     *out_n = 0;
     int error = sb_ask(dir->sb, &request);
     if (error) return error;
-    return sb_answer(dir->sb, &request, list(dir, cookie, buffer, size, out_n), *out_n);
+    pthread_mutex_lock(&dir->lock);
+    error = list(dir, cookie, buffer, size, out_n);
+    pthread_mutex_unlock(&dir->lock);
+    return sb_answer(dir->sb, &request, error, *out_n);
 }

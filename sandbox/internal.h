@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <string.h>
 #include <unistd.h>
 #include "sandbox/sandbox.h"
@@ -14,10 +15,10 @@ enum openat2_state { OPENAT2_UNTRIED, OPENAT2_WORKS, OPENAT2_REFUSED };
 struct sandbox {
     const struct atoll_alloc *alloc;
     struct sb_config config;
-    uint32_t n_files; /* alive, grants included */
-    uint64_t output_bytes;
-    bool output_exceeded;
-    enum openat2_state openat2;
+    _Atomic uint32_t n_files;      /* alive, grants included */
+    _Atomic uint64_t output_bytes; /* written, or taken by a write under way */
+    atomic_bool output_exceeded;
+    _Atomic enum openat2_state openat2;
     int wake_fd;
     const _Atomic uint32_t *stop;
     struct sb_grant *grants;
@@ -26,16 +27,19 @@ struct sandbox {
 
 struct sb_file {
     struct sandbox *sb;
-    uint32_t refs;
+    atomic_uint refs;
     int fd;            /* of a stream of the host's: /dev/null, which answers all but reads and writes */
     sb_stream *stream; /* or NULL */
     void *stream_context;
     enum sb_type type;
-    unsigned flags; /* SB_OPEN_READ, SB_OPEN_WRITE, status flags */
-    bool own;       /* fd is closed with the file */
+    _Atomic unsigned flags; /* SB_OPEN_READ, SB_OPEN_WRITE, status flags */
+    bool own;               /* fd is closed with the file */
     bool readonly;
-    bool no_nowait;   /* the kernel knows no RWF_NOWAIT for this one: poll before each call */
-    size_t name_size; /* without the NUL */
+    atomic_bool no_nowait;    /* the kernel knows no RWF_NOWAIT for this one: poll before each call */
+    pthread_mutex_t turns[2]; /* to read, to write: of host streams and, so that what poll promised is not
+                                 taken by another, of no_nowait */
+    pthread_mutex_t lock; /* the position while a directory is listed; the status flags while they change */
+    size_t name_size;     /* without the NUL */
     char name[];
 };
 
@@ -63,8 +67,10 @@ void sb_parent_close(struct sb_parent *parent);
  * its name. */
 int sb_file_new(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name, unsigned flags,
                 struct sb_file **out);
-/* Room for a write of `want` bytes under max_output_bytes: how many of them may go out. */
-uint64_t sb_output_room(struct sandbox *sb, uint64_t want);
+/* Takes room for a write of `want` bytes under max_output_bytes: how many of them may go out. What is not
+ * written after all goes back. */
+uint64_t sb_output_take(struct sandbox *sb, uint64_t want);
+void sb_output_give(struct sandbox *sb, uint64_t unused);
 
 /* ---- poll.c ---- */
 

@@ -11,11 +11,12 @@ static uint64_t monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* A wake-up without a stop was for something that is over. */
+/* A wake-up without a stop was for something that is over. One that came meanwhile may be for others too. */
 static void drain_wake(struct sandbox *sb) {
     uint64_t count;
     ssize_t ignored = read(sb->wake_fd, &count, sizeof count);
     (void)ignored;
+    if (sb_stopped(sb)) sb_wake(sb);
 }
 
 /* fds[n - 1] is the wake descriptor. 0 when another is ready or the deadline has come, with revents set. */

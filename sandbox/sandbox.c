@@ -35,14 +35,17 @@ uint64_t sb_output_bytes(const struct sandbox *sb, bool *out_exceeded) {
     return sb->output_bytes;
 }
 
-uint64_t sb_output_room(struct sandbox *sb, uint64_t want) {
-    uint64_t max = sb->config.max_output_bytes;
-    if (max == 0) return want;
-    uint64_t room = max > sb->output_bytes ? max - sb->output_bytes : 0;
-    if (want <= room) return want;
-    sb->output_exceeded = true;
+uint64_t sb_output_take(struct sandbox *sb, uint64_t want) {
+    uint64_t max = sb->config.max_output_bytes, now = atomic_load(&sb->output_bytes), room;
+    do {
+        room = max == 0 ? want : now < max ? max - now : 0;
+        if (room > want) room = want;
+    } while (!atomic_compare_exchange_weak(&sb->output_bytes, &now, now + room));
+    if (room < want) sb->output_exceeded = true;
     return room;
 }
+
+void sb_output_give(struct sandbox *sb, uint64_t unused) { atomic_fetch_sub(&sb->output_bytes, unused); }
 
 void sb_set_stop(struct sandbox *sb, const _Atomic uint32_t *stop) { sb->stop = stop; }
 

@@ -10,7 +10,9 @@
  * never by comparing path strings, so a link, a rename or a race cannot lead out of a grant.
  *
  * Functions that act for the program return 0 or a Linux errno: what the program will see. Functions that set
- * a sandbox up return enum atoll_status. One sandbox is used by one thread at a time, sb_wake excepted. */
+ * a sandbox up return enum atoll_status. Setting up and sb_free are for one thread; what acts for the program
+ * may be called by many at once, also on one file. Locks guard one file or nothing, and none is held while
+ * another is taken. */
 #ifndef ATOLL_SANDBOX_H
 #define ATOLL_SANDBOX_H
 
@@ -100,7 +102,7 @@ struct sb_config {
     uint64_t
         max_output_bytes; /* all bytes written to streams, files, sockets; 0 = no limit. Beyond: ENOSPC */
     bool no_openat2;      /* walk components here even where the kernel could (tests) */
-    /* One line a request, without newline, unprintable bytes as \xx; NULL = no trace. */
+    /* One line a request, without newline, unprintable bytes as \xx; NULL = no trace. On any thread. */
     void (*trace)(void *context, const char *line);
     void *trace_context;
 };
@@ -189,14 +191,15 @@ struct sb_path {
  * fails  EMFILE (max_fds), ENOMEM, EBADF */
 int sb_file_adopt(struct sandbox *sb, int fd, const char *name, unsigned flags, bool own,
                   struct sb_file **out);
-/* A stream that the host serves itself: called for each piece read or written, on the thread of the caller.
- * Returns the bytes done, 0 at the end of input, or -errno; it never sees more than `size`. */
+/* A stream that the host serves itself: called for each piece read or written, on the thread of the caller,
+ * by one at a time. The bytes are the program's: where it has threads, they may change meanwhile. Returns the
+ * bytes done, 0 at the end of input, or -errno; it never sees more than `size`. */
 typedef int64_t sb_stream(void *context, void *bytes, size_t size);
 /* flags  SB_OPEN_READ or SB_OPEN_WRITE
  * fails  EMFILE (max_fds), ENOMEM, or what opening /dev/null says */
 int sb_file_stream(struct sandbox *sb, const char *name, unsigned flags, sb_stream *stream, void *context,
                    struct sb_file **out);
-void sb_file_ref(struct sb_file *file);
+void sb_file_ref(struct sb_file *file); /* who has one may make another, on any thread */
 /* The last reference closes it. */
 void sb_file_unref(struct sb_file *file);
 

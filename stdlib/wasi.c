@@ -1,4 +1,4 @@
-/* stdlib/wasi.c: the state of a WASI program, its descriptor table, and the table of its functions. */
+/* stdlib/wasi.c: the state of a WASI program and the table of its functions. */
 #include "stdlib/wasi.h"
 
 #include <errno.h>
@@ -30,16 +30,20 @@ static enum rt_trap call_row(struct rt_store *store, struct rt_instance *caller,
                              union rt_slot *args_results) {
     const struct wasi_binding *b = context;
     const struct row *row = &rows[b->row];
-    struct wasi_call c = {
-        .wasi = b->wasi, .memory = memory_of(caller), .args = args_results, .unstable = b->unstable};
+    struct wasi_call c;
+    c.wasi = b->wasi;
+    c.store = store;
+    c.memory = memory_of(caller);
+    c.args = args_results;
+    c.unstable = b->unstable;
+    c.trap = RT_TRAP_NONE;
+    c.n_held = 0;
     if (!c.memory) return rt_store_trap_text(store, "%s called by a module without a memory", row->name);
     uint32_t result = row->fn(&c);
+    while (c.n_held) sb_file_unref(c.held[--c.n_held].file);
     if (c.trap) return c.trap;
-    switch (atomic_load_explicit(&store->interrupt, memory_order_relaxed)) {
-    case RT_INTERRUPT_NONE: break;
-    case RT_INTERRUPT_TIMEOUT: return RT_TRAP_TIMEOUT;
-    default: return RT_TRAP_INTERRUPTED;
-    }
+    if (wasi_stopped(&c))
+        return atomic_load(&store->interrupt) == RT_INTERRUPT_TIMEOUT ? RT_TRAP_TIMEOUT : RT_TRAP_INTERRUPTED;
     if (returns_errno(row)) args_results[0].u64 = result;
     return RT_TRAP_NONE;
 }
@@ -124,28 +128,6 @@ uint32_t wasi_errno(int host_errno) {
     return code ? code : 29; /* EIO */
 }
 
-/* ---- descriptors ---- */
-
-struct wasi_fd *wasi_fd_get(const struct wasi_call *c, uint32_t fd, uint64_t rights, uint32_t *out_errno) {
-    struct wasi *w = c->wasi;
-    struct wasi_fd *f = fd < w->n_fds && w->fds[fd].file ? &w->fds[fd] : NULL;
-    *out_errno = !f ? WASI_EBADF : (f->base & rights) == rights ? WASI_OK : WASI_ENOTCAPABLE;
-    return *out_errno ? NULL : f;
-}
-
-uint32_t wasi_fd_add(struct wasi *w, struct sb_file *file, uint64_t base, uint64_t inheriting,
-                     const char *preopen, uint32_t *out_fd) {
-    size_t fd = 0;
-    while (fd < w->n_fds && w->fds[fd].file) fd++;
-    void *p = w->fds;
-    if (atoll_grow(w->alloc, &p, &w->fds_capacity, fd + 1, sizeof *w->fds)) return WASI_ENOMEM;
-    w->fds = p;
-    if (fd == w->n_fds) w->n_fds++;
-    w->fds[fd] = (struct wasi_fd){.file = file, .base = base, .inheriting = inheriting, .preopen = preopen};
-    *out_fd = (uint32_t)fd;
-    return WASI_OK;
-}
-
 uint8_t wasi_filetype(enum sb_type type) {
     static const uint8_t map[] = {
         [SB_TYPE_UNKNOWN] = 0, [SB_TYPE_REGULAR] = 4,       [SB_TYPE_DIRECTORY] = 3,
@@ -190,17 +172,17 @@ static uint64_t stream_rights(const struct sb_file *file) {
     return rights;
 }
 
+static enum atoll_status fail_nomem(struct atoll_error *err) {
+    return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+}
+
 /* The program's 0, 1 or 2. Without a file the number is kept, so that a later file does not become the
  * program's stdout. Takes the reference over. */
 static enum atoll_status add_file(struct wasi *w, struct sb_file *file, struct atoll_error *err) {
-    void *p = w->fds;
-    if (atoll_grow(w->alloc, &p, &w->fds_capacity, w->n_fds + 1, sizeof *w->fds)) {
-        if (file) sb_file_unref(file);
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    }
-    w->fds = p;
-    w->fds[w->n_fds++] = (struct wasi_fd){.file = file, .base = file ? stream_rights(file) : 0};
-    return ATOLL_OK;
+    struct wasi_fd entry = {.file = file, .base = file ? stream_rights(file) : 0};
+    if (wasi_fd_append(w, entry)) return ATOLL_OK;
+    if (file) sb_file_unref(file);
+    return fail_nomem(err);
 }
 
 static enum atoll_status add_stream(struct wasi *w, int number, const struct wasi_config *config,
@@ -218,7 +200,7 @@ static enum atoll_status add_stream(struct wasi *w, int number, const struct was
     int error = sb_file_adopt(w->sandbox, fd, names[number], flags, false, &file);
     if (error == EMFILE)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more descriptors than the limit allows");
-    if (error == ENOMEM) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (error == ENOMEM) return fail_nomem(err);
     return add_file(w, error ? NULL : file, err); /* closed by our caller's caller: the program has none */
 }
 
@@ -226,16 +208,13 @@ static enum atoll_status add_grants(struct wasi *w, struct atoll_error *err) {
     for (size_t i = 0; i < sb_grant_count(w->sandbox); i++) {
         const struct sb_grant *g = sb_grant_at(w->sandbox, i);
         bool directory = sb_file_type(g->file) == SB_TYPE_DIRECTORY;
-        void *p = w->fds;
-        if (atoll_grow(w->alloc, &p, &w->fds_capacity, w->n_fds + 1, sizeof *w->fds))
-            return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-        w->fds = p;
+        struct wasi_fd entry = {.file = g->file,
+                                .base = directory ? WASI_RIGHTS_DIRECTORY : WASI_RIGHTS_SOCKET,
+                                .inheriting =
+                                    directory ? WASI_RIGHTS_DIRECTORY | WASI_RIGHTS_FILE : WASI_RIGHTS_SOCKET,
+                                .preopen = directory ? g->guest : NULL};
+        if (!wasi_fd_append(w, entry)) return fail_nomem(err);
         sb_file_ref(g->file);
-        w->fds[w->n_fds++] = (struct wasi_fd){
-            .file = g->file,
-            .base = directory ? WASI_RIGHTS_DIRECTORY : WASI_RIGHTS_SOCKET,
-            .inheriting = directory ? WASI_RIGHTS_DIRECTORY | WASI_RIGHTS_FILE : WASI_RIGHTS_SOCKET,
-            .preopen = directory ? g->guest : NULL};
     }
     return ATOLL_OK;
 }
@@ -245,7 +224,8 @@ enum atoll_status wasi_new(struct rt_store *store, struct sandbox *sandbox, cons
     const struct atoll_alloc *alloc = store->engine->alloc;
     struct wasi *w = atoll_new(alloc, 1, sizeof *w);
     if (!w) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    *w = (struct wasi){.alloc = alloc, .store = store, .sandbox = sandbox};
+    *w = (struct wasi){.alloc = alloc, .store = store, .sandbox = sandbox, .stop = &store->interrupt};
+    pthread_mutex_init(&w->lock, NULL);
     w->n_args = (uint32_t)config->n_argv;
     w->n_env = (uint32_t)config->n_env;
     w->args = copy_strings(alloc, config->argv, w->n_args);
@@ -277,9 +257,8 @@ void wasi_free(struct wasi *w) {
         w->store->host_data = NULL;
         sb_set_stop(w->sandbox, NULL);
     }
-    for (size_t i = 0; i < w->n_fds; i++)
-        if (w->fds[i].file) sb_file_unref(w->fds[i].file);
-    atoll_free(w->alloc, w->fds, w->fds_capacity * sizeof *w->fds);
+    wasi_fds_free(w);
+    pthread_mutex_destroy(&w->lock);
     free_strings(w->alloc, w->args, w->n_args);
     free_strings(w->alloc, w->env, w->n_env);
     atoll_free(w->alloc, w->bindings, 2 * N_ROWS * sizeof *w->bindings);

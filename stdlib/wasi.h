@@ -62,11 +62,14 @@ struct wasi_fd {
     const char *preopen; /* guest name of a granted directory, else NULL; the sandbox's */
 };
 
+/* Used by all threads of a program. */
 struct wasi {
     const struct atoll_alloc *alloc;
-    struct rt_store *store;
+    struct rt_store *store; /* the program's first */
     struct sandbox *sandbox;
-    char **args, **env; /* NULL-free arrays of owned strings */
+    const _Atomic uint32_t *stop; /* not 0: the program ends; the store's interrupt, or its threads' flag */
+    pthread_mutex_t lock;         /* guards fds; nothing is called under it that waits or locks */
+    char **args, **env;           /* NULL-free arrays of owned strings */
     uint32_t n_args, n_env;
     struct wasi_fd *fds;
     size_t n_fds, fds_capacity;
@@ -81,24 +84,31 @@ struct wasi {
 /* One call from a program: its arguments, and the memory its pointers mean. */
 struct wasi_call {
     struct wasi *wasi;
+    struct rt_store *store; /* of the calling thread */
     struct rt_memory *memory;
     const union rt_slot *args;
     bool unstable;
-    enum rt_trap trap; /* set by what ends the program */
+    enum rt_trap trap;      /* set by what ends the program */
+    struct wasi_fd held[2]; /* what wasi_fd_get gave; let go behind the call */
+    unsigned n_held;
 };
 
 static inline uint32_t wasi_u32(const struct wasi_call *c, unsigned i) { return c->args[i].u32; }
 static inline uint64_t wasi_u64(const struct wasi_call *c, unsigned i) { return c->args[i].u64; }
 
-/* The one place where a program's pointer becomes a host's; NULL = not all of [at, at + n) is its memory. */
+/* The one place where a program's pointer becomes a host's; NULL = not all of [at, at + n) is its memory. For
+ * the kernel to read and write, and to see that a result will find its place: other threads may change the
+ * bytes at any time, so the host takes copies. */
 static inline void *wasi_at(const struct wasi_call *c, uint32_t at, uint64_t n) {
     return rt_memory_at(c->memory, at, n);
 }
-/* Stores a result; false = EFAULT. Any alignment. */
+/* A copy of the program's bytes; false = EFAULT. Any alignment, as with the results below. */
+static inline bool wasi_take(const struct wasi_call *c, uint32_t at, void *out, size_t n) {
+    return rt_memory_read(c->memory, at, out, n);
+}
+/* Stores a result; false = EFAULT. */
 static inline bool wasi_put(const struct wasi_call *c, uint32_t at, const void *value, size_t n) {
-    void *p = wasi_at(c, at, n);
-    if (p) memcpy(p, value, n);
-    return p != NULL;
+    return rt_memory_write(c->memory, at, value, n);
 }
 static inline bool wasi_put_u32(const struct wasi_call *c, uint32_t at, uint32_t value) {
     return wasi_put(c, at, &value, 4);
@@ -107,16 +117,34 @@ static inline bool wasi_put_u64(const struct wasi_call *c, uint32_t at, uint64_t
     return wasi_put(c, at, &value, 8);
 }
 
-/* Linux errno -> WASI errno; 0 stays 0. */
-uint32_t wasi_errno(int host_errno);
+/* ---- wasi_table.c: the descriptor table ---- */
 
-/* The descriptor, when it is open and has all of `rights`; NULL and *out_errno (EBADF, ENOTCAPABLE)
- * otherwise. */
-struct wasi_fd *wasi_fd_get(const struct wasi_call *c, uint32_t fd, uint64_t rights, uint32_t *out_errno);
+/* The descriptor as it is now, when it is open and has all of `rights`; NULL and *out_errno (EBADF,
+ * ENOTCAPABLE) otherwise. It stays open to the end of the call, whatever other threads close; at most two a
+ * call. */
+const struct wasi_fd *wasi_fd_get(struct wasi_call *c, uint32_t fd, uint64_t rights, uint32_t *out_errno);
+/* The same into *out, whose file is the caller's reference. Returns an errno. */
+uint32_t wasi_fd_take(struct wasi *w, uint32_t fd, uint64_t rights, struct wasi_fd *out);
 /* Puts a file (its reference passes on) at the lowest free number. fails EMFILE, ENOMEM: the reference stays.
  */
 uint32_t wasi_fd_add(struct wasi *w, struct sb_file *file, uint64_t base, uint64_t inheriting,
                      const char *preopen, uint32_t *out_fd);
+/* Puts an entry behind the last: for the numbers that a program starts with. False = out of memory. */
+bool wasi_fd_append(struct wasi *w, struct wasi_fd entry);
+/* Each returns an errno. */
+uint32_t wasi_fd_close(struct wasi *w, uint32_t fd);
+uint32_t wasi_fd_move(struct wasi *w, uint32_t from, uint32_t to);
+uint32_t wasi_fd_lose_rights(struct wasi *w, uint32_t fd, uint64_t base, uint64_t inheriting);
+void wasi_fds_free(struct wasi *w);
+
+/* ---- shared translations ---- */
+
+/* Whether the program is to end, which its calls then do not survive. */
+static inline bool wasi_stopped(const struct wasi_call *c) {
+    return atomic_load(&c->store->interrupt) || atomic_load(c->wasi->stop);
+}
+/* Linux errno -> WASI errno; 0 stays 0. */
+uint32_t wasi_errno(int host_errno);
 /* File type byte of WASI. */
 uint8_t wasi_filetype(enum sb_type type);
 /* Writes a filestat in the module's layout. False = EFAULT. */

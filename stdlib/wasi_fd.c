@@ -61,14 +61,14 @@ bool wasi_times(uint64_t access_ns, uint64_t modify_ns, uint32_t flags, struct t
 
 uint32_t wasi_iovecs(const struct wasi_call *c, uint32_t at, uint32_t count, struct iovec out[SB_MAX_IOV],
                      int *out_n) {
-    uint32_t pair[2];
+    uint32_t pairs[SB_MAX_IOV][2];
     if (!wasi_at(c, at, (uint64_t)count * 8)) return WASI_EFAULT;
     uint32_t n = count < SB_MAX_IOV ? count : SB_MAX_IOV;
+    wasi_take(c, at, pairs, n * sizeof *pairs);
     for (uint32_t i = 0; i < n; i++) {
-        memcpy(pair, wasi_at(c, at + 8 * i, 8), 8);
-        void *p = wasi_at(c, pair[0], pair[1]);
+        void *p = wasi_at(c, pairs[i][0], pairs[i][1]);
         if (!p) return WASI_EFAULT;
-        out[i] = (struct iovec){p, pair[1]};
+        out[i] = (struct iovec){p, pairs[i][1]};
     }
     *out_n = (int)n;
     return WASI_OK;
@@ -85,7 +85,7 @@ static uint32_t transfer(struct wasi_call *c, uint64_t rights, transfer_fn *fn, 
     uint64_t done = 0;
     uint32_t error;
     int n;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), rights, &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), rights, &error);
     if (!f) return error;
     if (!wasi_at(c, out, 4)) return WASI_EFAULT; /* before bytes are consumed that could not be reported */
     error = wasi_iovecs(c, wasi_u32(c, 1), wasi_u32(c, 2), iov, &n);
@@ -112,7 +112,7 @@ uint32_t wasi_fn_fd_pwrite(struct wasi_call *c) { return positioned(c, RIGHT(FD_
 static uint32_t seek(struct wasi_call *c, uint64_t rights, int64_t offset, int whence, uint32_t out) {
     uint64_t position = 0;
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), rights, &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), rights, &error);
     if (!f) return error;
     if (!wasi_at(c, out, 8)) return WASI_EFAULT;
     error = wasi_errno(sb_file_seek(f->file, offset, whence, &position));
@@ -136,7 +136,7 @@ uint32_t wasi_fn_fd_tell(struct wasi_call *c) { return seek(c, RIGHT(FD_TELL), 0
 uint32_t wasi_fn_fd_fdstat_get(struct wasi_call *c) {
     uint8_t out[24] = {0};
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, &error);
     if (!f) return error;
     uint16_t flags = fdflags_of(sb_file_flags(f->file));
     out[0] = wasi_filetype(sb_file_type(f->file));
@@ -148,26 +148,20 @@ uint32_t wasi_fn_fd_fdstat_get(struct wasi_call *c) {
 
 uint32_t wasi_fn_fd_fdstat_set_flags(struct wasi_call *c) {
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FDSTAT_SET_FLAGS), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FDSTAT_SET_FLAGS), &error);
     if (!f) return error;
     if (wasi_u32(c, 1) & ~31u) return WASI_EINVAL;
     return wasi_errno(sb_file_set_flags(f->file, wasi_status_flags(wasi_u32(c, 1))));
 }
 
 uint32_t wasi_fn_fd_fdstat_set_rights(struct wasi_call *c) {
-    uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, &error);
-    if (!f) return error;
-    if (wasi_u64(c, 1) & ~f->base || wasi_u64(c, 2) & ~f->inheriting) return WASI_ENOTCAPABLE;
-    f->base = wasi_u64(c, 1);
-    f->inheriting = wasi_u64(c, 2);
-    return WASI_OK;
+    return wasi_fd_lose_rights(c->wasi, wasi_u32(c, 0), wasi_u64(c, 1), wasi_u64(c, 2));
 }
 
 uint32_t wasi_fn_fd_filestat_get(struct wasi_call *c) {
     struct stat st;
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_GET), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_GET), &error);
     if (!f) return error;
     error = wasi_errno(sb_file_stat(f->file, &st));
     return error ? error : wasi_put_filestat(c, wasi_u32(c, 1), &st) ? WASI_OK : WASI_EFAULT;
@@ -175,7 +169,7 @@ uint32_t wasi_fn_fd_filestat_get(struct wasi_call *c) {
 
 uint32_t wasi_fn_fd_filestat_set_size(struct wasi_call *c) {
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_SET_SIZE), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_SET_SIZE), &error);
     if (!f) return error;
     return wasi_u64(c, 1) > INT64_MAX ? WASI_EINVAL : wasi_errno(sb_file_truncate(f->file, wasi_u64(c, 1)));
 }
@@ -183,7 +177,7 @@ uint32_t wasi_fn_fd_filestat_set_size(struct wasi_call *c) {
 uint32_t wasi_fn_fd_filestat_set_times(struct wasi_call *c) {
     struct timespec times[2];
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_SET_TIMES), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_FILESTAT_SET_TIMES), &error);
     if (!f) return error;
     if (!wasi_times(wasi_u64(c, 1), wasi_u64(c, 2), wasi_u32(c, 3), times)) return WASI_EINVAL;
     return wasi_errno(sb_file_set_times(f->file, times));
@@ -193,7 +187,7 @@ uint32_t wasi_fn_fd_advise(struct wasi_call *c) {
     static const int advices[] = {POSIX_FADV_NORMAL,   POSIX_FADV_SEQUENTIAL, POSIX_FADV_RANDOM,
                                   POSIX_FADV_WILLNEED, POSIX_FADV_DONTNEED,   POSIX_FADV_NOREUSE};
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_ADVISE), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_ADVISE), &error);
     if (!f) return error;
     if (wasi_u32(c, 3) >= sizeof advices / sizeof *advices) return WASI_EINVAL;
     if (wasi_u64(c, 1) > INT64_MAX || wasi_u64(c, 2) > INT64_MAX) return WASI_EINVAL;
@@ -202,7 +196,7 @@ uint32_t wasi_fn_fd_advise(struct wasi_call *c) {
 
 uint32_t wasi_fn_fd_allocate(struct wasi_call *c) {
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_ALLOCATE), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_ALLOCATE), &error);
     if (!f) return error;
     if (wasi_u64(c, 1) > INT64_MAX || wasi_u64(c, 2) > INT64_MAX) return WASI_EINVAL;
     return wasi_errno(sb_file_allocate(f->file, wasi_u64(c, 1), wasi_u64(c, 2)));
@@ -210,7 +204,7 @@ uint32_t wasi_fn_fd_allocate(struct wasi_call *c) {
 
 static uint32_t sync_(struct wasi_call *c, uint64_t right, bool data_only) {
     uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), right, &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), right, &error);
     return f ? wasi_errno(sb_file_sync(f->file, data_only)) : error;
 }
 uint32_t wasi_fn_fd_sync(struct wasi_call *c) { return sync_(c, RIGHT(FD_SYNC), false); }
@@ -218,36 +212,20 @@ uint32_t wasi_fn_fd_datasync(struct wasi_call *c) { return sync_(c, RIGHT(FD_DAT
 
 /* ---- the descriptor table ---- */
 
-uint32_t wasi_fn_fd_close(struct wasi_call *c) {
-    uint32_t error;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, &error);
-    if (!f) return error;
-    sb_file_unref(f->file);
-    *f = (struct wasi_fd){0};
-    return WASI_OK;
-}
-
-/* `to` has to be open: the table never grows by a number the program names. */
+uint32_t wasi_fn_fd_close(struct wasi_call *c) { return wasi_fd_close(c->wasi, wasi_u32(c, 0)); }
 uint32_t wasi_fn_fd_renumber(struct wasi_call *c) {
-    uint32_t error;
-    struct wasi_fd *from = wasi_fd_get(c, wasi_u32(c, 0), 0, &error), *to;
-    if (!from || !(to = wasi_fd_get(c, wasi_u32(c, 1), 0, &error))) return error;
-    if (from == to) return WASI_OK;
-    sb_file_unref(to->file);
-    *to = *from;
-    *from = (struct wasi_fd){0};
-    return WASI_OK;
+    return wasi_fd_move(c->wasi, wasi_u32(c, 0), wasi_u32(c, 1));
 }
 
-static struct wasi_fd *preopen(struct wasi_call *c, uint32_t *out_error) {
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, out_error);
+static const struct wasi_fd *preopen(struct wasi_call *c, uint32_t *out_error) {
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), 0, out_error);
     if (f && !f->preopen) *out_error = WASI_EBADF; /* what libc takes for the end of the list */
     return f && f->preopen ? f : NULL;
 }
 
 uint32_t wasi_fn_fd_prestat_get(struct wasi_call *c) {
     uint32_t error;
-    struct wasi_fd *f = preopen(c, &error);
+    const struct wasi_fd *f = preopen(c, &error);
     if (!f) return error;
     uint32_t out[2] = {0, (uint32_t)strlen(f->preopen)};
     return wasi_put(c, wasi_u32(c, 1), out, sizeof out) ? WASI_OK : WASI_EFAULT;
@@ -255,7 +233,7 @@ uint32_t wasi_fn_fd_prestat_get(struct wasi_call *c) {
 
 uint32_t wasi_fn_fd_prestat_dir_name(struct wasi_call *c) {
     uint32_t error;
-    struct wasi_fd *f = preopen(c, &error);
+    const struct wasi_fd *f = preopen(c, &error);
     if (!f) return error;
     size_t size = strlen(f->preopen);
     if (wasi_u32(c, 2) < size) return WASI_ENAMETOOLONG;
@@ -304,7 +282,7 @@ uint32_t wasi_fn_fd_readdir(struct wasi_call *c) {
     uint32_t error, at = wasi_u32(c, 1), room = wasi_u32(c, 2), used = 0;
     uint64_t cookie = wasi_u64(c, 3);
     size_t n = 1;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_READDIR), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_READDIR), &error);
     if (!f) return error;
     if (!wasi_at(c, at, room) || !wasi_at(c, wasi_u32(c, 4), 4)) return WASI_EFAULT;
     uint8_t *out = wasi_at(c, at, room);

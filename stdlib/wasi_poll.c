@@ -42,9 +42,11 @@ static uint32_t clock_deadline(uint32_t id, uint64_t timeout, uint16_t flags, ui
     return WASI_OK;
 }
 
+/* `at`: a copy. The file polled is referenced. */
 static void read_subscription(const struct wasi_call *c, const uint8_t *at, struct subscription *s,
                               struct sb_poll *polls, uint32_t *n_polls) {
     uint32_t id;
+    struct wasi_fd f;
     memcpy(&s->userdata, at, 8);
     s->tag = at[8];
     if (s->tag == TAG_CLOCK) {
@@ -62,10 +64,10 @@ static void read_subscription(const struct wasi_call *c, const uint8_t *at, stru
         s->error = WASI_EINVAL;
         return;
     }
-    struct wasi_fd *f = wasi_fd_get(c, id, RIGHT(POLL_FD_READWRITE), &s->error);
-    if (!f) return;
+    s->error = wasi_fd_take(c->wasi, id, RIGHT(POLL_FD_READWRITE), &f);
+    if (s->error) return;
     s->poll = *n_polls;
-    polls[(*n_polls)++] = (struct sb_poll){.file = f->file, .events = s->tag == TAG_READ ? POLLIN : POLLOUT};
+    polls[(*n_polls)++] = (struct sb_poll){.file = f.file, .events = s->tag == TAG_READ ? POLLIN : POLLOUT};
 }
 
 static void put_event(const struct wasi_call *c, uint32_t at, const struct subscription *s,
@@ -95,16 +97,12 @@ static bool is_due(const struct subscription *s, const struct sb_poll *polls, ui
     return s->tag == TAG_CLOCK ? s->deadline_ns <= now : polls[s->poll].revents != 0;
 }
 
-static uint32_t wait_and_report(struct wasi_call *c, struct subscription *subs, uint32_t n,
-                                struct sb_poll *polls) {
-    uint32_t stride = c->unstable ? 56 : 48, n_polls = 0, n_events = 0;
+static uint32_t wait_and_report(struct wasi_call *c, const struct subscription *subs, uint32_t n,
+                                struct sb_poll *polls, uint32_t n_polls) {
     uint64_t deadline = NEVER;
+    uint32_t n_events = 0;
     size_t ready;
-    const uint8_t *in = wasi_at(c, wasi_u32(c, 0), (uint64_t)n * stride);
-    if (!in || !wasi_at(c, wasi_u32(c, 1), (uint64_t)n * EVENT_BYTES) || !wasi_at(c, wasi_u32(c, 3), 4))
-        return WASI_EFAULT;
     for (uint32_t i = 0; i < n; i++) {
-        read_subscription(c, in + (size_t)i * stride, &subs[i], polls, &n_polls);
         if (subs[i].error) deadline = 0;
         if (!subs[i].error && subs[i].tag == TAG_CLOCK && subs[i].deadline_ns < deadline)
             deadline = subs[i].deadline_ns;
@@ -119,13 +117,29 @@ static uint32_t wait_and_report(struct wasi_call *c, struct subscription *subs, 
     return WASI_OK;
 }
 
+static uint32_t poll_all(struct wasi_call *c, struct subscription *subs, uint32_t n, struct sb_poll *polls) {
+    enum { RECORD = 48, RECORD_UNSTABLE = 56 };
+    uint8_t record[RECORD_UNSTABLE];
+    uint32_t stride = c->unstable ? RECORD_UNSTABLE : RECORD, in = wasi_u32(c, 0), n_polls = 0;
+    if (!wasi_at(c, in, (uint64_t)n * stride) || !wasi_at(c, wasi_u32(c, 1), (uint64_t)n * EVENT_BYTES) ||
+        !wasi_at(c, wasi_u32(c, 3), 4))
+        return WASI_EFAULT;
+    for (uint32_t i = 0; i < n; i++) {
+        wasi_take(c, in + i * stride, record, stride);
+        read_subscription(c, record, &subs[i], polls, &n_polls);
+    }
+    uint32_t error = wait_and_report(c, subs, n, polls, n_polls);
+    for (uint32_t i = 0; i < n_polls; i++) sb_file_unref(polls[i].file);
+    return error;
+}
+
 uint32_t wasi_fn_poll_oneoff(struct wasi_call *c) {
     uint32_t n = wasi_u32(c, 2);
     if (!n || n > MAX_SUBSCRIPTIONS) return WASI_EINVAL;
     const struct atoll_alloc *alloc = c->wasi->alloc;
     struct subscription *subs = atoll_new(alloc, n, sizeof *subs);
     struct sb_poll *polls = atoll_new(alloc, n, sizeof *polls);
-    uint32_t error = subs && polls ? wait_and_report(c, subs, n, polls) : WASI_ENOMEM;
+    uint32_t error = subs && polls ? poll_all(c, subs, n, polls) : WASI_ENOMEM;
     atoll_free(alloc, subs, n * sizeof *subs);
     atoll_free(alloc, polls, n * sizeof *polls);
     return error;

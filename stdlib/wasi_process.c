@@ -94,7 +94,7 @@ uint32_t wasi_fn_random_get(struct wasi_call *c) {
         ssize_t got = getrandom(p + done, piece, 0);
         if (got < 0 && errno != EINTR) return answer(c, &request, wasi_errno(errno), 0);
         if (got > 0) done += (uint32_t)got;
-        if (atomic_load_explicit(&c->wasi->store->interrupt, memory_order_relaxed)) return WASI_EINTR;
+        if (wasi_stopped(c)) return WASI_EINTR;
     }
     return error ? error : answer(c, &request, WASI_OK, n);
 }
@@ -110,7 +110,7 @@ uint32_t wasi_fn_sched_yield(struct wasi_call *c) {
 static uint32_t leave(struct wasi_call *c, int status) {
     struct sb_request request = request_of(SB_EXIT, (uint64_t)(uint32_t)status);
     if (!ask(c, &request)) answer(c, &request, WASI_OK, 0);
-    c->wasi->store->exit_code = status;
+    c->store->exit_code = status;
     c->trap = RT_TRAP_EXIT;
     return WASI_OK;
 }

@@ -6,7 +6,7 @@
 uint32_t wasi_fn_sock_accept(struct wasi_call *c) {
     struct sb_file *socket;
     uint32_t error, fd;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(SOCK_ACCEPT), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(SOCK_ACCEPT), &error);
     if (!f) return error;
     if (wasi_u32(c, 1) & ~31u) return WASI_EINVAL;
     if (!wasi_at(c, wasi_u32(c, 2), 4)) return WASI_EFAULT;
@@ -28,7 +28,7 @@ uint32_t wasi_fn_sock_recv(struct wasi_call *c) {
     bool truncated = false;
     int n;
     uint32_t error, flags = wasi_u32(c, 3);
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_READ), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_READ), &error);
     if (!f) return error;
     if (flags & ~3u) return WASI_EINVAL;
     if (!wasi_at(c, wasi_u32(c, 4), 4) || !wasi_at(c, wasi_u32(c, 5), 2)) return WASI_EFAULT;
@@ -48,7 +48,7 @@ uint32_t wasi_fn_sock_send(struct wasi_call *c) {
     uint64_t done = 0;
     uint32_t error;
     int n;
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_WRITE), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_WRITE), &error);
     if (!f) return error;
     if (wasi_u32(c, 3)) return WASI_EINVAL; /* no flags are defined */
     if (!wasi_at(c, wasi_u32(c, 4), 4)) return WASI_EFAULT;
@@ -61,7 +61,7 @@ uint32_t wasi_fn_sock_send(struct wasi_call *c) {
 uint32_t wasi_fn_sock_shutdown(struct wasi_call *c) {
     static const int hows[] = {-1, SHUT_RD, SHUT_WR, SHUT_RDWR};
     uint32_t error, how = wasi_u32(c, 1);
-    struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(SOCK_SHUTDOWN), &error);
+    const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(SOCK_SHUTDOWN), &error);
     if (!f) return error;
     return how < 1 || how > 3 ? WASI_EINVAL : wasi_errno(sb_net_shutdown(f->file, hows[how]));
 }
