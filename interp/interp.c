@@ -147,20 +147,16 @@ static void capture_run(struct rt_store *store, const uint64_t *ip, const union 
     }
 }
 
-void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp) {
-    store->n_frames = 0;
-    capture_run(store, ip, fp, false);
-    struct rt_activation *a = store->activation;
-    for (a = a ? a->previous : NULL; a; a = a->previous) {
-        const struct interp_run *run = (const struct interp_run *)a;
-        if (a->store == store && a->code_begin == __start_atoll_interp)
-            capture_run(store, run->ip, run->fp, false);
-    }
+static void walk(struct rt_activation *activation) {
+    const struct interp_run *run = (const struct interp_run *)activation;
+    capture_run(activation->store, run->ip, run->fp, false);
 }
 
-static void walk(struct rt_store *store) {
-    const struct interp_run *run = interp_run_of(store);
-    if (run) interp_capture(store, run->ip, run->fp);
+void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp) {
+    struct interp_run *run = interp_run_of(store);
+    run->ip = ip;
+    run->fp = fp;
+    rt_store_capture(store);
 }
 
 HANDLER(TRAP_R0)
@@ -237,7 +233,8 @@ static enum rt_trap run_frame(struct rt_store *store, struct rt_func *func, unio
     struct interp_run run = {.activation = {.store = store,
                                             .code_begin = __start_atoll_interp,
                                             .code_end = __stop_atoll_interp,
-                                            .on_fault = on_fault}};
+                                            .on_fault = on_fault,
+                                            .walk = walk}};
     enum rt_trap trap;
     rt_activation_push(&run.activation);
     if (!_setjmp(run.jump)) {
@@ -263,7 +260,6 @@ static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_
     fp[-3].ref = (void *)(uintptr_t)STUB(exit_stub, 1);
     fp[-2].ref = NULL;
     fp[-1].ref = func;
-    store->walk = walk;
     store->scan_top = NULL;
     enum rt_trap trap = run_frame(store, func, fp);
     store->scan_top = scan_top;
@@ -272,6 +268,92 @@ static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_
         interp_tidy(type->results, type->n_results, base);
         memmove(args_results, base, type->result_slots * sizeof *base);
     }
+    return trap;
+}
+
+/* ---- compiled functions, and the interpreter for compiled ones ---- */
+
+static const union stub_word compiled_stub[] = {{interp_do_ENTER_COMPILED}};
+
+void interp_use_compiled(struct rt_func *func) {
+    __atomic_store_n(&func->code, compiled_stub, __ATOMIC_RELEASE);
+}
+
+/* The arguments stand in front of the header that the caller made. */
+HANDLER(ENTER_COMPILED)
+{
+    struct rt_func *self = fp[-1].ref;
+    const struct rt_type *type = self->type;
+    union rt_slot *args = fp - INTERP_HEADER_SLOTS - interp_window(type->param_slots, type->result_slots);
+    struct interp_run *run = interp_run_of(store);
+    (void)mem;
+    run->ip = (const uint64_t *)fp[-3].ref - 1; /* the caller's call: our own frame is the compiled code's */
+    run->fp = fp[-2].ref;
+    store->stack_top = fp;
+    store->n_frames = 0;
+    enum rt_trap trap = store->engine->config.tier->call_compiled(store, self, args);
+    if (UNLIKELY(trap != RT_TRAP_NONE)) {
+        if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag && run->fp) {
+            ip = run->ip;
+            fp = run->fp;
+            GOTO_HANDLER(UNWIND);
+        }
+        r0 = trap;
+        return trap;
+    }
+    r0 = args[0].u64;
+    d0 = args[0].f64;
+    s0 = args[0].f32;
+    ip = fp[-3].ref;
+    fp = fp[-2].ref;
+    DISPATCH();
+}
+
+struct interp_snippet {
+    struct rt_func
+        self; /* what the frame says it runs: code begins with ENTER, which knows the frame's size */
+    struct interp_code code;
+    uint32_t n_args, n_results; /* slots */
+};
+
+struct interp_snippet *interp_snippet_new(const struct rt_module *module, uint32_t func, uint32_t at,
+                                          uint32_t n_args, const uint8_t *kinds) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    struct interp_snippet *s = atoll_new(alloc, 1, sizeof *s);
+    if (!s) return NULL;
+    for (uint32_t i = 0; i < n_args; i++) s->n_args += kinds[i] == BC_KIND_V128 ? 2 : 1;
+    if (interp_lower_one(module, func, at, n_args, kinds, &s->code, &s->n_results)) {
+        atoll_free(alloc, s, sizeof *s);
+        return NULL;
+    }
+    s->self = (struct rt_func){
+        .code = s->code.words, .type = module->types[module->bc->funcs[func].type], .index = func};
+    return s;
+}
+
+void interp_snippet_free(const struct rt_module *module, struct interp_snippet *snippet) {
+    interp_code_fini(module->engine->alloc, &snippet->code);
+    atoll_free(module->engine->alloc, snippet, sizeof *snippet);
+}
+
+enum rt_trap interp_snippet_run(struct rt_instance *instance, const struct interp_snippet *snippet,
+                                union rt_slot *slots) {
+    struct rt_store *store = instance->store;
+    union rt_slot *base = store->stack_top, *scan_top = store->scan_top;
+    if (store->stack_end - base < INTERP_HEADER_SLOTS + (ptrdiff_t)snippet->n_args)
+        return RT_TRAP_STACK_EXHAUSTED;
+    union rt_slot *fp = base + INTERP_HEADER_SLOTS;
+    struct rt_func self = snippet->self;
+    self.instance = instance;
+    memcpy(fp, slots, snippet->n_args * sizeof *fp);
+    fp[-3].ref = (void *)(uintptr_t)STUB(exit_stub, 1);
+    fp[-2].ref = NULL;
+    fp[-1].ref = &self;
+    store->scan_top = NULL;
+    enum rt_trap trap = run_frame(store, &self, fp);
+    store->scan_top = scan_top;
+    store->stack_top = base;
+    if (!trap) memcpy(slots, fp, snippet->n_results * sizeof *fp);
     return trap;
 }
 

@@ -91,3 +91,45 @@ enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bo
     interp_code_fini(l.alloc, out);
     return ATOLL_E_NOMEM;
 }
+
+/* ---- one instruction ---- */
+
+static void lower_one(struct lower *l, uint32_t at, uint32_t n_args, const uint8_t *kinds) {
+    const struct bc_func *func = &l->bc->funcs[l->func];
+    struct bc_instr in;
+    if (bc_decode_instr(l->bc, at, func->body.offset + func->body.size, &in, NULL)) { /* validated: never */
+        l->failed = true;
+        return;
+    }
+    l->instr_offset = at;
+    lower_forget(l);
+    uint32_t enter = lower_emit_trapping(l, H_ENTER_0, 2);
+    l->last = NOTHING;
+    for (uint32_t i = 0; i < n_args && !l->failed; i++) lower_push(l, IN_SLOT, kinds[i], 0);
+    lower_instr(l, &in);
+    lower_args(l, l->n_stack);
+    lower_emit(l, H_EXIT, 1);
+    lower_operand(l, enter, 0, l->max_slot + 2);
+}
+
+enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func, uint32_t at,
+                                   uint32_t n_args, const uint8_t *kinds, struct interp_code *out,
+                                   uint32_t *n_results) {
+    *out = (struct interp_code){0};
+    struct lower l = {.module = module,
+                      .bc = module->bc,
+                      .alloc = module->engine->alloc,
+                      .type = module->types[module->bc->funcs[func].type],
+                      .func = func,
+                      .relaxed_native = !module->engine->config.relaxed_deterministic,
+                      .code = out};
+    l.locals = atoll_new(l.alloc, 1, sizeof *l.locals);
+    l.failed = !l.locals;
+    if (!l.failed) lower_one(&l, at, n_args, kinds);
+    *n_results = 0;
+    for (size_t i = 0; i < l.n_stack; i++) *n_results += l.stack[i].kind == BC_KIND_V128 ? 2 : 1;
+    fini(&l);
+    if (!l.failed) return ATOLL_OK;
+    interp_code_fini(l.alloc, out);
+    return ATOLL_E_NOMEM;
+}

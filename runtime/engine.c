@@ -30,6 +30,7 @@ void rt_engine_ref(struct rt_engine *engine) { atomic_fetch_add(&engine->refs, 1
 
 void rt_engine_unref(struct rt_engine *engine) {
     if (!engine || atomic_fetch_sub(&engine->refs, 1) != 1) return;
+    if (engine->jit_data) engine->config.tier->engine_free(engine);
     rt_heap_engine_free(engine);
     rt_types_free(engine->types);
     atoll_free(engine->alloc, engine, sizeof *engine);

@@ -23,7 +23,7 @@ static void free_source_map(struct bc_source_map *map, const struct atoll_alloc 
 static void free_module(struct rt_module *module) {
     struct rt_engine *engine = module->engine;
     const struct atoll_alloc *alloc = engine->alloc;
-    if (module->tier_data) engine->config.tier->module_free(module);
+    if (module->tier_data || module->jit_data) engine->config.tier->module_free(module);
     rt_image_free(module->image, alloc);
     if (module->exports) atoll_free(alloc, module->exports, index_bytes(module->exports->n_slots));
     if (module->label) atoll_free(alloc, module->label, strlen(module->label) + 1);

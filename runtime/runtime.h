@@ -98,6 +98,7 @@ struct rt_engine {
     struct rt_config config;
     struct rt_types *types;      /* canonical types, locked */
     struct rt_heap_engine *heap; /* its layouts; NULL until the managed heap starts */
+    void *jit_data;              /* jit/'s code memory; NULL until something is compiled */
     atomic_uint refs;
 };
 /* The engine, holding one reference. fails E_NOMEM. */
@@ -156,7 +157,8 @@ struct rt_module {
     struct rt_image *image;           /* initial memory for copy-on-write mapping, or NULL */
     struct rt_export_index *exports;  /* hashed names, or NULL */
     bool image_tried, names_loaded;
-    void *tier_data; /* what the tier keeps a module: lowered or compiled code */
+    void *tier_data; /* what the interpreter keeps a module: lowered code */
+    void *jit_data;  /* what jit/ keeps: compiled code */
 };
 /* Takes ownership of `bc` (also on failure) and of `map` (may be NULL). fails E_NOMEM, E_INVALID when not
  * validated. */
@@ -284,8 +286,10 @@ struct rt_store {
     size_t n_instances, cap_instances;
     struct rt_activation
         *activation; /* innermost run of the tier: the signal handler and the stack walk start here */
-    void (*walk)(
-        struct rt_store *store); /* set by the tier while it runs: fills frames[] (see rt_store_capture) */
+    /* compiled code runs on the native stack */
+    _Atomic uintptr_t native_limit; /* where it has to stop; above everything while the program is interrupted */
+    uintptr_t native_sp;            /* the stack pointer of the compiled code that called the host last */
+    uintptr_t native_entry;         /* that of the entry into compiled code, where a trap leaves to */
     /* what ended the last call */
     enum rt_trap trap;
     int exit_code;
@@ -440,7 +444,10 @@ struct rt_tier {
      * a trap the tier has called rt_store_capture (or filled frames) before it unwound. Never called for host
      * functions. */
     enum rt_trap (*call)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
-    void (*module_free)(struct rt_module *module); /* frees module->tier_data */
+    void (*module_free)(struct rt_module *module); /* frees module->tier_data and module->jit_data */
+    void (*engine_free)(struct rt_engine *engine); /* frees engine->jit_data; NULL: there is none */
+    /* Runs a function that has machine code, for the interpreter; as `call`. NULL: there are none. */
+    enum rt_trap (*call_compiled)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
 };
 
 /* ---- faults become traps ---- */
@@ -458,7 +465,8 @@ struct rt_activation {
     const void *code_begin, *code_end;
     bool (*on_fault)(struct rt_activation *activation, void *ucontext, const void *fault_address,
                      enum rt_trap trap);
-    void *tier_state; /* the tier's own */
+    /* Records the frames of this run, innermost first, with rt_store_add_frame. */
+    void (*walk)(struct rt_activation *activation);
 };
 void rt_activation_push(struct rt_activation *activation); /* thread-local list; also store->activation */
 void rt_activation_pop(struct rt_activation *activation);
@@ -466,7 +474,10 @@ void rt_activation_pop(struct rt_activation *activation);
  * E_NOMEM, E_IO */
 enum atoll_status rt_thread_prepare(void);
 
-/* Begins the record of a trap: forgets older frames and asks the running tier (store->walk, if set) for new
+/* The address below which programs may not use this thread's native stack: the host keeps room for itself. */
+uintptr_t rt_native_stack_limit(void);
+
+/* Begins the record of a trap: forgets older frames and asks the store's activations for new
  * ones. A tier calls it where a trap arises, before it unwinds; not again where a trap of a nested call
  * passes through. */
 void rt_store_capture(struct rt_store *store);

@@ -35,15 +35,17 @@ bool rt_stack_guards(const struct rt_store *store, const void *address) {
     return (at < low && low - at <= GUARD_BYTES) || (at >= high && at - high < GUARD_BYTES);
 }
 
-bool rt_native_stack_left(void) {
+uintptr_t rt_native_stack_limit(void) {
     static _Thread_local __attribute__((tls_model("initial-exec"))) uintptr_t low;
     if (!low) { /* asked once a thread: for the main thread the C library reads /proc */
         pthread_attr_t attr;
         void *base;
         size_t size;
-        if (pthread_getattr_np(pthread_self(), &attr)) return true;
+        if (pthread_getattr_np(pthread_self(), &attr)) return 0;
         if (!pthread_attr_getstack(&attr, &base, &size)) low = (uintptr_t)base;
         pthread_attr_destroy(&attr);
     }
-    return (uintptr_t)__builtin_frame_address(0) - low >= NATIVE_RESERVE_BYTES;
+    return low + NATIVE_RESERVE_BYTES;
 }
+
+bool rt_native_stack_left(void) { return (uintptr_t)__builtin_frame_address(0) >= rt_native_stack_limit(); }

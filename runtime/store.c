@@ -64,6 +64,7 @@ void rt_store_free(struct rt_store *store) {
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why) {
     atomic_store(&store->interrupt, why);
     if (!why) return;
+    atomic_store(&store->native_limit, UINTPTR_MAX); /* compiled functions look here as they are entered */
     rt_unpark(store);
     void (*wake)(struct rt_store *) = atomic_load(&store->wake);
     if (wake) wake(store);

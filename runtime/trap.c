@@ -42,7 +42,8 @@ enum atoll_status rt_trap_report(struct rt_store *store, enum rt_trap trap, stru
 
 void rt_store_capture(struct rt_store *store) {
     store->n_frames = 0;
-    if (store->walk) store->walk(store);
+    for (struct rt_activation *a = store->activation; a; a = a->previous)
+        if (a->store == store && a->walk) a->walk(a);
 }
 
 static uint32_t frame_slot(uint32_t i) {
