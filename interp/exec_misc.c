@@ -98,9 +98,8 @@ HANDLER(TABLE_GROW)
 {
     struct rt_table *table = inst->tables[OPD(1)];
     union rt_slot *args = &SLOT(0);
-    uint64_t old;
-    rt_table_grow(table, args[1].u64, args[0], &old);
-    args[0].u64 = grown(old, table->type.is64);
+    rt_table_grow(table, args[1].u64, args[0], &args[0].u64);
+    args[0].u64 = grown(args[0].u64, table->type.is64);
     NEXT(3);
 }
 HANDLER(TABLE_FILL)
@@ -159,9 +158,9 @@ HANDLER(MEMORY_SIZE)
 HANDLER(MEMORY_GROW)
 {
     struct rt_memory *memory = inst->memories[OPD(1)];
-    uint64_t old;
-    rt_memory_grow(memory, SLOT(0).u64, &old);
-    SLOT(0).u64 = grown(old, memory->type.is64);
+    union rt_slot *args = &SLOT(0);
+    rt_memory_grow(memory, args[0].u64, &args[0].u64);
+    args[0].u64 = grown(args[0].u64, memory->type.is64);
     NEXT(3);
 }
 HANDLER(MEMORY_FILL)
@@ -233,12 +232,11 @@ HANDLER(ATOMIC_FENCE)
         union rt_slot *args = &SLOT(0);                                                                      \
         struct rt_memory *memory = inst->memories[WORD(3)];                                                  \
         uint64_t at;                                                                                         \
-        uint32_t result = 0;                                                                                 \
         if (__builtin_add_overflow(args[0].u64, WORD(2), &at)) TRAP(RT_TRAP_MEMORY_BOUNDS);                  \
         TRAP_IF(__VA_ARGS__);                                                                                \
-        args[0].u64 = result;                                                                                \
+        args[0].u64 = args[0].u32;                                                                           \
         NEXT(4);                                                                                             \
     }
-PARKING(MEMORY_ATOMIC_NOTIFY, rt_memory_notify(memory, at, args[1].u32, &result))
-PARKING(MEMORY_ATOMIC_WAIT32, rt_memory_wait(store, memory, at, 4, args[1].u32, args[2].i64, &result))
-PARKING(MEMORY_ATOMIC_WAIT64, rt_memory_wait(store, memory, at, 8, args[1].u64, args[2].i64, &result))
+PARKING(MEMORY_ATOMIC_NOTIFY, rt_memory_notify(memory, at, args[1].u32, &args[0].u32))
+PARKING(MEMORY_ATOMIC_WAIT32, rt_memory_wait(store, memory, at, 4, args[1].u32, args[2].i64, &args[0].u32))
+PARKING(MEMORY_ATOMIC_WAIT64, rt_memory_wait(store, memory, at, 8, args[1].u64, args[2].i64, &args[0].u32))

@@ -164,29 +164,30 @@ static inline uint32_t elem_slots(const struct rt_layout *layout) { return layou
     {                                                                                                        \
         union rt_slot *args = &SLOT(0);                                                                      \
         const struct rt_layout *layout = LAYOUT(2);                                                          \
-        void *array = args[0].ref;                                                                           \
-        (void)layout, (void)array;                                                                           \
+        (void)layout;                                                                                        \
         ALLOCATING();                                                                                        \
         enum rt_trap trap = (__VA_ARGS__);                                                                   \
         ALLOCATED();                                                                                         \
         TRAP_IF(trap);                                                                                       \
-        args[0].ref = array;                                                                                 \
         NEXT(3);                                                                                             \
     }
 #define NOT_NULL(ref, operation) ((ref) ? (operation) : RT_TRAP_NULL_ARRAY)
-ARRAY_OP(ARRAY_NEW, rt_array_new(store, layout, args, args[elem_slots(layout)].u32, &array))
-ARRAY_OP(ARRAY_NEW_DEFAULT, rt_array_new(store, layout, NULL, args[0].u32, &array))
-ARRAY_OP(ARRAY_NEW_FIXED, rt_array_new_fixed(store, layout, args, (uint32_t)OPD(1), &array))
-ARRAY_OP(ARRAY_NEW_DATA, rt_array_new_data(inst, layout, (uint32_t)OPD(1), args[0].u32, args[1].u32, &array))
-ARRAY_OP(ARRAY_NEW_ELEM, rt_array_new_elem(inst, layout, (uint32_t)OPD(1), args[0].u32, args[1].u32, &array))
-ARRAY_OP(ARRAY_FILL, NOT_NULL(array, rt_array_fill(store, array, args[1].u32, args + 2,
-                                                   args[2 + elem_slots(layout)].u32)))
-ARRAY_OP(ARRAY_COPY, NOT_NULL(array &&args[2].ref, rt_array_copy(store, array, args[1].u32, args[2].ref,
-                                                                 args[3].u32, args[4].u32)))
-ARRAY_OP(ARRAY_INIT_DATA, NOT_NULL(array, rt_array_init_data(inst, array, (uint32_t)OPD(1), args[1].u32,
-                                                             args[2].u32, args[3].u32)))
-ARRAY_OP(ARRAY_INIT_ELEM, NOT_NULL(array, rt_array_init_elem(inst, array, (uint32_t)OPD(1), args[1].u32,
-                                                             args[2].u32, args[3].u32)))
+ARRAY_OP(ARRAY_NEW, rt_array_new(store, layout, args, args[elem_slots(layout)].u32, &args[0].ref))
+ARRAY_OP(ARRAY_NEW_DEFAULT, rt_array_new(store, layout, NULL, args[0].u32, &args[0].ref))
+ARRAY_OP(ARRAY_NEW_FIXED, rt_array_new_fixed(store, layout, args, (uint32_t)OPD(1), &args[0].ref))
+ARRAY_OP(ARRAY_NEW_DATA,
+         rt_array_new_data(inst, layout, (uint32_t)OPD(1), args[0].u32, args[1].u32, &args[0].ref))
+ARRAY_OP(ARRAY_NEW_ELEM,
+         rt_array_new_elem(inst, layout, (uint32_t)OPD(1), args[0].u32, args[1].u32, &args[0].ref))
+ARRAY_OP(ARRAY_FILL, NOT_NULL(args[0].ref, rt_array_fill(store, args[0].ref, args[1].u32, args + 2,
+                                                         args[2 + elem_slots(layout)].u32)))
+ARRAY_OP(ARRAY_COPY,
+         NOT_NULL(args[0].ref &&args[2].ref,
+                  rt_array_copy(store, args[0].ref, args[1].u32, args[2].ref, args[3].u32, args[4].u32)))
+ARRAY_OP(ARRAY_INIT_DATA, NOT_NULL(args[0].ref, rt_array_init_data(inst, args[0].ref, (uint32_t)OPD(1),
+                                                                   args[1].u32, args[2].u32, args[3].u32)))
+ARRAY_OP(ARRAY_INIT_ELEM, NOT_NULL(args[0].ref, rt_array_init_elem(inst, args[0].ref, (uint32_t)OPD(1),
+                                                                   args[1].u32, args[2].u32, args[3].u32)))
 
 /* ---- tests and casts ---- */
 

@@ -139,6 +139,37 @@ static void ten_million_tail_calls_need_no_stack(void **state) {
     close_world(&w);
 }
 
+/* What is done by calls of the runtime: a frame each would overflow this thread's stack. */
+static void a_million_of_any_instruction_need_no_native_stack(void **state) {
+    struct world w;
+    union rt_slot s[4];
+    (void)state;
+    open_world(&w, (struct rt_config){0});
+    struct rt_instance *i =
+        add(&w, "m",
+            "(module (type $a (array (mut i8))) (memory 1 1 shared) (table $t 1 funcref) (data $d \"abc\")"
+            " (elem $e funcref (ref.null func)) (type $refs (array (mut funcref)))"
+            " (func (export \"run\") (param $n i32) (result i32) (local $x (ref null $a))"
+            "  (loop $more"
+            "   (drop (memory.grow (i32.const 0)))"
+            "   (drop (table.grow $t (ref.null func) (i32.const 0)))"
+            "   (drop (memory.atomic.notify (i32.const 0) (i32.const 1)))"
+            "   (drop (memory.atomic.wait32 (i32.const 0) (i32.const 1) (i64.const 0)))"
+            "   (local.set $x (array.new $a (i32.const 7) (i32.const 3)))"
+            "   (local.set $x (array.new_default $a (i32.const 3)))"
+            "   (local.set $x (array.new_fixed $a 2 (i32.const 7) (i32.const 3)))"
+            "   (local.set $x (array.new_data $a $d (i32.const 0) (i32.const 3)))"
+            "   (drop (array.new_elem $refs $e (i32.const 0) (i32.const 1)))"
+            "   (array.copy $a $a (local.get $x) (i32.const 0) (local.get $x) (i32.const 1) (i32.const 2))"
+            "   (array.fill $a (local.get $x) (i32.const 0) (i32.const 1) (i32.const 2))"
+            "   (array.init_data $a $d (local.get $x) (i32.const 0) (i32.const 0) (i32.const 1))"
+            "   (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))"
+            "  (array.get_u $a (local.get $x) (i32.const 0))))");
+    CALL(&w, i, "run", s, 1, ARG(1000000));
+    assert_int_equal(s[0].u32, 'a');
+    close_world(&w);
+}
+
 /* ---- moves ---- */
 
 static const char moves[] =
@@ -423,6 +454,7 @@ int main(void) {
         cmocka_unit_test(ten_thousand_frames_fit_the_default_stack),
         cmocka_unit_test(endless_recursion_traps_and_the_store_stays_usable),
         cmocka_unit_test(ten_million_tail_calls_need_no_stack),
+        cmocka_unit_test(a_million_of_any_instruction_need_no_native_stack),
         cmocka_unit_test(values_reach_their_places_whole),
         cmocka_unit_test(a_local_read_before_it_is_set_keeps_its_old_value),
         cmocka_unit_test(br_table_carries_values_to_every_depth),
