@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "cli/run.h"
 #include "interp/interp.h"
+#include "jit/jit.h"
 #include "stdlib/stdlib.h"
 
 /* A growing list of strings; the strings are borrowed unless the list says otherwise. */
@@ -33,6 +34,7 @@ struct run {
     const char *argv0, *invoke, *stdio[3];
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
     uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output;
+    const struct rt_tier *tier; /* NULL: the default */
     bc_features features;
     const char *path;
     char **args;
@@ -84,7 +86,8 @@ enum {
     RUN_TCPLISTEN,
     RUN_RELAXED,
     RUN_DISABLE,
-    RUN_ENABLE
+    RUN_ENABLE,
+    RUN_TIER
 };
 static const struct cli_flag flags[] = {
     {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
@@ -106,6 +109,7 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
+    {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
     {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
     {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
@@ -166,11 +170,22 @@ static bool take_number(struct run *r, int id, const char *text) {
     }
 }
 
+static bool choose_tier(struct run *r, const char *word) {
+    const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
+    for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
+        if (strcmp(word, tiers[i]->name) == 0) {
+            r->tier = tiers[i];
+            return true;
+        }
+    return bad_value(r, "tier", word);
+}
+
 static bool take_flag(struct run *r, int id, const char *value) {
     switch (id) {
     case RUN_DIR: return list_add(&r->dirs, value);
     case RUN_ENV: return add_variable(r, value);
     case RUN_TCPLISTEN: return list_add(&r->listens, value);
+    case RUN_TIER: return choose_tier(r, value);
     case RUN_ARGV0: r->argv0 = value; return true;
     case RUN_STDIN: r->stdio[0] = value; return true;
     case RUN_STDOUT: r->stdio[1] = value; return true;
@@ -276,7 +291,7 @@ static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
 
 static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
-                               .tier = &interp_tier,
+                               .tier = r->tier ? r->tier : &interp_tier,
                                .fuel = r->fuel_given,
                                .relaxed_deterministic = r->relaxed_deterministic,
                                .stack_bytes = r->max_stack,

@@ -22,6 +22,11 @@ enum atoll_status rt_engine_new(const struct rt_config *config, struct rt_engine
     engine->config.alloc = alloc;
     if (!engine->config.features) engine->config.features = BC_FEATURES_DEFAULT;
     if (!engine->config.stack_bytes) engine->config.stack_bytes = (size_t)8 << 20;
+    const struct rt_tier *tier = config->tier;
+    if (tier && tier->engine_new && tier->engine_new(engine)) {
+        rt_engine_unref(engine);
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "cannot reserve memory for code");
+    }
     *out = engine;
     return ATOLL_OK;
 }

@@ -98,7 +98,8 @@ struct rt_engine {
     struct rt_config config;
     struct rt_types *types;      /* canonical types, locked */
     struct rt_heap_engine *heap; /* its layouts; NULL until the managed heap starts */
-    void *jit_data;              /* jit/'s code memory; NULL until something is compiled */
+    void *jit_data;              /* jit/'s code memory; NULL: its tier has none */
+    const void *bridge;          /* jit_code of functions without machine code of their own */
     atomic_uint refs;
 };
 /* The engine, holding one reference. fails E_NOMEM. */
@@ -191,7 +192,7 @@ struct rt_func {
     uint32_t index;               /* in instance->module->bc; for imports of host functions unused */
     rt_host_fn *host;             /* host function or NULL */
     void *context;
-    void *jit_code;        /* reserved for jit/: machine code entry */
+    const void *jit_code;  /* machine code, or the engine's bridge */
     const char *host_name; /* for backtraces and --strace; not owned; NULL for wasm functions */
 };
 
@@ -445,7 +446,8 @@ struct rt_tier {
      * functions. */
     enum rt_trap (*call)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
     void (*module_free)(struct rt_module *module); /* frees module->tier_data and module->jit_data */
-    void (*engine_free)(struct rt_engine *engine); /* frees engine->jit_data; NULL: there is none */
+    enum atoll_status (*engine_new)(struct rt_engine *engine); /* makes engine->jit_data and bridge; NULL: none */
+    void (*engine_free)(struct rt_engine *engine);
     /* Runs a function that has machine code, for the interpreter; as `call`. NULL: there are none. */
     enum rt_trap (*call_compiled)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
 };

@@ -93,8 +93,12 @@ enum atoll_status rt_host_func_new(struct rt_store *store, const struct rt_type 
                                    void *context, const char *name, struct rt_func **out) {
     struct rt_func *func = new_owned(store, sizeof *func);
     if (!func) return ATOLL_E_NOMEM;
-    *func =
-        (struct rt_func){.type = type, .index = BC_NONE, .host = fn, .context = context, .host_name = name};
+    *func = (struct rt_func){.type = type,
+                             .index = BC_NONE,
+                             .host = fn,
+                             .context = context,
+                             .jit_code = store->engine->bridge,
+                             .host_name = name};
     *out = func;
     return ATOLL_OK;
 }

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "interp/interp.h"
+#include "jit/jit.h"
 
 static bc_features features; /* 0 = default: some official scripts want proposals to be malformed */
 
@@ -448,8 +449,10 @@ static char *read_file(const char *path, size_t *out_size) {
     return text;
 }
 
+static const struct rt_tier *tier = &interp_tier;
+
 static void run_script(struct runner *r, const struct bc_script *s) {
-    struct rt_config config = {.tier = &interp_tier, .features = features};
+    struct rt_config config = {.tier = tier, .features = features};
     if (rt_engine_new(&config, &r->engine, NULL) || rt_store_new(r->engine, NULL, &r->store, NULL)) abort();
     for (size_t i = 0; i < bc_script_count(s); i++) run_command(r, s, bc_script_command(s, i));
     for (size_t i = 0; i < r->n_modules; i++) rt_module_unref(r->modules[i].definition);
@@ -476,6 +479,10 @@ int main(int argc, char **argv) {
     size_t size;
     if (argc > first && !strcmp(argv[first], "--all-features")) {
         features = ~UINT64_C(0);
+        first++;
+    }
+    if (argc > first && !strcmp(argv[first], "--jit")) {
+        tier = &jit_tier;
         first++;
     }
     if (argc > first + 1 && !strcmp(argv[first], "--known-failures")) {

@@ -1,0 +1,179 @@
+/* jit/build.c: a function's bytes become IR, in one pass behind a look ahead for what each loop writes. The operand
+ * stack exists only here. */
+#include "jit/build.h"
+
+/* Values copied at branches: locals times branches. Beyond, the function stays interpreted. */
+#define MAX_WORK     (UINT64_C(1) << 26)
+#define MAX_VALUES   (1u << 19)
+#define MAX_ROW_BYTES ((size_t)8 << 20)
+
+static bool is_write(const struct bc_instr *in) { return in->op == BC_LOCAL_SET || in->op == BC_LOCAL_TEE; }
+
+static void decline(struct ir_func *f, const char *why) {
+    if (!f->declined) f->declined = why;
+}
+
+/* Constructs that stay interpreted. */
+static const char *reason_against(const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_TRY:
+    case BC_TRY_TABLE: return "handles exceptions";
+    case BC_THROW:
+    case BC_THROW_REF: return "throws";
+    default: return NULL;
+    }
+}
+
+struct scan {
+    struct build *b;
+    uint32_t *open; /* innermost last: number of the loop, or IR_NONE for other blocks */
+    size_t n_open, cap_open;
+};
+
+static void open_block(struct scan *s, uint32_t loop) {
+    if (s->n_open == s->cap_open &&
+        atoll_grow(s->b->f->alloc, (void **)&s->open, &s->cap_open, s->n_open + 1, sizeof *s->open)) {
+        s->b->f->failed = true;
+        return;
+    }
+    s->open[s->n_open++] = loop;
+}
+
+static void mark(struct scan *s, uint32_t local) {
+    for (size_t i = s->n_open; i-- > 0;) {
+        uint32_t loop = s->open[i];
+        if (loop == IR_NONE) continue;
+        uint64_t *word = s->b->written + loop * s->b->written_words + local / 64, bit = UINT64_C(1) << local % 64;
+        if (*word & bit) return; /* then in all loops around it, too */
+        *word |= bit;
+    }
+}
+
+static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, size_t *n_loops) {
+    switch (in->op) {
+    case BC_LOOP:
+        open_block(s, (uint32_t)(*n_loops)++);
+        break;
+    case BC_BLOCK:
+    case BC_IF: open_block(s, IR_NONE); break;
+    case BC_END:
+        if (s->n_open) s->n_open--;
+        break;
+    default:
+        if (marking && is_write(in)) mark(s, in->index);
+    }
+}
+
+/* Walks the body once: counts loops, or marks what they write; finds what is declined. */
+static void scan_body(struct build *b, bool marking) {
+    struct ir_func *f = b->f;
+    const struct bc_func *func = &f->bc->funcs[f->func];
+    uint32_t end = func->body.offset + func->body.size;
+    struct scan s = {.b = b};
+    size_t n_loops = 0;
+    struct bc_instr in;
+    for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined; at = in.next) {
+        if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
+        if (reason_against(&in)) decline(f, reason_against(&in));
+        scan_instr(&s, &in, marking, &n_loops);
+    }
+    b->n_loops = n_loops;
+    atoll_free(f->alloc, s.open, s.cap_open * sizeof *s.open);
+}
+
+static void find_loop_writes(struct build *b) {
+    struct ir_func *f = b->f;
+    scan_body(b, false);
+    if (f->failed || f->declined || !b->n_loops) return;
+    b->written_words = (b->n_locals + 63) / 64;
+    if (b->n_loops * b->written_words * 8 > MAX_ROW_BYTES) {
+        decline(f, "too many loops and locals");
+        return;
+    }
+    b->written = atoll_new(f->alloc, b->n_loops * b->written_words + 1, sizeof *b->written);
+    if (b->written)
+        scan_body(b, true);
+    else
+        f->failed = true;
+}
+
+static void place_locals(struct build *b) {
+    struct ir_func *f = b->f;
+    const struct bc_func *func = &f->bc->funcs[f->func];
+    const struct bc_type *type = &f->bc->types[func->type];
+    b->n_locals = type->n_params + func->n_locals;
+    b->locals = atoll_new(f->alloc, b->n_locals + 1u, sizeof *b->locals);
+    b->local_types = atoll_new(f->alloc, b->n_locals + 1u, 1);
+    if (!b->locals || !b->local_types) {
+        f->failed = true;
+        return;
+    }
+    uint32_t n = 0, zeros[6] = {0};
+    f->where = func->code_offset;
+    for (; n < type->n_params; n++) {
+        b->local_types[n] = (uint8_t)ir_type_of(type->params[n]);
+        b->locals[n] = build_new(b, IR_PARAM, b->local_types[n]);
+        if (!f->failed) f->ins[b->locals[n]].imm = n;
+    }
+    for (uint32_t run = 0; run < func->n_local_runs; run++)
+        for (uint32_t i = 0; i < func->local_runs[run].count; i++, n++) {
+            unsigned t = ir_type_of(func->local_runs[run].type);
+            if (!zeros[t]) zeros[t] = ir_const(f, t, 0);
+            b->local_types[n] = (uint8_t)t;
+            b->locals[n] = zeros[t];
+        }
+}
+
+void build_start(struct build *b, uint32_t block) {
+    struct ir_func *f = b->f;
+    b->block = block;
+    if (f->n_order == f->cap_order &&
+        atoll_grow(f->alloc, (void **)&f->order, &f->cap_order, f->n_order + 1u, sizeof *f->order))
+        f->failed = true;
+    else
+        f->order[f->n_order++] = block;
+}
+
+uint32_t build_pop_list(struct build *b, uint32_t n) {
+    uint32_t at = ir_items(b->f, n);
+    if (b->f->failed || b->n_stack < n) return 0;
+    b->n_stack -= n;
+    for (uint32_t i = 0; i < n; i++) b->f->items[at + i] = b->stack[b->n_stack + i];
+    return at;
+}
+
+static void build_body(struct build *b) {
+    struct ir_func *f = b->f;
+    const struct bc_func *func = &f->bc->funcs[f->func];
+    uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
+    while (at < end && !f->failed && !f->declined) {
+        struct bc_instr in;
+        if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
+        f->where = at;
+        at = in.next;
+        if (b->block == IR_NONE)
+            build_unreachable_code(b, &in);
+        else
+            build_instr(b, &in);
+        if (f->n_ins > MAX_VALUES || b->work > MAX_WORK) decline(f, "too large");
+    }
+}
+
+void ir_build(struct ir_func *f) {
+    struct build b = {.f = f};
+    build_start(&b, ir_new_block(f));
+    if (!f->failed) place_locals(&b);
+    if (!f->failed) {
+        /* a constant zero for the v128 pool's first entry */
+        if (atoll_grow(f->alloc, (void **)&f->pool, &f->cap_pool, 1, sizeof *f->pool)) f->failed = true;
+        f->n_pool = 1;
+    }
+    if (!f->failed) find_loop_writes(&b);
+    if (!f->failed && !f->declined) build_enter_function(&b);
+    if (!f->failed && !f->declined) build_body(&b);
+    atoll_free(f->alloc, b.locals, (b.n_locals + 1u) * sizeof *b.locals);
+    atoll_free(f->alloc, b.local_types, b.n_locals + 1u);
+    atoll_free(f->alloc, b.stack, b.cap_stack * sizeof *b.stack);
+    atoll_free(f->alloc, b.frames, b.cap_frames * sizeof *b.frames);
+    if (b.written) atoll_free(f->alloc, b.written, (b.n_loops * b.written_words + 1) * sizeof *b.written);
+}

@@ -1,0 +1,68 @@
+/* jit/build.h: the state of wasm -> IR. */
+#ifndef ATOLL_JIT_BUILD_H
+#define ATOLL_JIT_BUILD_H
+
+#include "jit/ir.h"
+#include "jit/internal.h"
+
+struct merge {        /* what reaches a label: locals, then the label's values */
+    uint32_t block;   /* IR_NONE before the first branch to it */
+    uint32_t *values; /* each the one value of all branches so far, or a phi of the block */
+};
+struct frame {  /* of a wasm block */
+    uint16_t op; /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, or BC_CALL for the function */
+    struct bc_block_sig sig;
+    uint32_t height; /* of the operand stack below its parameters */
+    struct merge end;
+    uint32_t header, *phis; /* LOOP: phis by local (IR_NONE = never written in it), then of its parameters */
+    uint32_t else_block, *else_values; /* IF: locals and parameters as they were */
+};
+struct build {
+    struct ir_func *f;
+    uint32_t block; /* code goes here; IR_NONE: not reachable */
+    uint32_t dead_depth;
+    uint32_t n_locals;
+    uint32_t *locals;
+    uint8_t *local_types; /* enum ir_type */
+    uint32_t *stack;
+    size_t n_stack, cap_stack;
+    struct frame *frames;
+    size_t n_frames, cap_frames;
+    uint64_t *written; /* a row of bits a loop, in the order of the loops: locals written in it */
+    size_t written_words, n_loops, next_loop;
+    uint64_t work; /* values copied; bounds the cost of functions with many locals and many branches */
+};
+
+static inline void build_push(struct build *b, uint32_t v) {
+    if (b->n_stack == b->cap_stack &&
+        atoll_grow(b->f->alloc, (void **)&b->stack, &b->cap_stack, b->n_stack + 1, sizeof *b->stack)) {
+        b->f->failed = true;
+        return;
+    }
+    b->stack[b->n_stack++] = v;
+}
+static inline uint32_t build_pop(struct build *b) { return b->f->failed || !b->n_stack ? 0 : b->stack[--b->n_stack]; }
+/* A new instruction at the end of the current block. */
+static inline uint32_t build_new(struct build *b, unsigned op, unsigned type) {
+    return ir_new(b->f, b->block, op, type);
+}
+/* Moves the topmost n operands into an item list; returns its start. */
+uint32_t build_pop_list(struct build *b, uint32_t n);
+/* Code goes to `block` from here on; the order of starts is the order of code. */
+void build_start(struct build *b, uint32_t block);
+/* Code behind this point is not reached. */
+static inline void build_dead(struct build *b) { b->block = IR_NONE; }
+
+/* ---- build_control.c ---- */
+
+void build_control(struct build *b, const struct bc_instr *in);
+void build_unreachable_code(struct build *b, const struct bc_instr *in);
+void build_enter_function(struct build *b);
+
+/* ---- build_ops.c ---- */
+
+void build_instr(struct build *b, const struct bc_instr *in);
+/* The instruction runs by the interpreter's code: its operands are popped by the types given. */
+void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, unsigned n_results, const uint8_t *results);
+
+#endif

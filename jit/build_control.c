@@ -1,0 +1,472 @@
+/* jit/build_control.c: blocks, branches, calls. All branches to a forward label are seen before the label is, so a phi
+ * stands only where values differ; a loop gets one for each local that is written in it. */
+#include <string.h>
+#include "jit/alloc.h"
+#include "jit/build.h"
+
+/* ---- edges ---- */
+
+static struct frame *frame_at(struct build *b, uint32_t depth) { return b->frames + b->n_frames - 1 - depth; }
+
+static uint32_t new_phi(struct build *b, uint32_t block, unsigned type) {
+    return ir_new(b->f, block, IR_PHI, type);
+}
+
+/* Lists of growing phis have room for a power of two. */
+static void phi_append(struct build *b, uint32_t phi, uint32_t v) {
+    struct ir_func *f = b->f;
+    uint32_t n = f->ins[phi].b == IR_NONE ? 0 : f->ins[phi].b;
+    if (!(n & (n - 1))) {
+        uint32_t at = ir_items(f, n ? 2 * n : 1);
+        if (f->failed) return;
+        if (n) memcpy(f->items + at, f->items + f->ins[phi].a, n * sizeof *f->items);
+        f->ins[phi].a = at;
+    }
+    f->items[f->ins[phi].a + n] = v;
+    f->ins[phi].b = n + 1;
+}
+
+static void merge_value(struct build *b, struct merge *m, uint32_t i, uint32_t v, uint32_t n_before) {
+    struct ir_func *f = b->f;
+    uint32_t known = m->values[i];
+    bool own_phi = f->ins[known].op == IR_PHI && f->ins[known].block == m->block;
+    if (!own_phi) {
+        if (known == v) return;
+        if (f->ins[known].op == IR_CONST && f->ins[v].op == IR_CONST && f->ins[known].type != IR_V128 &&
+            f->ins[known].imm == f->ins[v].imm && f->ins[known].type == f->ins[v].type)
+            return;
+        uint32_t phi = new_phi(b, m->block, f->ins[known].type);
+        for (uint32_t k = 0; k < n_before && !f->failed; k++) phi_append(b, phi, known);
+        m->values[i] = known = phi;
+    }
+    if (!f->failed) phi_append(b, known, v);
+}
+
+/* The current state goes to the end of a block whose label wants the topmost n operands. */
+static void merge_state(struct build *b, struct merge *m, uint32_t n) {
+    struct ir_func *f = b->f;
+    uint32_t total = b->n_locals + n;
+    const uint32_t *top = b->stack + b->n_stack - n;
+    bool first = m->block == IR_NONE;
+    b->work += total;
+    if (first) {
+        m->block = ir_new_block(f);
+        m->values = bc_arena_new(&f->arena, total + 1u, sizeof *m->values);
+        if (!m->values) f->failed = true;
+    }
+    if (f->failed) return;
+    uint32_t n_before = f->blocks[m->block].n_preds;
+    for (uint32_t i = 0; i < total && !f->failed; i++) {
+        uint32_t v = i < b->n_locals ? b->locals[i] : top[i - b->n_locals];
+        if (first)
+            m->values[i] = v;
+        else
+            merge_value(b, m, i, v, n_before);
+    }
+    ir_add_pred(f, m->block, b->block);
+}
+
+static uint32_t loop_edge(struct build *b, struct frame *frame) {
+    struct ir_func *f = b->f;
+    uint32_t n = frame->sig.n_params;
+    const uint32_t *top = b->stack + b->n_stack - n;
+    b->work += b->n_locals;
+    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++)
+        if (frame->phis[i] != IR_NONE) phi_append(b, frame->phis[i], i < b->n_locals ? b->locals[i] : top[i - b->n_locals]);
+    ir_add_pred(f, frame->header, b->block);
+    return frame->header;
+}
+
+/* The state goes to the label; returns its block. */
+static uint32_t edge_to(struct build *b, struct frame *frame) {
+    if (frame->op == BC_LOOP) return loop_edge(b, frame);
+    merge_state(b, &frame->end, frame->sig.n_results);
+    return frame->end.block;
+}
+
+static void jump(struct build *b, uint32_t target) {
+    build_new(b, IR_JUMP, IR_VOID);
+    ir_set_succs(b->f, b->block, 1, &target);
+    build_dead(b);
+}
+
+static void emit_return(struct build *b) {
+    uint32_t n = b->f->type->n_results;
+    uint32_t ret = build_new(b, IR_RETURN, IR_VOID), at = build_pop_list(b, n);
+    if (b->f->failed) return;
+    b->f->ins[ret].a = at;
+    b->f->ins[ret].b = n;
+    build_dead(b);
+}
+
+static void branch(struct build *b, struct frame *frame) {
+    if (frame->op == BC_CALL)
+        emit_return(b);
+    else
+        jump(b, edge_to(b, frame));
+}
+
+/* ---- conditions ---- */
+
+static void branch_on(struct build *b, uint32_t condition, uint32_t taken, uint32_t other) {
+    uint32_t i = build_new(b, IR_BRANCH, IR_VOID);
+    if (b->f->failed) return;
+    b->f->ins[i].a = condition;
+    ir_set_succs(b->f, b->block, 2, (uint32_t[]){taken, other});
+}
+
+static uint32_t new_block_after(struct build *b) {
+    uint32_t block = ir_new_block(b->f);
+    if (!b->f->failed) ir_add_pred(b->f, block, b->block);
+    return block;
+}
+
+/* Returns in a block of its own; the operands stay for the code that goes on. */
+static void return_from(struct build *b, uint32_t block) {
+    size_t height = b->n_stack;
+    build_start(b, block);
+    emit_return(b);
+    b->n_stack = height;
+}
+
+static void branch_if(struct build *b, uint32_t condition, uint32_t depth) {
+    struct ir_func *f = b->f;
+    struct frame *frame = frame_at(b, depth);
+    if (ir_is_const(f, condition)) {
+        if (f->ins[condition].imm) branch(b, frame);
+        return;
+    }
+    uint32_t next;
+    if (frame->op == BC_CALL) {
+        uint32_t leave = new_block_after(b);
+        next = new_block_after(b);
+        branch_on(b, condition, leave, next);
+        return_from(b, leave);
+    } else {
+        next = new_block_after(b);
+        uint32_t target = edge_to(b, frame);
+        branch_on(b, condition, target, next);
+    }
+    build_start(b, next);
+}
+
+static void br_table(struct build *b, const struct bc_instr *in) {
+    struct ir_func *f = b->f;
+    uint32_t index = build_pop(b), n = in->count + 1, at = in->at;
+    if (!f->failed && ir_is_const(f, index)) {
+        uint32_t depth = 0, wanted = f->ins[index].imm < in->count ? (uint32_t)f->ins[index].imm : in->count;
+        for (uint32_t i = 0; i <= wanted; i++) depth = bc_read_u32(f->bc, &at);
+        branch(b, frame_at(b, depth));
+        return;
+    }
+    uint32_t *targets = atoll_new(f->alloc, n, sizeof *targets);
+    uint32_t *seen = atoll_new(f->alloc, b->n_frames, sizeof *seen); /* block of each label, once */
+    uint32_t from = b->block;
+    if (!targets || !seen) f->failed = true;
+    uint32_t op = f->failed ? 0 : build_new(b, IR_SWITCH, IR_I64);
+    for (uint32_t i = 0; i < n && !f->failed; i++) {
+        uint32_t depth = bc_read_u32(f->bc, &at);
+        if (!seen[depth]) {
+            struct frame *frame = frame_at(b, depth);
+            if (frame->op == BC_CALL) {
+                uint32_t leave = new_block_after(b);
+                return_from(b, leave);
+                b->block = from;
+                seen[depth] = leave;
+            } else {
+                seen[depth] = edge_to(b, frame);
+            }
+        }
+        targets[i] = seen[depth];
+    }
+    if (!f->failed) {
+        f->ins[op].a = index;
+        ir_set_succs(f, from, n, targets);
+    }
+    atoll_free(f->alloc, targets, n * sizeof *targets);
+    atoll_free(f->alloc, seen, b->n_frames * sizeof *seen);
+    build_dead(b);
+}
+
+/* ---- blocks ---- */
+
+static struct frame *push_frame(struct build *b, uint16_t op, uint32_t block_type) {
+    struct ir_func *f = b->f;
+    if (b->n_frames == b->cap_frames &&
+        atoll_grow(f->alloc, (void **)&b->frames, &b->cap_frames, b->n_frames + 1, sizeof *b->frames)) {
+        f->failed = true;
+        return NULL;
+    }
+    struct frame *frame = b->frames + b->n_frames++;
+    *frame = (struct frame){.op = op, .end.block = IR_NONE, .else_block = IR_NONE};
+    bc_block_signature(f->bc, block_type, &frame->sig);
+    frame->height = (uint32_t)b->n_stack - frame->sig.n_params;
+    return frame;
+}
+
+void build_enter_function(struct build *b) {
+    struct frame *frame = push_frame(b, BC_CALL, BC_BLOCK_EMPTY);
+    if (!frame) return;
+    const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[b->f->func].type];
+    frame->sig.n_results = type->n_results;
+    frame->sig.results = type->results;
+}
+
+static uint32_t *snapshot(struct build *b, uint32_t n) {
+    uint32_t *values = bc_arena_new(&b->f->arena, b->n_locals + n + 1u, sizeof *values);
+    if (!values) {
+        b->f->failed = true;
+        return NULL;
+    }
+    b->work += b->n_locals;
+    memcpy(values, b->locals, b->n_locals * sizeof *values);
+    if (n) memcpy(values + b->n_locals, b->stack + b->n_stack - n, n * sizeof *values);
+    return values;
+}
+
+static void restore(struct build *b, const struct frame *frame, const uint32_t *values, uint32_t n) {
+    b->work += b->n_locals;
+    memcpy(b->locals, values, b->n_locals * sizeof *values);
+    b->n_stack = frame->height;
+    for (uint32_t i = 0; i < n; i++) build_push(b, values[b->n_locals + i]);
+}
+
+static void enter_loop(struct build *b, uint32_t block_type) {
+    struct ir_func *f = b->f;
+    uint32_t header = ir_new_block(f), loop = (uint32_t)b->next_loop++;
+    struct frame *frame = push_frame(b, BC_LOOP, block_type);
+    if (f->failed) return;
+    uint32_t n = frame->sig.n_params;
+    frame->header = header;
+    frame->phis = bc_arena_new(&f->arena, b->n_locals + n + 1u, sizeof *frame->phis);
+    if (!frame->phis) {
+        f->failed = true;
+        return;
+    }
+    const uint64_t *written = b->written + loop * b->written_words;
+    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++) {
+        bool param = i >= b->n_locals;
+        uint32_t v = param ? b->stack[frame->height + i - b->n_locals] : b->locals[i];
+        frame->phis[i] = IR_NONE;
+        if (param || written[i / 64] >> i % 64 & 1) frame->phis[i] = new_phi(b, header, f->ins[v].type);
+    }
+    loop_edge(b, frame);
+    jump(b, header);
+    build_start(b, header);
+    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++) {
+        if (frame->phis[i] == IR_NONE) continue;
+        if (i < b->n_locals)
+            b->locals[i] = frame->phis[i];
+        else
+            b->stack[frame->height + i - b->n_locals] = frame->phis[i];
+    }
+    build_new(b, IR_POLL, IR_VOID);
+}
+
+static void enter_if(struct build *b, uint32_t block_type) {
+    uint32_t condition = build_pop(b);
+    struct frame *frame = push_frame(b, BC_IF, block_type);
+    if (!frame) return;
+    uint32_t then = new_block_after(b);
+    frame->else_block = new_block_after(b);
+    frame->else_values = snapshot(b, frame->sig.n_params);
+    branch_on(b, condition, then, frame->else_block);
+    build_start(b, then);
+}
+
+static void enter_else(struct build *b) {
+    struct frame *frame = frame_at(b, 0);
+    if (b->block != IR_NONE) jump(b, edge_to(b, frame));
+    if (b->f->failed) return;
+    restore(b, frame, frame->else_values, frame->sig.n_params);
+    build_start(b, frame->else_block);
+    frame->op = BC_ELSE;
+}
+
+static void leave(struct build *b) {
+    struct ir_func *f = b->f;
+    struct frame *frame = frame_at(b, 0);
+    if (frame->op == BC_CALL) {
+        if (b->block != IR_NONE) emit_return(b);
+        b->n_frames--;
+        return;
+    }
+    if (frame->op == BC_IF) enter_else(b);
+    bool falls = b->block != IR_NONE;
+    if (frame->end.block == IR_NONE) { /* nobody branches here: the code goes on */
+        b->n_frames--;
+        return;
+    }
+    if (falls) {
+        uint16_t op = frame->op;
+        frame->op = BC_BLOCK; /* a loop's end is not its label */
+        jump(b, edge_to(b, frame));
+        frame->op = op;
+    }
+    if (f->failed) return;
+    restore(b, frame, frame->end.values, frame->sig.n_results);
+    build_start(b, frame->end.block);
+    b->n_frames--;
+}
+
+void build_unreachable_code(struct build *b, const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_BLOCK:
+    case BC_LOOP:
+    case BC_IF:
+        if (in->op == BC_LOOP) b->next_loop++;
+        b->dead_depth++;
+        break;
+    case BC_ELSE:
+        if (!b->dead_depth) enter_else(b);
+        break;
+    case BC_END:
+        if (b->dead_depth)
+            b->dead_depth--;
+        else
+            leave(b);
+        break;
+    default: break;
+    }
+}
+
+/* ---- calls ---- */
+
+static void push_results(struct build *b, uint32_t call, const struct bc_type *type) {
+    struct ir_func *f = b->f;
+    uint32_t offset = 0;
+    for (uint32_t i = 0; i < type->n_results && !f->failed; i++) {
+        unsigned t = ir_type_of(type->results[i]);
+        if (i == 0) {
+            f->ins[call].type = (uint8_t)t;
+            build_push(b, call);
+            continue;
+        }
+        uint32_t v = build_new(b, IR_RESULT, t);
+        if (f->failed) return;
+        f->ins[v].imm = offset;
+        offset += 16;
+        build_push(b, v);
+    }
+    if (offset > f->out_bytes) f->out_bytes = offset;
+}
+
+/* Arguments that find no register stand in the outgoing area. */
+static void reserve_arguments(struct build *b, const struct rt_type *type) {
+    struct ir_func *f = b->f;
+    struct jit_arg *args = bc_arena_new(&f->arena, type->n_params + 1u, sizeof *args);
+    if (!args) {
+        f->failed = true;
+        return;
+    }
+    uint32_t bytes = jit_place_args(type->params, type->n_params, args);
+    if (bytes > f->out_bytes) f->out_bytes = bytes;
+}
+
+static uint32_t new_call(struct build *b, unsigned op, uint32_t at, uint32_t n, uint64_t imm) {
+    uint32_t call = build_new(b, op, IR_VOID);
+    if (b->f->failed) return 0;
+    b->f->ins[call].a = at;
+    b->f->ins[call].b = n;
+    b->f->ins[call].imm = imm;
+    b->f->has_calls = true;
+    return call;
+}
+
+static void call_function(struct build *b, uint32_t func, bool tail) {
+    const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[func].type];
+    uint32_t at = build_pop_list(b, type->n_params);
+    uint32_t call = new_call(b, tail ? IR_TAIL_CALL : IR_CALL, at, type->n_params, func);
+    if (!tail) reserve_arguments(b, b->f->module->types[b->f->bc->funcs[func].type]);
+    if (tail)
+        build_dead(b);
+    else
+        push_results(b, call, type);
+}
+
+/* The function is on top of the stack. */
+static void call_reference(struct build *b, uint32_t type_index, bool tail) {
+    const struct bc_type *type = &b->f->bc->types[type_index];
+    uint32_t at = build_pop_list(b, type->n_params + 1);
+    uint32_t call = new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
+    if (!tail) reserve_arguments(b, b->f->module->types[type_index]);
+    if (tail)
+        build_dead(b);
+    else
+        push_results(b, call, type);
+}
+
+static void table_function(struct build *b, const struct bc_instr *in) {
+    uint32_t index = build_pop(b), v = build_new(b, IR_TABLE_FUNC, IR_I64);
+    if (b->f->failed) return;
+    b->f->ins[v].a = index;
+    b->f->ins[v].imm = in->index;
+    b->f->ins[v].index = in->index2;
+    build_push(b, v);
+}
+
+static void non_null(struct build *b, enum rt_trap trap) {
+    uint32_t a = build_pop(b), v = build_new(b, IR_NON_NULL, IR_I64);
+    if (b->f->failed) return;
+    b->f->ins[v].a = a;
+    b->f->ins[v].imm = trap;
+    build_push(b, v);
+}
+
+static void branch_on_null(struct build *b, const struct bc_instr *in) {
+    struct ir_func *f = b->f;
+    bool when_null = in->op == BC_BR_ON_NULL;
+    uint32_t v = build_pop(b);
+    uint32_t test = ir_unary(f, b->block, BC_I64_EQZ, IR_I32, v);
+    if (when_null) {
+        branch_if(b, test, in->index);
+        if (b->block != IR_NONE) build_push(b, v);
+    } else {
+        build_push(b, v);
+        branch_if(b, ir_unary(f, b->block, BC_I32_EQZ, IR_I32, test), in->index);
+        if (b->block != IR_NONE) build_pop(b);
+    }
+}
+
+/* The cast itself is the interpreter's ref.test on the same immediates; the reference stays. */
+static void unreachable(struct build *b) {
+    uint32_t v = build_new(b, IR_TRAP, IR_VOID);
+    if (b->f->failed) return;
+    b->f->ins[v].imm = RT_TRAP_UNREACHABLE;
+    b->f->blocks[b->block].cold = true;
+    build_dead(b);
+}
+
+void build_control(struct build *b, const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_UNREACHABLE: unreachable(b); break;
+    case BC_BLOCK: push_frame(b, BC_BLOCK, in->block_type); break;
+    case BC_LOOP: enter_loop(b, in->block_type); break;
+    case BC_IF: enter_if(b, in->block_type); break;
+    case BC_ELSE: enter_else(b); break;
+    case BC_END: leave(b); break;
+    case BC_BR: branch(b, frame_at(b, in->index)); break;
+    case BC_BR_IF: {
+        uint32_t condition = build_pop(b);
+        branch_if(b, condition, in->index);
+        break;
+    }
+    case BC_BR_TABLE: br_table(b, in); break;
+    case BC_RETURN: emit_return(b); break;
+    case BC_CALL: call_function(b, in->index, false); break;
+    case BC_RETURN_CALL: call_function(b, in->index, true); break;
+    case BC_CALL_INDIRECT:
+    case BC_RETURN_CALL_INDIRECT:
+        table_function(b, in);
+        call_reference(b, in->index, in->op == BC_RETURN_CALL_INDIRECT);
+        break;
+    case BC_CALL_REF:
+    case BC_RETURN_CALL_REF:
+        non_null(b, RT_TRAP_NULL_FUNCTION);
+        call_reference(b, in->index, in->op == BC_RETURN_CALL_REF);
+        break;
+    case BC_BR_ON_NULL:
+    case BC_BR_ON_NON_NULL: branch_on_null(b, in); break;
+    default: b->f->declined = "br_on_cast"; break;
+    }
+}

@@ -1,0 +1,40 @@
+/* jit/code.h: compiled functions, and the memory that holds them. */
+#ifndef ATOLL_JIT_CODE_H
+#define ATOLL_JIT_CODE_H
+
+#include "runtime/runtime.h"
+
+struct jit_pc { /* machine code offset <-> byte offset in the module; sorted */
+    uint32_t at, where;
+};
+#define JIT_NO_FRAME 0x80000000u /* in jit_pc.where: in front of the function's frame */
+#define JIT_FAR      0x40000000u /* behind a call into another instance: ours is in the frame */
+enum jit_reloc_kind { JIT_RELOC_FUNC, JIT_RELOC_TRAP, JIT_RELOC_LEAVE, JIT_RELOC_FAR_TAIL };
+struct jit_reloc { /* four bytes at `at` become the distance to the target */
+    uint32_t at, target;
+    uint8_t kind;
+};
+struct jit_code { /* of one function */
+    uint32_t func;
+    uint8_t *start; /* where it runs */
+    uint32_t size, frame_bytes; /* frame: from rsp inside the function up to its return address */
+    uint32_t n_pcs, n_relocs;
+    struct jit_pc *pcs;
+    struct jit_reloc *relocs;
+    size_t cap_pcs, cap_relocs;
+    uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
+    const char *declined; /* why it stays interpreted */
+};
+/* Byte offsets from a struct rt_instance to what its block holds behind it: the same in all instances of a module. */
+struct jit_layout {
+    int32_t funcs, globals, tables, memories, own_funcs, own_globals;
+};
+
+/* ---- compile.c ---- */
+
+/* Compiles one function. bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with out->declined */
+enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump);
+void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);
+
+#endif

@@ -1,0 +1,117 @@
+/* jit/compile.c: a function from wasm to machine code.
+ *
+ *   wasm --build--> IR --optimize--> IR --select--> IR --alloc--> IR + registers --emit--> bytes + places
+ *        build*.c      opt.c            select.c       live.c         emit*.c
+ *        fold.c                                        alloc.c */
+#include <cpuid.h>
+#include <pthread.h>
+#include "jit/code.h"
+#include "jit/emit_code.h"
+
+/* ---- what the CPU has ---- */
+
+static struct jit_cpu cpu;
+static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
+
+static void look_at_cpu(void) {
+    cpu.avx = __builtin_cpu_supports("avx");
+    cpu.bmi1 = __builtin_cpu_supports("bmi");
+    cpu.bmi2 = __builtin_cpu_supports("bmi2");
+    unsigned a, b, c, d;
+    cpu.lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_ABM;
+}
+
+const struct jit_cpu *jit_cpu(void) {
+    pthread_once(&cpu_once, look_at_cpu);
+    return &cpu;
+}
+
+/* ---- which instructions have code ---- */
+
+bool jit_native(uint16_t op) {
+    switch (op) {
+    case BC_I64_TRUNC_F32_U:
+    case BC_I64_TRUNC_F64_U:
+    case BC_F32_CONVERT_I64_U:
+    case BC_F64_CONVERT_I64_U: return false;
+    case BC_V128_LOAD:
+    case BC_V128_LOAD8X8_S:
+    case BC_V128_LOAD8X8_U:
+    case BC_V128_LOAD16X4_S:
+    case BC_V128_LOAD16X4_U:
+    case BC_V128_LOAD32X2_S:
+    case BC_V128_LOAD32X2_U:
+    case BC_V128_LOAD32_SPLAT:
+    case BC_V128_LOAD64_SPLAT:
+    case BC_V128_LOAD32_ZERO:
+    case BC_V128_LOAD64_ZERO:
+    case BC_V128_STORE: return true;
+    default: break;
+    }
+    if (op >= BC_I32_LOAD && op <= BC_I64_STORE32) return true;
+    if (op >= BC_I32_EQZ && op <= BC_I64_EXTEND32_S) return true;
+    return jit_native_simd(op);
+}
+
+/* ---- the way ---- */
+
+static void show(const struct ir_func *f, struct bc_buf *dump, const char *title) {
+    if (dump && !f->failed && !f->declined) ir_print(f, dump, title);
+}
+
+static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layout *layout, struct jit_code *out,
+                     uint8_t **bytes, size_t *capacity) {
+    struct moves *moves = emit_moves_new(f->alloc);
+    struct emit e = {.f = f, .al = al, .out = out, .layout = layout, .moves = moves};
+    x86_init(&e.a, f->alloc);
+    e.a.avx = jit_cpu()->avx;
+    if (moves)
+        emit_function(&e);
+    else
+        e.a.failed = true;
+    if (e.a.failed) f->failed = true;
+    if (!f->failed && !f->declined) {
+        *bytes = e.a.bytes;
+        *capacity = e.a.capacity;
+        out->size = (uint32_t)e.a.size;
+        e.a.bytes = NULL;
+        e.a.capacity = 0;
+    }
+    out->cap_pcs = e.cap_pcs;
+    out->cap_relocs = e.cap_relocs;
+    x86_fini(&e.a);
+    emit_moves_free(f->alloc, moves);
+    atoll_free(f->alloc, e.labels, e.cap_labels * sizeof *e.labels);
+    atoll_free(f->alloc, e.stubs, e.cap_stubs * sizeof *e.stubs);
+}
+
+enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump) {
+    struct ir_func f;
+    struct alloc al = {.f = &f};
+    ir_init(&f, module, func);
+    *out = (struct jit_code){.func = func};
+    *bytes = NULL;
+    if (!f.failed) ir_build(&f);
+    show(&f, dump, "built");
+    if (!f.failed && !f.declined) ir_optimize(&f);
+    show(&f, dump, "optimized");
+    if (!f.failed && !f.declined) ir_select(&f);
+    if (!f.failed && !f.declined) alloc_run(&al, &f);
+    show(&f, dump, "with registers");
+    if (!f.failed && !f.declined) emit_all(&f, &al, layout, out, bytes, capacity);
+    enum atoll_status status = f.failed ? ATOLL_E_NOMEM : f.declined ? ATOLL_E_UNSUPPORTED : ATOLL_OK;
+    out->declined = f.failed ? "out of memory" : f.declined;
+    if (status) jit_code_fini(module->engine->alloc, out);
+    alloc_fini(&al);
+    ir_fini(&f);
+    return status;
+}
+
+void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
+    atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
+    atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
+    code->pcs = NULL;
+    code->relocs = NULL;
+    code->cap_pcs = code->cap_relocs = 0;
+}

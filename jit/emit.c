@@ -1,0 +1,472 @@
+/* jit/emit.c: the frame of a function's machine code: prologue, blocks, moves between them, stubs. */
+#include "jit/emit.h"
+
+#include <stddef.h>
+#include <string.h>
+#include "jit/code.h"
+#include "jit/emit_code.h"
+
+#define SMALL_FRAME 2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */
+
+static const uint8_t saved_registers[] = {RBX, RBP, R12, R13};
+
+/* ---- labels, stubs, places ---- */
+
+uint32_t emit_label(struct emit *e) {
+    if (e->n_labels == e->cap_labels &&
+        atoll_grow(e->f->alloc, (void **)&e->labels, &e->cap_labels, e->n_labels + 1, sizeof *e->labels)) {
+        e->a.failed = true;
+        return 0;
+    }
+    return (uint32_t)e->n_labels++;
+}
+
+void emit_bind(struct emit *e, uint32_t label) {
+    if (label < e->n_labels) e->labels[label] = (uint32_t)e->a.size;
+}
+
+void emit_pc(struct emit *e, uint32_t where) {
+    struct jit_code *out = e->out;
+    if (out->n_pcs == e->cap_pcs &&
+        atoll_grow(e->f->alloc, (void **)&out->pcs, &e->cap_pcs, out->n_pcs + 1, sizeof *out->pcs)) {
+        e->a.failed = true;
+        return;
+    }
+    out->pcs[out->n_pcs++] = (struct jit_pc){(uint32_t)e->a.size, where};
+}
+
+void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
+    struct jit_code *out = e->out;
+    if (out->n_relocs == e->cap_relocs &&
+        atoll_grow(e->f->alloc, (void **)&out->relocs, &e->cap_relocs, out->n_relocs + 1, sizeof *out->relocs)) {
+        e->a.failed = true;
+        return;
+    }
+    out->relocs[out->n_relocs++] = (struct jit_reloc){(uint32_t)e->a.size, target, (uint8_t)kind};
+    x86_bytes(&e->a, 0, 4);
+}
+
+struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where) {
+    static struct stub none;
+    if (e->n_stubs == e->cap_stubs &&
+        atoll_grow(e->f->alloc, (void **)&e->stubs, &e->cap_stubs, e->n_stubs + 1, sizeof *e->stubs)) {
+        e->a.failed = true;
+        return &none;
+    }
+    struct stub *s = e->stubs + e->n_stubs++;
+    *s = (struct stub){.kind = (uint8_t)kind, .label = emit_label(e), .where = where};
+    return s;
+}
+
+void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where) {
+    struct stub *s = emit_stub(e, STUB_TRAP, where);
+    s->trap = (uint8_t)trap;
+    x86_branch(&e->a, cc, s->label);
+}
+
+/* ---- operands ---- */
+
+static struct x86_rm slot(const struct emit *e, uint32_t v) {
+    return x86_mem(RSP, (int32_t)(e->spills_at + e->al->slots[v]));
+}
+
+struct x86_rm emit_operand(struct emit *e, uint32_t v, uint8_t loc) {
+    const struct ir_ins *i = e->f->ins + v;
+    if (i->folded) {
+        emit_pc(e, i->where);
+        return emit_address(e, i);
+    }
+    if (i->op == IR_CONST) {
+        if (i->type == IR_V128) return x86_literal(&e->a, e->f->pool[i->imm], 16);
+        return x86_literal(&e->a, &i->imm, i->type == IR_I32 || i->type == IR_F32 ? 4 : 8);
+    }
+    return loc == LOC_SPILL ? slot(e, v) : x86_reg(loc);
+}
+
+bool emit_imm32(const struct emit *e, uint32_t v, int32_t *imm) {
+    const struct ir_ins *i = e->f->ins + v;
+    if (i->op != IR_CONST || ir_is_float(i->type)) return false;
+    if (i->type == IR_I64 && (int64_t)i->imm != (int32_t)i->imm) return false;
+    *imm = (int32_t)i->imm;
+    return true;
+}
+
+void emit_move(struct emit *e, unsigned type, int dst, int src) {
+    if (dst == src) return;
+    if (type == IR_I32 || type == IR_I64)
+        x86_op(&e->a, X86_MOV_LOAD | emit_width(type), dst, x86_reg(src));
+    else
+        x86_op(&e->a, X86_MOVAPS, dst, x86_reg(src));
+}
+
+static uint32_t load_op(unsigned type) {
+    switch (type) {
+    case IR_I32: return X86_MOV_LOAD;
+    case IR_I64: return X86_MOV_LOAD | X86_W;
+    case IR_F32: return X86_MOVSS_LOAD;
+    case IR_F64: return X86_MOVSD_LOAD;
+    default: return X86_MOVUPS_LOAD;
+    }
+}
+static uint32_t store_op(unsigned type) {
+    switch (type) {
+    case IR_I32:
+    case IR_I64: return X86_MOV_STORE | X86_W;
+    case IR_F32: return X86_MOVSS_STORE;
+    case IR_F64: return X86_MOVSD_STORE;
+    default: return X86_MOVUPS_STORE;
+    }
+}
+
+void emit_load_value(struct emit *e, int dst, uint32_t v, uint8_t loc) {
+    const struct ir_ins *i = e->f->ins + v;
+    if (i->op == IR_CONST && !ir_is_float(i->type)) {
+        x86_const(&e->a, dst, i->imm);
+    } else if (i->op == IR_CONST && i->imm == 0) {
+        x86_op(&e->a, X86_XORPS, dst, x86_reg(dst)); /* the pool's first vector is zero, too */
+    } else if (loc < 32 && !i->folded) {
+        emit_move(e, i->type, dst, loc);
+    } else {
+        struct x86_rm from = emit_operand(e, v, loc);
+        x86_op(&e->a, load_op(i->type), dst, from);
+    }
+}
+
+int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch) {
+    if (e->f->ins[v].op != IR_CONST && !e->f->ins[v].folded && loc < 32) return loc;
+    emit_load_value(e, scratch, v, loc);
+    return scratch;
+}
+
+/* ---- moves of the allocator ---- */
+
+static void store_if_spilled(struct emit *e, uint32_t v) {
+    const struct ir_ins *i = e->f->ins + v;
+    if (e->al->slots[v] == IR_NONE || i->reg == LOC_SPILL) return;
+    x86_op(&e->a, store_op(i->type), i->reg, slot(e, v));
+}
+
+static uint32_t slot_offset(const struct emit *e, uint32_t v) {
+    return e->al->slots[v] == IR_NONE ? 0 : e->spills_at + e->al->slots[v];
+}
+
+static void moves_before(struct emit *e, uint32_t pos) {
+    struct alloc *al = e->al;
+    bool any = false;
+    for (; e->next_move < al->n_moves && al->moves[e->next_move].pos <= pos; e->next_move++) {
+        const struct alloc_move *m = al->moves + e->next_move;
+        uint32_t at = slot_offset(e, m->value);
+        moves_add(e, m->value, m->from, at, m->to, at, e->f->ins[m->value].type);
+        any = true;
+    }
+    if (any) moves_flush(e);
+}
+
+/* What changes places on the way from one block to the next. */
+static void edge_moves(struct emit *e, uint32_t from, uint32_t to) {
+    struct ir_func *f = e->f;
+    const struct ir_block *succ = f->blocks + to;
+    uint32_t end = f->blocks[from].to - 1;
+    const uint64_t *live = e->al->live_in + (size_t)to * e->al->live_words;
+    for (uint32_t w = 0; w < e->al->live_words; w++)
+        for (uint64_t bits = live[w]; bits; bits &= bits - 1) {
+            uint32_t v = e->al->global_values[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            uint8_t a = alloc_at(e->al, v, end), b = alloc_at(e->al, v, succ->from);
+            if (b < 32 && a != b) moves_add(e, v, a, slot_offset(e, v), b, 0, f->ins[v].type);
+        }
+    uint32_t number = 0;
+    while (succ->preds[number] != from) number++;
+    for (uint32_t v = succ->first; v != IR_NONE && f->ins[v].op == IR_PHI; v = f->ins[v].next) {
+        uint32_t operand = f->items[f->ins[v].a + number];
+        uint8_t a = alloc_at(e->al, operand, end);
+        moves_add(e, operand, a, a == LOC_SPILL ? slot_offset(e, operand) : 0, f->ins[v].reg,
+                  f->ins[v].reg == LOC_SPILL ? slot_offset(e, v) : 0, f->ins[v].type);
+    }
+    moves_flush(e);
+}
+
+/* ---- entry and return ---- */
+
+static uint32_t caller_area(const struct emit *e) { return e->frame_bytes + 8 * e->n_saved + 8; }
+
+static void lay_out_frame(struct emit *e) {
+    const struct ir_func *f = e->f;
+    uint32_t out = (f->out_bytes + 15) & ~15u;
+    e->spills_at = out;
+    e->self_at = out + ((e->al->spill_bytes + 15) & ~15u);
+    e->n_saved = (uint32_t)__builtin_popcount(e->al->used_saved);
+    uint32_t bytes = e->self_at + (f->has_calls ? 16 : 0);
+    /* the return address and the pushes before us: rsp is a multiple of 16 behind the frame */
+    if ((bytes + 8 * e->n_saved + 8) & 15) bytes += 8;
+    e->frame_bytes = bytes;
+}
+
+static void prologue(struct emit *e) {
+    struct x86 *a = &e->a;
+    const struct ir_func *f = e->f;
+    if (f->has_calls || e->frame_bytes > SMALL_FRAME) {
+        int limit = RSP;
+        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+        if (e->frame_bytes > SMALL_FRAME) {
+            x86_op(a, X86_LEA | X86_W, R10, x86_mem(RSP, -(int32_t)e->frame_bytes));
+            limit = R10;
+        }
+        x86_op(a, X86_CMP | X86_W, limit, x86_mem(SCRATCH, offsetof(struct rt_store, native_limit)));
+        struct stub *s = emit_stub(e, STUB_TRAP, f->bc->funcs[f->func].code_offset | JIT_NO_FRAME);
+        s->trap = RT_TRAP_STACK_EXHAUSTED;
+        x86_branch(a, CC_B, s->label);
+    }
+    for (size_t i = 0; i < sizeof saved_registers; i++)
+        if (e->al->used_saved >> saved_registers[i] & 1) {
+            if (saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
+            x86_bytes(a, 0x50u | (saved_registers[i] & 7), 1);
+        }
+    if (e->frame_bytes) x86_alu_imm(a, 5, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
+}
+
+static void leave_frame(struct emit *e) {
+    struct x86 *a = &e->a;
+    if (e->frame_bytes) x86_alu_imm(a, 0, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
+    for (size_t i = sizeof saved_registers; i-- > 0;)
+        if (e->al->used_saved >> saved_registers[i] & 1) {
+            if (saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
+            x86_bytes(a, 0x58u | (saved_registers[i] & 7), 1);
+        }
+}
+
+/* Parameters from where the convention has them to where the allocator wants them. */
+static void take_params(struct emit *e) {
+    struct ir_func *f = e->f;
+    struct jit_arg *args = bc_arena_new(&f->arena, f->type->n_params + 1u, sizeof *args);
+    if (!args) {
+        e->a.failed = true;
+        return;
+    }
+    jit_place_args(f->type->params, f->type->n_params, args);
+    for (uint32_t v = f->blocks[f->order[0]].first; v != IR_NONE && f->ins[v].op == IR_PARAM; v = f->ins[v].next) {
+        const struct jit_arg *arg = args + f->ins[v].imm;
+        moves_add(e, v, arg->reg, arg->reg == LOC_SPILL ? caller_area(e) + arg->offset : 0, f->ins[v].reg,
+                  f->ins[v].reg == LOC_SPILL ? slot_offset(e, v) : 0, f->ins[v].type);
+    }
+    moves_flush(e);
+}
+
+static void emit_return(struct emit *e, const struct ir_ins *i) {
+    struct ir_func *f = e->f;
+    for (uint32_t k = 0; k < i->b; k++) {
+        uint32_t v = f->items[i->a + k];
+        uint8_t loc = f->item_regs[i->a + k], to = ir_is_float(f->ins[v].type) ? XMM0 : RAX;
+        moves_add(e, v, loc, loc == LOC_SPILL ? slot_offset(e, v) : 0, k ? LOC_SPILL : to,
+                  k ? caller_area(e) + 16 * (k - 1) : 0, f->ins[v].type);
+    }
+    moves_flush(e);
+    leave_frame(e);
+    x86_bytes(&e->a, 0xC3, 1);
+}
+
+void emit_leave_frame(struct emit *e) { leave_frame(e); }
+uint32_t emit_caller_area(const struct emit *e) { return caller_area(e); }
+uint32_t emit_slot_offset(const struct emit *e, uint32_t v) { return slot_offset(e, v); }
+
+/* ---- branches ---- */
+
+/* Where a jump to the block leads: blocks without code are passed. */
+static uint32_t target_of(const struct emit *e, uint32_t block) { return e->alias[block]; }
+
+static void jump_to(struct emit *e, uint32_t block) {
+    if (target_of(e, block) != e->next_block) x86_jump(&e->a, target_of(e, block));
+}
+
+/* Four bytes that become a label's distance from `from`. */
+static void distance(struct emit *e, uint32_t label, uint32_t from) {
+    struct x86 *a = &e->a;
+    if (a->n_fixups == a->cap_fixups &&
+        atoll_grow(a->alloc, (void **)&a->fixups, &a->cap_fixups, a->n_fixups + 1, sizeof *a->fixups)) {
+        a->failed = true;
+        return;
+    }
+    a->fixups[a->n_fixups++] = (struct x86_fixup){(uint32_t)a->size, label, from - (uint32_t)a->size - 4};
+    x86_bytes(a, 0, 4);
+}
+
+/* The instruction's result is a register to compute with. */
+static void switch_by_table(struct emit *e, const struct ir_ins *i, const struct ir_block *b, int index) {
+    struct x86 *a = &e->a;
+    uint32_t n = b->n_succs - 1, table = emit_label(e);
+    x86_alu_imm(a, 7, 0, x86_reg(index), (int32_t)n);
+    x86_branch(a, CC_AE, target_of(e, b->succs[n]));
+    x86_bytes(a, 0x1D8D4C, 3); /* lea r11, [rip + table] */
+    distance(e, table, (uint32_t)a->size + 4);
+    x86_op(a, X86_MOVSXD, i->reg, x86_mem_index(SCRATCH, index, 2, 0));
+    x86_op(a, X86_ADD | X86_W, i->reg, x86_reg(SCRATCH));
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(i->reg));
+    emit_bind(e, table);
+    uint32_t start = (uint32_t)a->size;
+    for (uint32_t k = 0; k < n; k++) distance(e, target_of(e, b->succs[k]), start);
+}
+
+static void emit_switch(struct emit *e, const struct ir_ins *i, const struct ir_block *b) {
+    struct x86 *a = &e->a;
+    uint32_t n = b->n_succs - 1;
+    int index = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    if (n > 3) {
+        switch_by_table(e, i, b, index);
+        return;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        x86_alu_imm(a, 7, 0, x86_reg(index), (int32_t)k);
+        x86_branch(a, CC_E, target_of(e, b->succs[k]));
+    }
+    jump_to(e, b->succs[n]);
+}
+
+/* ---- instructions ---- */
+
+static void emit_cast(struct emit *e, const struct ir_ins *i) { /* 32-bit values have clear upper halves */
+    int src = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    if (i->reg != src) x86_op(&e->a, X86_MOV_LOAD, i->reg, x86_reg(src));
+}
+
+static void emit_poll(struct emit *e, const struct ir_ins *i) {
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+    x86_alu_imm(&e->a, 7, 0, x86_mem(SCRATCH, offsetof(struct rt_store, interrupt)), 0);
+    emit_trap_if(e, CC_NE, RT_TRAP_INTERRUPTED, i->where);
+}
+
+static void emit_non_null(struct emit *e, const struct ir_ins *i) {
+    int src = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    x86_op(&e->a, X86_TEST | X86_W, src, x86_reg(src));
+    emit_trap_if(e, CC_E, (enum rt_trap)i->imm, i->where);
+    emit_move(e, IR_I64, i->reg, src);
+}
+
+static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b) {
+    switch (i->op) {
+    case IR_PHI:
+    case IR_PARAM: break;
+    case IR_CAST: emit_cast(e, i); break;
+    case IR_POLL: emit_poll(e, i); break;
+    case IR_NON_NULL: emit_non_null(e, i); break;
+    case IR_JUMP:
+        edge_moves(e, i->block, b->succs[0]);
+        jump_to(e, b->succs[0]);
+        break;
+    case IR_BRANCH: 
+        emit_branch_on(e, i->a, i->reg_a, target_of(e, b->succs[0]), target_of(e, b->succs[1]), e->next_block);
+        break;
+    case IR_SWITCH: emit_switch(e, i, b); break;
+    case IR_RETURN: emit_return(e, i); break;
+    case IR_TRAP: {
+        struct stub *s = emit_stub(e, STUB_TRAP, i->where);
+        s->trap = (uint8_t)i->imm;
+        x86_jump(&e->a, s->label);
+        break;
+    }
+    default:
+        if (!emit_int(e, i) && !emit_float(e, i) && !emit_memory(e, i) && !emit_call(e, i) && !emit_simd(e, i))
+            e->f->declined = i->op < BC_OP_COUNT ? bc_op_infos[i->op].text : "an operation without code";
+    }
+}
+
+/* Whether the way from one block to the next moves nothing. */
+static bool edge_is_free(struct emit *e, uint32_t from, uint32_t to) {
+    struct ir_func *f = e->f;
+    const struct ir_block *succ = f->blocks + to;
+    uint32_t end = f->blocks[from].to - 1, number = 0;
+    const uint64_t *live = e->al->live_in + (size_t)to * e->al->live_words;
+    for (uint32_t w = 0; w < e->al->live_words; w++)
+        for (uint64_t bits = live[w]; bits; bits &= bits - 1) {
+            uint32_t v = e->al->global_values[w * 64 + (uint32_t)__builtin_ctzll(bits)];
+            uint8_t a = alloc_at(e->al, v, end), b = alloc_at(e->al, v, succ->from);
+            if (b < 32 && a != b) return false;
+        }
+    while (succ->preds[number] != from) number++;
+    for (uint32_t v = succ->first; v != IR_NONE && f->ins[v].op == IR_PHI; v = f->ins[v].next) {
+        uint32_t operand = f->items[f->ins[v].a + number];
+        uint8_t a = alloc_at(e->al, operand, end);
+        if (a != f->ins[v].reg || a >= 32) return false;
+    }
+    return true;
+}
+
+/* An edge's block without moves is no code: jumps to it go on to where it leads. */
+static void find_aliases(struct emit *e) {
+    struct ir_func *f = e->f;
+    size_t move = 0;
+    for (uint32_t b = 0; b < f->n_blocks; b++) e->alias[b] = b;
+    for (uint32_t k = 1; k < f->n_order; k++) {
+        uint32_t block = f->order[k];
+        const struct ir_block *b = f->blocks + block;
+        while (move < e->al->n_moves && e->al->moves[move].pos < b->from) move++;
+        bool moves = move < e->al->n_moves && e->al->moves[move].pos < b->to;
+        if (f->ins[b->first].op != IR_JUMP || b->n_preds != 1 || moves || b->succs[0] == block) continue;
+        if (f->blocks[b->preds[0]].n_succs < 2) continue;
+        if (edge_is_free(e, b->preds[0], block) && edge_is_free(e, block, b->succs[0])) e->alias[block] = b->succs[0];
+    }
+}
+
+static uint32_t next_with_code(const struct emit *e, uint32_t place) {
+    for (uint32_t k = place + 1; k < e->f->n_order; k++)
+        if (e->alias[e->f->order[k]] == e->f->order[k]) return e->f->order[k];
+    return IR_NONE;
+}
+
+static void emit_block(struct emit *e, uint32_t place) {
+    struct ir_func *f = e->f;
+    uint32_t block = f->order[place];
+    const struct ir_block *b = f->blocks + block;
+    if (e->alias[block] != block) return;
+    emit_bind(e, block);
+    if (place == 0) {
+        take_params(e);
+    } else if (b->n_preds == 1 && f->blocks[b->preds[0]].n_succs > 1) {
+        edge_moves(e, b->preds[0], block); /* a fork's moves stand in its arms */
+    }
+    for (uint32_t v = b->first; v != IR_NONE && (f->ins[v].op == IR_PHI || f->ins[v].op == IR_PARAM); v = f->ins[v].next)
+        store_if_spilled(e, v);
+    e->next_block = next_with_code(e, place);
+    for (uint32_t v = b->first; v != IR_NONE && !e->a.failed && !f->declined; v = f->ins[v].next) {
+        struct ir_ins *i = f->ins + v;
+        if (i->folded) continue;
+        moves_before(e, i->pos);
+        emit_ins(e, i, b);
+        if (i->type != IR_VOID && i->op != IR_PHI && i->op != IR_PARAM) store_if_spilled(e, v);
+    }
+}
+
+/* ---- stubs ---- */
+
+static void call_trap(struct emit *e, const struct stub *s) {
+    x86_bytes(&e->a, 0xE8, 1);
+    emit_reloc(e, JIT_RELOC_TRAP, s->trap);
+    emit_pc(e, s->where);
+}
+
+static void emit_stubs(struct emit *e) {
+    for (size_t k = 0; k < e->n_stubs && !e->a.failed; k++) {
+        struct stub s = e->stubs[k];
+        emit_bind(e, s.label);
+        if (s.kind == STUB_TRAP) {
+            call_trap(e, &s);
+        } else {
+            emit_other_stub(e, &s);
+        }
+    }
+}
+
+void emit_function(struct emit *e) {
+    struct ir_func *f = e->f;
+    lay_out_frame(e);
+    for (size_t i = 0; i < f->n_blocks; i++) emit_label(e);
+    e->alias = bc_arena_new(&f->arena, f->n_blocks, sizeof *e->alias);
+    if (!e->alias) e->a.failed = true;
+    if (e->a.failed) return;
+    find_aliases(e);
+    prologue(e);
+    for (uint32_t k = 0; k < f->n_order && !e->a.failed && !f->declined; k++) emit_block(e, k);
+    emit_stubs(e);
+    e->out->size = (uint32_t)e->a.size;
+    e->out->frame_bytes = e->frame_bytes + 8 * e->n_saved;
+    e->out->self_at = e->self_at;
+    if (!e->a.failed && !x86_finish(&e->a, e->labels)) e->a.failed = true;
+}

@@ -1,0 +1,89 @@
+/* jit/emit.h: the state of one function's machine code, and what the files emit*.c share.
+ *
+ *   r14 instance   r15 memory 0's base   r11, xmm15 scratch   rsp fixed between prologue and epilogue
+ *
+ *   | caller's outgoing area | return address | saved registers | spill slots | outgoing area |
+ *                                                                              ^ rsp */
+#ifndef ATOLL_JIT_EMIT_H
+#define ATOLL_JIT_EMIT_H
+
+#include "jit/alloc.h"
+#include "jit/x86.h"
+#include "jit/internal.h"
+
+#define SCRATCH   R11
+#define SCRATCH_X XMM15
+#define INSTANCE  R14
+#define MEMORY    R15
+
+struct stub { /* code behind the function, for what seldom happens */
+    uint8_t kind;
+    uint8_t reg;       /* TABLE_TYPE: the function */
+    uint8_t trap;      /* enum rt_trap */
+    uint32_t label, back;
+    uint32_t where;
+    uint64_t imm;
+};
+enum { STUB_TRAP, STUB_LEAVE, STUB_FAR_CALL, STUB_TYPE, STUB_TRUNC, STUB_TRUNC_64 };
+
+struct emit {
+    struct ir_func *f;
+    struct alloc *al;
+    struct x86 a;
+    struct jit_code *out;
+    const struct jit_layout *layout;
+    uint32_t *labels; /* offset by label; blocks come first */
+    size_t n_labels, cap_labels;
+    struct stub *stubs;
+    size_t n_stubs, cap_stubs;
+    size_t cap_pcs, cap_relocs;
+    uint32_t frame_bytes, n_saved;
+    uint32_t spills_at, self_at; /* from rsp: spill slots; where the instance is kept over a call elsewhere */
+    size_t next_move;
+    uint32_t next_block; /* the block whose code follows, or IR_NONE */
+    uint32_t *alias;     /* by block: the block whose code is reached by a jump to it */
+    struct moves *moves;
+};
+
+/* ---- emit.c ---- */
+
+uint32_t emit_label(struct emit *e);
+void emit_bind(struct emit *e, uint32_t label);
+/* The code from here on belongs to the wasm instruction: for a fault at it, or a return to it. */
+void emit_pc(struct emit *e, uint32_t where);
+/* Jumps to a trap when the condition holds. */
+void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where);
+struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where);
+void emit_reloc(struct emit *e, unsigned kind, uint32_t target);
+/* An operand: register, spill slot, constant in the literals (floats), or the load that is part of the user. */
+struct x86_rm emit_operand(struct emit *e, uint32_t v, uint8_t loc);
+/* An operand in a register: its own, or scratch after a move. */
+int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch);
+void emit_move(struct emit *e, unsigned type, int dst, int src);
+/* dst <- any operand */
+void emit_load_value(struct emit *e, int dst, uint32_t v, uint8_t loc);
+bool emit_imm32(const struct emit *e, uint32_t v, int32_t *imm);
+static inline uint32_t emit_width(unsigned type) { return type == IR_I64 ? X86_W : 0; }
+
+/* ---- emit_moves.c: parallel moves ---- */
+
+struct moves;
+struct moves *emit_moves_new(const struct atoll_alloc *alloc);
+void emit_moves_free(const struct atoll_alloc *alloc, struct moves *moves);
+void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uint8_t to, uint32_t to_slot, unsigned type);
+void moves_flush(struct emit *e);
+
+/* ---- emit_int.c, emit_float.c, emit_memory.c, emit_simd.c, emit_call.c ---- */
+
+bool emit_int(struct emit *e, struct ir_ins *i);
+bool emit_float(struct emit *e, struct ir_ins *i);
+bool emit_memory(struct emit *e, struct ir_ins *i);
+bool emit_simd(struct emit *e, struct ir_ins *i);
+bool emit_call(struct emit *e, struct ir_ins *i);
+struct x86_rm emit_address(struct emit *e, const struct ir_ins *i);
+/* Jumps to `yes` or to `no` by a condition; the one that is `next` by falling through. */
+void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no, uint32_t next);
+/* Sets flags; the condition code that is true then. A float equality has two (*parity: unordered decides). */
+unsigned emit_flags(struct emit *e, uint32_t condition, uint8_t loc, int *parity);
+
+#endif

@@ -1,0 +1,230 @@
+/* jit/emit_call.c: calls, and instructions that the interpreter's code runs. A call within the module knows its target;
+ * any other looks at the function's instance: when it is another one, r14 and r15 change for the time of the call. */
+#include <stddef.h>
+#include "jit/code.h"
+#include "jit/emit_code.h"
+
+/* Arguments into place; the function of an indirect call is the last item and goes to rax. `base`: where the outgoing
+ * area begins, from rsp. */
+static void place_arguments(struct emit *e, const struct ir_ins *i, const struct rt_type *type, uint32_t base) {
+    struct ir_func *f = e->f;
+    struct jit_arg *args = bc_arena_new(&f->arena, type->n_params + 1u, sizeof *args);
+    if (!args) {
+        e->a.failed = true;
+        return;
+    }
+    jit_place_args(type->params, type->n_params, args);
+    for (uint32_t k = 0; k < i->b; k++) {
+        uint32_t v = f->items[i->a + k];
+        uint8_t loc = f->item_regs[i->a + k];
+        bool callee = k >= type->n_params;
+        moves_add(e, v, loc, loc == LOC_SPILL ? emit_slot_offset(e, v) : 0, callee ? RAX : args[k].reg,
+                  callee ? 0 : base + args[k].offset, f->ins[v].type);
+    }
+    moves_flush(e);
+}
+
+static void take_result(struct emit *e, const struct ir_ins *i) {
+    if (i->type != IR_VOID) emit_move(e, i->type, i->reg, ir_is_float(i->type) ? XMM0 : RAX);
+}
+
+static void call_in_module(struct emit *e, uint32_t func, uint32_t where) {
+    x86_bytes(&e->a, 0xE8, 1);
+    emit_reloc(e, JIT_RELOC_FUNC, func);
+    emit_pc(e, where);
+}
+
+/* rax = the function */
+static void call_through(struct emit *e, uint32_t where) {
+    struct x86 *a = &e->a;
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
+    struct stub *s = emit_stub(e, STUB_FAR_CALL, where);
+    x86_branch(a, CC_NE, s->label);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    emit_pc(e, where);
+    uint32_t back = emit_label(e);
+    e->stubs[e->n_stubs - 1].back = back;
+    emit_bind(e, back);
+}
+
+static void far_call_stub(struct emit *e, const struct stub *s) {
+    struct x86 *a = &e->a;
+    struct x86_rm self = x86_mem(RSP, (int32_t)e->self_at);
+    uint32_t host = emit_label(e);
+    x86_op(a, X86_MOV_STORE | X86_W, INSTANCE, self);
+    x86_op(a, X86_TEST | X86_W, SCRATCH, x86_reg(SCRATCH));
+    x86_branch(a, CC_E, host);
+    x86_op(a, X86_MOV_LOAD | X86_W, INSTANCE, x86_reg(SCRATCH));
+    x86_op(a, X86_MOV_LOAD | X86_W, MEMORY, x86_mem(INSTANCE, offsetof(struct rt_instance, memory0_base)));
+    emit_bind(e, host);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    emit_pc(e, s->where | JIT_FAR);
+    x86_op(a, X86_MOV_LOAD | X86_W, INSTANCE, self);
+    x86_op(a, X86_MOV_LOAD | X86_W, MEMORY, x86_mem(INSTANCE, offsetof(struct rt_instance, memory0_base)));
+    x86_jump(a, s->back);
+}
+
+static void call(struct emit *e, const struct ir_ins *i) {
+    struct ir_func *f = e->f;
+    uint32_t func = (uint32_t)i->imm;
+    place_arguments(e, i, f->module->types[f->bc->funcs[func].type], 0);
+    if (func >= f->bc->n_imported_funcs) {
+        call_in_module(e, func, i->where);
+    } else {
+        x86_op(&e->a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)func));
+        call_through(e, i->where);
+    }
+    take_result(e, i);
+}
+
+static void call_indirect(struct emit *e, const struct ir_ins *i) {
+    place_arguments(e, i, e->f->module->types[i->imm], 0);
+    call_through(e, i->where);
+    take_result(e, i);
+}
+
+/* The arguments stand where ours did, then the frame goes and the callee returns to our caller. One in another instance
+ * is entered by a thunk that our caller never sees; it finds its instance in the function. */
+static void tail_call(struct emit *e, const struct ir_ins *i) {
+    struct ir_func *f = e->f;
+    struct x86 *a = &e->a;
+    bool indirect = i->op == IR_TAIL_INDIRECT;
+    const struct rt_type *type =
+        f->module->types[indirect ? i->imm : f->bc->funcs[i->imm].type];
+    struct jit_arg *args = bc_arena_new(&f->arena, f->type->n_params + type->n_params + 1u, sizeof *args);
+    if (!args) {
+        a->failed = true;
+        return;
+    }
+    if (jit_place_args(type->params, type->n_params, args) > jit_place_args(f->type->params, f->type->n_params, args)) {
+        f->declined = "a tail call with more arguments on the stack than its own";
+        return;
+    }
+    place_arguments(e, i, type, emit_caller_area(e));
+    if (!indirect && i->imm >= f->bc->n_imported_funcs) {
+        emit_leave_frame(e);
+        x86_bytes(a, 0xE9, 1);
+        emit_reloc(e, JIT_RELOC_FUNC, (uint32_t)i->imm);
+        return;
+    }
+    if (!indirect) x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)i->imm));
+    emit_leave_frame(e);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
+    uint32_t far_label = emit_label(e);
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
+    x86_branch(a, CC_NE, far_label);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    emit_bind(e, far_label);
+    x86_bytes(a, 0xE9, 1);
+    emit_reloc(e, JIT_RELOC_FAR_TAIL, 0);
+}
+
+static void table_func(struct emit *e, const struct ir_ins *i) {
+    struct x86 *a = &e->a;
+    const struct rt_type *type = e->f->module->types[i->imm];
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->tables + 8 * (int32_t)i->index));
+    int index = i->reg_a;
+    if (e->f->ins[i->a].op == IR_CONST) emit_load_value(e, index = i->reg, i->a, LOC_NONE);
+    x86_op(a, X86_CMP | X86_W, index, x86_mem(SCRATCH, offsetof(struct rt_table, size)));
+    emit_trap_if(e, CC_AE, RT_TRAP_UNDEFINED_ELEMENT, i->where);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_table, elems)));
+    x86_op(a, X86_MOV_LOAD | X86_W, i->reg, x86_mem_index(SCRATCH, index, 3, 0));
+    x86_op(a, X86_TEST | X86_W, i->reg, x86_reg(i->reg));
+    emit_trap_if(e, CC_E, RT_TRAP_UNINITIALIZED_ELEMENT, i->where);
+    x86_const(a, SCRATCH, (uintptr_t)type);
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(i->reg, offsetof(struct rt_func, type)));
+    if (type->final) {
+        emit_trap_if(e, CC_NE, RT_TRAP_INDIRECT_TYPE, i->where);
+        return;
+    }
+    struct stub *s = emit_stub(e, STUB_TYPE, i->where);
+    s->reg = i->reg;
+    s->imm = (uintptr_t)type;
+    x86_branch(a, CC_NE, s->label);
+    uint32_t back = emit_label(e);
+    e->stubs[e->n_stubs - 1].back = back;
+    emit_bind(e, back);
+}
+
+/* The function's type may be below the one that is wanted: its display tells. */
+static void type_stub(struct emit *e, const struct stub *s) {
+    struct x86 *a = &e->a;
+    const struct rt_type *type = (const struct rt_type *)(uintptr_t)s->imm;
+    int temporary = s->reg == RCX ? RAX : RCX;
+    uint32_t decided = emit_label(e), trap = emit_label(e);
+    x86_bytes(a, 0x50u | (unsigned)temporary, 1);
+    x86_op(a, X86_MOV_LOAD | X86_W, temporary, x86_mem(s->reg, offsetof(struct rt_func, type)));
+    x86_alu_imm(a, 7, 0, x86_mem(temporary, offsetof(struct rt_type, depth)), (int32_t)type->depth);
+    x86_branch(a, CC_B, decided);
+    x86_op(a, X86_MOV_LOAD | X86_W, temporary, x86_mem(temporary, offsetof(struct rt_type, display)));
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(temporary, 8 * (int32_t)type->depth));
+    emit_bind(e, decided);
+    x86_bytes(a, 0x58u | (unsigned)temporary, 1);
+    x86_branch(a, CC_NE, trap);
+    x86_jump(a, s->back);
+    emit_bind(e, trap);
+    x86_bytes(a, 0xE8, 1);
+    emit_reloc(e, JIT_RELOC_TRAP, RT_TRAP_INDIRECT_TYPE);
+    emit_pc(e, s->where);
+}
+
+static void slow(struct emit *e, const struct ir_ins *i) {
+    struct ir_func *f = e->f;
+    struct x86 *a = &e->a;
+    uint32_t at = 0;
+    for (uint32_t k = 0; k < i->b; k++) {
+        uint32_t v = f->items[i->a + k];
+        uint8_t loc = f->item_regs[i->a + k];
+        /* a float of 32 bits takes a slot with a clear upper half */
+        if (f->ins[v].type == IR_F32 && f->ins[v].op != IR_CONST)
+            x86_op_imm(a, X86_CODE(0, 0, 0xC7) | X86_W, 0, x86_mem(RSP, (int32_t)at), 0, 4);
+        moves_add(e, v, loc, loc == LOC_SPILL ? emit_slot_offset(e, v) : 0, LOC_SPILL, at, f->ins[v].type);
+        at += f->ins[v].type == IR_V128 ? 16 : 8;
+    }
+    moves_flush(e);
+    x86_op(a, X86_MOV_LOAD | X86_W, RDI, x86_reg(INSTANCE));
+    x86_op(a, X86_MOV_LOAD | X86_W, RSI, x86_reg(RSP));
+    x86_const(a, RDX, i->imm);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+    x86_op(a, X86_MOV_STORE | X86_W, RSP, x86_mem(SCRATCH, offsetof(struct rt_store, native_sp)));
+    x86_const(a, RAX, (uintptr_t)jit_slow_run);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
+    emit_pc(e, i->where);
+    x86_op(a, X86_TEST, RAX, x86_reg(RAX));
+    struct stub *s = emit_stub(e, STUB_LEAVE, i->where);
+    x86_branch(a, CC_NE, s->label);
+}
+
+/* A result behind the first, or any of a slow instruction. */
+static void result(struct emit *e, const struct ir_ins *i) {
+    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD, [IR_I64] = X86_MOV_LOAD | X86_W, [IR_F32] = X86_MOVSS_LOAD,
+                                   [IR_F64] = X86_MOVSD_LOAD, [IR_V128] = X86_MOVUPS_LOAD};
+    x86_op(&e->a, ops[i->type], i->reg, x86_mem(RSP, (int32_t)i->imm));
+}
+
+void emit_other_stub(struct emit *e, const struct stub *s) {
+    switch (s->kind) {
+    case STUB_LEAVE:
+        x86_bytes(&e->a, 0xE9, 1);
+        emit_reloc(e, JIT_RELOC_LEAVE, 0);
+        break;
+    case STUB_FAR_CALL: far_call_stub(e, s); break;
+    case STUB_TYPE: type_stub(e, s); break;
+    default: emit_trunc_stub(e, s); break;
+    }
+}
+
+bool emit_call(struct emit *e, struct ir_ins *i) {
+    switch (i->op) {
+    case IR_CALL: call(e, i); break;
+    case IR_CALL_INDIRECT: call_indirect(e, i); break;
+    case IR_TAIL_CALL:
+    case IR_TAIL_INDIRECT: tail_call(e, i); break;
+    case IR_TABLE_FUNC: table_func(e, i); break;
+    case IR_SLOW: slow(e, i); break;
+    case IR_RESULT: result(e, i); break;
+    default: return false;
+    }
+    return true;
+}

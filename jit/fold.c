@@ -1,0 +1,230 @@
+/* jit/fold.c: operations simplified as they are made: constants computed, constants moved to the right, chains of
+ * additions joined, tests of tests taken off. */
+#include "jit/ir.h"
+
+static bool constant(const struct ir_func *f, uint32_t v, uint64_t *bits) {
+    if (f->ins[v].op != IR_CONST) return false;
+    *bits = f->ins[v].imm;
+    return true;
+}
+
+bool ir_is_compare(uint16_t op, unsigned *operands) {
+    if (op >= BC_I32_EQ && op <= BC_I32_GE_U) return *operands = IR_I32, true;
+    if (op >= BC_I64_EQ && op <= BC_I64_GE_U) return *operands = IR_I64, true;
+    return false;
+}
+
+uint16_t ir_negated(uint16_t op) {
+    static const uint8_t opposite[] = {1, 0, 8, 9, 6, 7, 4, 5, 2, 3}; /* eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u */
+    unsigned type;
+    if (!ir_is_compare(op, &type)) return 0;
+    unsigned first = type == IR_I32 ? BC_I32_EQ : BC_I64_EQ;
+    return (uint16_t)(first + opposite[op - first]);
+}
+
+static bool fold_integers(uint16_t op, uint64_t a, uint64_t b, bool wide, uint64_t *out) {
+    unsigned bits = wide ? 64 : 32;
+    uint64_t mask = wide ? UINT64_MAX : UINT32_MAX;
+    int64_t sa = wide ? (int64_t)a : (int32_t)a, sb = wide ? (int64_t)b : (int32_t)b;
+    unsigned count = (unsigned)b & (bits - 1);
+    unsigned back = (bits - count) & (bits - 1);
+    switch (wide ? op - BC_I64_ADD + BC_I32_ADD : op) {
+    case BC_I32_ADD: *out = a + b; break;
+    case BC_I32_SUB: *out = a - b; break;
+    case BC_I32_MUL: *out = a * b; break;
+    case BC_I32_AND: *out = a & b; break;
+    case BC_I32_OR: *out = a | b; break;
+    case BC_I32_XOR: *out = a ^ b; break;
+    case BC_I32_SHL: *out = a << count; break;
+    case BC_I32_SHR_S: *out = (uint64_t)(sa >> count); break;
+    case BC_I32_SHR_U: *out = a >> count; break;
+    case BC_I32_ROTL: *out = a << count | (count ? a >> back : 0); break;
+    case BC_I32_ROTR: *out = a >> count | (count ? a << back : 0); break;
+    default:
+        switch (wide ? op - BC_I64_EQ + BC_I32_EQ : op) {
+        case BC_I32_EQ: *out = a == b; break;
+        case BC_I32_NE: *out = a != b; break;
+        case BC_I32_LT_S: *out = sa < sb; break;
+        case BC_I32_LT_U: *out = a < b; break;
+        case BC_I32_GT_S: *out = sa > sb; break;
+        case BC_I32_GT_U: *out = a > b; break;
+        case BC_I32_LE_S: *out = sa <= sb; break;
+        case BC_I32_LE_U: *out = a <= b; break;
+        case BC_I32_GE_S: *out = sa >= sb; break;
+        case BC_I32_GE_U: *out = a >= b; break;
+        default: return false;
+        }
+    }
+    *out &= mask;
+    return true;
+}
+
+static bool integer_op(uint16_t op, bool *wide) {
+    if ((op >= BC_I32_EQ && op <= BC_I32_GE_U) || (op >= BC_I32_ADD && op <= BC_I32_ROTR)) return *wide = false, true;
+    if ((op >= BC_I64_EQ && op <= BC_I64_GE_U) || (op >= BC_I64_ADD && op <= BC_I64_ROTR)) return *wide = true, true;
+    return false;
+}
+
+static bool commutes(uint16_t op) {
+    switch (op) {
+    case BC_I32_ADD:
+    case BC_I32_MUL:
+    case BC_I32_AND:
+    case BC_I32_OR:
+    case BC_I32_XOR:
+    case BC_I32_EQ:
+    case BC_I32_NE:
+    case BC_I64_ADD:
+    case BC_I64_MUL:
+    case BC_I64_AND:
+    case BC_I64_OR:
+    case BC_I64_XOR:
+    case BC_I64_EQ:
+    case BC_I64_NE: return true;
+    default: return false;
+    }
+}
+
+/* The comparison with its operands exchanged. */
+static uint16_t exchanged(uint16_t op) {
+    static const uint8_t other[] = {0, 1, 4, 5, 2, 3, 8, 9, 6, 7};
+    unsigned type;
+    if (!ir_is_compare(op, &type)) return 0;
+    unsigned first = type == IR_I32 ? BC_I32_EQ : BC_I64_EQ;
+    return (uint16_t)(first + other[op - first]);
+}
+
+/* x op c for constants that make it x, or another constant; IR_NONE when they do not. */
+static uint32_t neutral(struct ir_func *f, uint16_t op, unsigned type, uint32_t a, uint64_t c, bool wide) {
+    uint64_t all = wide ? UINT64_MAX : UINT32_MAX;
+    switch (wide ? op - BC_I64_ADD + BC_I32_ADD : op) {
+    case BC_I32_ADD:
+    case BC_I32_SUB:
+    case BC_I32_OR:
+    case BC_I32_XOR:
+        if (c == 0) return a;
+        return IR_NONE;
+    case BC_I32_SHL:
+    case BC_I32_SHR_S:
+    case BC_I32_SHR_U:
+    case BC_I32_ROTL:
+    case BC_I32_ROTR:
+        if ((c & (wide ? 63 : 31)) == 0) return a;
+        return IR_NONE;
+    case BC_I32_MUL:
+        if (c == 1) return a;
+        if (c == 0) return ir_const(f, type, 0);
+        return IR_NONE;
+    case BC_I32_AND:
+        if (c == all) return a;
+        if (c == 0) return ir_const(f, type, 0);
+        return IR_NONE;
+    case BC_I32_DIV_S:
+    case BC_I32_DIV_U: return c == 1 ? a : IR_NONE;
+    default: return IR_NONE;
+    }
+}
+
+static uint32_t new_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint32_t b) {
+    uint32_t i = ir_new(f, block, op, type);
+    if (f->failed) return 0;
+    f->ins[i].a = a;
+    f->ins[i].b = b;
+    return i;
+}
+
+static unsigned log2_of(uint64_t c) { return (unsigned)__builtin_ctzll(c); }
+static bool power_of_two(uint64_t c) { return c && !(c & (c - 1)); }
+
+/* x op c as a cheaper operation. */
+static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint64_t c,
+                              bool wide) {
+    uint16_t base = (uint16_t)(wide ? BC_I64_ADD : BC_I32_ADD), plain = (uint16_t)(op - base + BC_I32_ADD);
+    const struct ir_ins *left = f->ins + a;
+    uint64_t inner;
+    if (plain == BC_I32_SUB) /* so that additions of constants meet */
+        return ir_binary(f, block, base, type, a, ir_const(f, type, 0 - c));
+    if (plain == BC_I32_ADD && left->op == op && constant(f, left->b, &inner))
+        return ir_binary(f, block, op, type, left->a, ir_const(f, type, inner + c));
+    if (plain == BC_I32_AND && left->op == op && constant(f, left->b, &inner))
+        return ir_binary(f, block, op, type, left->a, ir_const(f, type, inner & c));
+    if (plain == BC_I32_MUL && power_of_two(c))
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a, ir_const(f, type, log2_of(c)));
+    if (plain == BC_I32_DIV_U && power_of_two(c))
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHR_U - BC_I32_ADD), type, a, ir_const(f, type, log2_of(c)));
+    if (plain == BC_I32_REM_U && power_of_two(c))
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_AND - BC_I32_ADD), type, a, ir_const(f, type, c - 1));
+    return IR_NONE;
+}
+
+uint32_t ir_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint32_t b) {
+    uint64_t ca, cb, folded;
+    bool wide;
+    if (f->failed) return 0;
+    if (integer_op(op, &wide)) {
+        bool a_const = constant(f, a, &ca), b_const = constant(f, b, &cb);
+        if (a_const && b_const && fold_integers(op, ca, cb, wide, &folded)) return ir_const(f, type, folded);
+        if (a_const && !b_const && (commutes(op) || exchanged(op))) {
+            if (!commutes(op)) op = exchanged(op);
+            return ir_binary(f, block, op, type, b, a);
+        }
+        if (b_const && op != BC_I32_NE && op != BC_I64_NE) {
+            unsigned compare;
+            if (!ir_is_compare(op, &compare)) {
+                uint32_t same = neutral(f, op, type, a, cb, wide);
+                if (same == IR_NONE) same = with_constant(f, block, op, type, a, cb, wide);
+                if (same != IR_NONE) return same;
+            } else if (op == BC_I32_EQ && cb == 0) {
+                return ir_unary(f, block, BC_I32_EQZ, IR_I32, a);
+            } else if (op == BC_I64_EQ && cb == 0) {
+                return ir_unary(f, block, BC_I64_EQZ, IR_I32, a);
+            }
+        }
+    }
+    return new_binary(f, block, op, type, a, b);
+}
+
+static uint32_t cast(struct ir_func *f, uint32_t block, unsigned type, uint32_t a) {
+    uint32_t i = ir_new(f, block, IR_CAST, type);
+    if (!f->failed) f->ins[i].a = a;
+    return i;
+}
+
+uint32_t ir_unary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a) {
+    uint64_t c;
+    if (f->failed) return 0;
+    bool known = constant(f, a, &c);
+    const struct ir_ins in = f->ins[a];
+    switch (op) {
+    case BC_I32_EQZ:
+        if (known) return ir_const(f, type, c == 0);
+        if (ir_negated(in.op)) return new_binary(f, block, ir_negated(in.op), type, in.a, in.b);
+        if (in.op == BC_I64_EQZ) return new_binary(f, block, BC_I64_NE, type, in.a, ir_const(f, IR_I64, 0));
+        if (in.op == BC_I32_EQZ) return new_binary(f, block, BC_I32_NE, type, in.a, ir_const(f, IR_I32, 0));
+        break;
+    case BC_I64_EQZ:
+        if (known) return ir_const(f, type, c == 0);
+        break;
+    case BC_I64_EXTEND_I32_U:
+        if (known) return ir_const(f, type, c);
+        return cast(f, block, type, a);
+    case BC_I64_EXTEND_I32_S:
+        if (known) return ir_const(f, type, (uint64_t)(int64_t)(int32_t)c);
+        break;
+    case BC_I32_WRAP_I64:
+        if (known) return ir_const(f, type, c);
+        if (in.op == IR_CAST || in.op == BC_I64_EXTEND_I32_S) return in.a;
+        break;
+    case BC_I32_REINTERPRET_F32:
+    case BC_I64_REINTERPRET_F64:
+    case BC_F32_REINTERPRET_I32:
+    case BC_F64_REINTERPRET_I64:
+        if (known) return ir_const(f, type, c);
+        break;
+    default: break;
+    }
+    uint32_t i = ir_new(f, block, op, type);
+    if (f->failed) return 0;
+    f->ins[i].a = a;
+    return i;
+}

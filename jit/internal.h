@@ -1,0 +1,29 @@
+/* jit/internal.h: what the files of jit/ share. */
+#ifndef ATOLL_JIT_INTERNAL_H
+#define ATOLL_JIT_INTERNAL_H
+
+#include "interp/interp.h"
+#include "jit/x86.h"
+#include "jit/ir.h"
+#include "jit/jit.h"
+
+/* Whether compiled code has the wasm instruction itself; others run by the interpreter's code (SLOW). */
+bool jit_native(uint16_t op);
+bool jit_native_simd(uint16_t op);
+
+struct jit_cpu { /* what this machine's CPU has beyond SSE4.2 */
+    bool avx, bmi1, bmi2, lzcnt;
+};
+const struct jit_cpu *jit_cpu(void);
+
+/* ---- slow.c: instructions run by the interpreter's code ---- */
+
+struct jit_slow;
+/* Lives as long as the module. `types` are enum ir_type of the operands. NULL: out of memory. */
+const struct jit_slow *jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
+                                    const uint8_t *types);
+
+/* What compiled code calls: runs the instruction on operands in slots, which its results replace. */
+enum rt_trap jit_slow_run(struct rt_instance *instance, union rt_slot *slots, const struct jit_slow *slow);
+
+#endif

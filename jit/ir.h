@@ -1,0 +1,194 @@
+/* jit/ir.h: a function in static single assignment form, and what the passes tell each other.
+ *
+ *   build*.c   wasm -> values in blocks (constants folded on the way)
+ *   opt.c      trivial phis, dead values, equal values, edges split, blocks in their final order
+ *   select.c   which values become part of the instruction that uses them
+ *   alloc*.c   every other value gets registers or a spill slot
+ *   emit*.c    machine code
+ *
+ * A value is the number of the instruction that makes it. Pure wasm instructions keep their number of
+ * opcodes.def; others have IR_ ones behind them. */
+#ifndef ATOLL_JIT_IR_H
+#define ATOLL_JIT_IR_H
+
+#include "runtime/runtime.h"
+
+#define IR_NONE UINT32_MAX
+
+/* op, has effects (is kept when unused), ends a block */
+#define IR_OP_LIST(X)                                                                                        \
+    X(CONST, 0, 0)      /* imm; v128: imm = index in `pool`; in no block */                                  \
+    X(PARAM, 0, 0)      /* imm = parameter */                                                                \
+    X(PHI, 0, 0)        /* list: a value a predecessor */                                                    \
+    X(CAST, 0, 0)       /* a; the same bits as another integer type: i64.extend_i32_u */                     \
+    X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size */                 \
+    X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
+    X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \
+    X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
+    X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
+    X(MEMORY_SIZE, 0, 0)                                                                                     \
+    X(REF_FUNC, 0, 0)                                                                                        \
+    X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
+    X(CALL, 1, 0)          /* list: arguments; imm = function */                                             \
+    X(CALL_INDIRECT, 1, 0) /* list: arguments, then the function; imm = type */                              \
+    X(TABLE_FUNC, 1, 0)    /* a index; imm = type, index = table: the checked function */                    \
+    X(NON_NULL, 1, 0)      /* a reference; imm = trap */                                                     \
+    X(SLOW, 1, 0)          /* list: operands; imm = index in the module's slow instructions */               \
+    X(RESULT, 0, 0)        /* the result behind the first of the call or slow instruction before it;         \
+                              imm = byte offset in the outgoing area */                                      \
+    X(POLL, 1, 0)                                                                                            \
+    X(JUMP, 1, 1)                                                                                            \
+    X(BRANCH, 1, 1)      /* a: nonzero goes to succ[0], else succ[1] */                                      \
+    X(SWITCH, 1, 1)      /* a index; successors are the targets, the last the default; result: a register */  \
+    X(RETURN, 1, 1)      /* list: results */                                                                 \
+    X(TAIL_CALL, 1, 1)   /* list: arguments; imm = function */                                               \
+    X(TAIL_INDIRECT, 1, 1) /* list: arguments, then the function; imm = type */                              \
+    X(TRAP, 1, 1)          /* imm = trap */
+enum ir_op {
+    IR_FIRST_ = BC_OP_COUNT - 1,
+#define X(id, effect, ends) IR_##id,
+    IR_OP_LIST(X)
+#undef X
+        IR_OP_COUNT
+};
+
+enum ir_type { IR_VOID, IR_I32, IR_I64, IR_F32, IR_F64, IR_V128 };
+
+/* Where an operand is read: filled by the allocator. Below 32 a register. */
+#define LOC_SPILL 0xFE /* in the value's spill slot */
+#define LOC_NONE  0xFF /* a constant, or part of the using instruction */
+
+struct ir_ins {
+    uint16_t op;
+    uint16_t sub;      /* LOAD, STORE: the wasm instruction */
+    uint8_t type;      /* enum ir_type of the result */
+    bool folded;       /* becomes part of its one user (select.c) */
+    bool effect;       /* stays when unused */
+    uint8_t lane;      /* lane, or size of ADDRESS */
+    uint32_t a, b, c;  /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
+    uint32_t index;    /* memory, table */
+    uint64_t imm;
+    uint32_t where;    /* byte offset of the wasm instruction */
+    uint32_t block;
+    uint32_t next;     /* in its block */
+    uint32_t n_uses;
+    uint32_t pos;      /* alloc.c: its position */
+    uint8_t reg, reg_a, reg_b, reg_c; /* locations: result, operands */
+};
+
+struct ir_block {
+    uint32_t first, last; /* instructions; phis first */
+    uint32_t *preds;      /* in the order of the phis' lists */
+    uint32_t n_preds, cap_preds;
+    uint32_t *succs;
+    uint32_t n_succs;
+    uint32_t loop_depth;
+    uint32_t loop_end;  /* of a loop header: last block of the loop in the order; IR_NONE else */
+    uint32_t idom, order; /* dominator; place in `order` */
+    uint32_t dom_in, dom_out;
+    uint32_t from, to;  /* alloc.c: positions */
+    bool cold;          /* ends in a trap */
+};
+
+struct ir_list { /* of a phi while it grows */
+    uint32_t at, n, cap;
+};
+
+struct ir_func {
+    struct rt_module *module;
+    const struct bc_module *bc;
+    const struct rt_type *type;
+    uint32_t func; /* index in the module */
+    struct bc_arena arena;
+    const struct atoll_alloc *alloc;
+    struct ir_ins *ins;
+    size_t n_ins, cap_ins;
+    struct ir_block *blocks;
+    size_t n_blocks, cap_blocks;
+    uint32_t *order; /* blocks in the order of their code */
+    uint32_t n_order;
+    size_t cap_order;
+    uint32_t *items; /* operands of list instructions */
+    uint8_t *item_regs; /* alloc.c: their locations */
+    size_t n_items, cap_items;
+    uint8_t (*pool)[16]; /* v128 constants */
+    size_t n_pool, cap_pool;
+    uint32_t out_bytes;  /* outgoing area: arguments and results of calls */
+    uint32_t where;      /* of new instructions */
+    bool has_calls;
+    const char *declined; /* why this function stays interpreted, or NULL */
+    bool failed;          /* out of memory */
+};
+
+static inline bool ir_has_list(uint16_t op) {
+    switch (op) {
+    case IR_PHI:
+    case IR_CALL:
+    case IR_CALL_INDIRECT:
+    case IR_SLOW:
+    case IR_RETURN:
+    case IR_TAIL_CALL:
+    case IR_TAIL_INDIRECT: return true;
+    default: return false;
+    }
+}
+static inline bool ir_is_const(const struct ir_func *f, uint32_t v) { return f->ins[v].op == IR_CONST; }
+static inline bool ir_is_float(uint8_t type) { return type >= IR_F32; }
+static inline unsigned ir_type_of(bc_valtype t) {
+    switch (bc_valtype_kind(t)) {
+    case BC_KIND_I32: return IR_I32;
+    case BC_KIND_F32: return IR_F32;
+    case BC_KIND_F64: return IR_F64;
+    case BC_KIND_V128: return IR_V128;
+    default: return IR_I64;
+    }
+}
+
+/* ---- ir.c ---- */
+
+void ir_init(struct ir_func *f, struct rt_module *module, uint32_t func);
+void ir_fini(struct ir_func *f);
+uint32_t ir_new_block(struct ir_func *f);
+/* A new instruction at the end of `block`, or in none. */
+uint32_t ir_new(struct ir_func *f, uint32_t block, unsigned op, unsigned type);
+uint32_t ir_const(struct ir_func *f, unsigned type, uint64_t bits);
+/* Room for n operands; returns the first's index. */
+uint32_t ir_items(struct ir_func *f, uint32_t n);
+void ir_add_pred(struct ir_func *f, uint32_t block, uint32_t pred);
+void ir_set_succs(struct ir_func *f, uint32_t block, uint32_t n, const uint32_t *succs);
+/* Calls visit for the place of every operand. */
+#define IR_EACH_OPERAND(f, i, p, body)                                                                       \
+    do {                                                                                                     \
+        struct ir_ins *each_ = (f)->ins + (i);                                                               \
+        if (ir_has_list(each_->op)) {                                                                        \
+            for (uint32_t k_ = 0; k_ < each_->b; k_++) {                                                     \
+                uint32_t *p = (f)->items + each_->a + k_;                                                    \
+                body                                                                                         \
+            }                                                                                                \
+        } else {                                                                                             \
+            uint32_t *const places_[3] = {&each_->a, &each_->b, &each_->c};                                  \
+            for (uint32_t k_ = 0; k_ < 3; k_++) {                                                            \
+                uint32_t *p = places_[k_];                                                                   \
+                if (*p != IR_NONE) body                                                                      \
+            }                                                                                                \
+        }                                                                                                    \
+    } while (0)
+void ir_print(const struct ir_func *f, struct bc_buf *out, const char *title);
+
+/* ---- fold.c: the value of an operation, simplified where its operands allow ---- */
+
+uint32_t ir_unary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a);
+uint32_t ir_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint32_t b);
+/* The comparison that is true when this one is not; 0 when there is none (floats). */
+uint16_t ir_negated(uint16_t op);
+/* Whether the comparison gives an i32 of two integers of type *operands. */
+bool ir_is_compare(uint16_t op, unsigned *operands);
+
+/* ---- passes ---- */
+
+/* Wasm -> IR. f->declined tells why not. */
+void ir_build(struct ir_func *f);
+void ir_optimize(struct ir_func *f);
+void ir_select(struct ir_func *f);
+
+#endif

@@ -1,0 +1,215 @@
+/* jit/run.c: into compiled code and out of it: entry from the host, calls of host and interpreted functions, traps,
+ * faults, the walk over frames. Compiled code runs on the thread's own stack: the collector sees it as it sees any
+ * other, and host functions need no switch. */
+#include <string.h>
+#include <ucontext.h>
+#include "jit/engine.h"
+
+struct jit_run { /* one entry */
+    struct rt_activation activation; /* first: faults get its address */
+    struct rt_instance *instance;    /* of the innermost frame, while the host runs */
+    uintptr_t sp;                    /* of that frame, as it was before its call */
+    const uint8_t *pc;               /* where it faulted, or NULL: at its return address, just below sp */
+};
+
+static struct jit_run *run_of(struct rt_store *store) { return (struct jit_run *)store->activation; }
+
+void jit_run_stands(struct rt_store *store, struct rt_instance *instance) {
+    struct jit_run *run = run_of(store);
+    run->instance = instance;
+    run->sp = store->native_sp;
+    run->pc = NULL;
+}
+
+/* ---- the walk ---- */
+
+static uint32_t place_of(const struct jit_code *code, const uint8_t *pc) {
+    uint32_t at = (uint32_t)(pc - code->start);
+    size_t low = 0, high = code->n_pcs;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code->pcs[middle].at <= at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low ? code->pcs[low - 1].where : 0;
+}
+
+static const uint8_t *return_address(uintptr_t sp) { return ((const uint8_t *const *)sp)[-1]; }
+
+static void walk(struct rt_activation *activation) {
+    struct jit_run *run = (struct jit_run *)activation;
+    struct rt_store *store = activation->store;
+    struct jit_engine *engine = jit_engine_of(store);
+    const struct rt_instance *instance = run->instance;
+    uintptr_t sp = run->sp;
+    const uint8_t *pc = run->pc ? run->pc : return_address(sp);
+    pthread_mutex_lock(&engine->lock);
+    for (;;) {
+        if (pc > engine->far_tail && pc < engine->far_tail_end) {
+            instance = ((const struct rt_instance *const *)sp)[1];
+            sp += JIT_FAR_TAIL_BYTES + 8;
+            pc = return_address(sp);
+            continue;
+        }
+        const struct jit_code *code = jit_index_find(engine, pc);
+        if (!code) break; /* the entry */
+        uint32_t where = place_of(code, pc);
+        bool framed = !(where & JIT_NO_FRAME);
+        if (where & JIT_FAR) instance = *(const struct rt_instance *const *)(sp + code->self_at);
+        rt_store_add_frame(store, instance, code->func, where & ~(JIT_NO_FRAME | JIT_FAR));
+        sp += (framed ? code->frame_bytes : 0) + 8;
+        pc = return_address(sp);
+    }
+    pthread_mutex_unlock(&engine->lock);
+}
+
+/* ---- traps ---- */
+
+static enum rt_trap stop_reason(struct rt_store *store, enum rt_trap trap) {
+    enum rt_interrupt why = atomic_load_explicit(&store->interrupt, memory_order_relaxed);
+    if (!why || (trap != RT_TRAP_INTERRUPTED && trap != RT_TRAP_STACK_EXHAUSTED)) return trap;
+    return why == RT_INTERRUPT_TIMEOUT ? RT_TRAP_TIMEOUT : RT_TRAP_INTERRUPTED;
+}
+
+enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance) {
+    struct rt_store *store = instance->store;
+    store->native_sp = sp;
+    jit_run_stands(store, instance);
+    rt_store_capture(store);
+    return stop_reason(store, trap);
+}
+
+static _Noreturn void land(struct jit_run *run, enum rt_trap trap) {
+    struct rt_store *store = run->activation.store;
+    rt_store_capture(store);
+    jit_engine_of(store)->leave_from_host(trap, run->instance);
+    __builtin_unreachable();
+}
+
+/* In signal context. */
+static bool on_fault(struct rt_activation *activation, void *context, const void *address, enum rt_trap trap) {
+    greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
+    struct jit_run *run = (struct jit_run *)activation;
+    (void)address;
+    run->instance = (struct rt_instance *)registers[REG_R14];
+    run->sp = (uintptr_t)registers[REG_RSP];
+    run->pc = (const uint8_t *)registers[REG_RIP];
+    registers[REG_RDI] = (greg_t)(uintptr_t)run;
+    registers[REG_RSI] = (greg_t)trap;
+    registers[REG_RSP] = ((registers[REG_RSP] - 256) & ~(greg_t)15) - 8;
+    registers[REG_RIP] = (greg_t)(uintptr_t)land;
+    return true;
+}
+
+/* ---- entry ---- */
+
+static void set_limit(struct rt_store *store, uintptr_t limit) {
+    atomic_store(&store->native_limit, limit);
+    if (atomic_load(&store->interrupt)) atomic_store(&store->native_limit, UINTPTR_MAX);
+}
+
+static uintptr_t limit_here(const struct rt_store *store) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0), limit = rt_native_stack_limit();
+    size_t own = store->engine->config.stack_bytes;
+    return here > own && here - own > limit ? here - own : limit;
+}
+
+enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
+    struct jit_engine *engine = jit_engine_of(store);
+    jit_entry *entry = jit_entry_of(func);
+    if (!entry) return RT_TRAP_OUT_OF_MEMORY;
+    struct jit_run run = {.activation = {.store = store,
+                                         .code_begin = engine->base,
+                                         .code_end = engine->base + engine->size,
+                                         .on_fault = on_fault,
+                                         .walk = walk}};
+    uintptr_t outer_entry = store->native_entry, outer_sp = store->native_sp;
+    uintptr_t outer_limit = store->native_entry ? atomic_load(&store->native_limit) : 0;
+    union rt_slot *scan_top = store->scan_top;
+    store->scan_top = store->stack_top;
+    set_limit(store, outer_entry && outer_limit != UINTPTR_MAX ? outer_limit : limit_here(store));
+    rt_activation_push(&run.activation);
+    enum rt_trap trap = entry(func->jit_code, args_results, func->instance, store);
+    rt_activation_pop(&run.activation);
+    set_limit(store, outer_limit);
+    store->native_entry = outer_entry;
+    store->native_sp = outer_sp;
+    store->scan_top = scan_top;
+    return trap;
+}
+
+/* ---- calls of functions without code ---- */
+
+static void take_arguments(const struct rt_type *type, const struct jit_arg *args, const struct jit_regs *regs,
+                           const uint8_t *stack, union rt_slot *slots) {
+    for (uint32_t i = 0, at = 0; i < type->n_params; i++) {
+        uint8_t kind = type->params[i].kind, reg = args[i].reg;
+        const void *from;
+        if (reg == LOC_SPILL)
+            from = stack + args[i].offset;
+        else if (reg >= XMM0)
+            from = regs->floats[reg - XMM0];
+        else
+            for (unsigned k = 0; jit_int_args[k] != reg || (from = regs->ints + k, false); k++) continue;
+        memcpy(slots + at, from, kind == BC_KIND_V128 ? 16 : 8);
+        if (kind == BC_KIND_F32 || kind == BC_KIND_I32) slots[at].u64 = slots[at].u32;
+        at += kind == BC_KIND_V128 ? 2 : 1;
+    }
+}
+
+static void give_results(const struct rt_type *type, struct jit_regs *regs, uint8_t *stack, const union rt_slot *slots) {
+    for (uint32_t i = 0, at = 0; i < type->n_results; i++) {
+        uint8_t kind = type->results[i].kind;
+        size_t size = kind == BC_KIND_V128 ? 16 : 8;
+        union rt_slot low = slots[at];
+        if (kind == BC_KIND_I32) low.u64 = low.u32; /* compiled code relies on clear upper halves */
+        if (i) {
+            memcpy(stack + 16 * (size_t)(i - 1), slots + at, size);
+            memcpy(stack + 16 * (size_t)(i - 1), &low, 8);
+        } else {
+            memcpy(regs->floats[0], slots + at, size);
+            regs->ints[0] = low.u64;
+        }
+        at += (uint32_t)(size / 8);
+    }
+}
+
+static enum rt_trap call_host(struct rt_store *store, struct rt_func *func, struct rt_instance *caller,
+                              union rt_slot *slots) {
+    store->n_frames = 0;
+    enum rt_trap trap = func->host(store, caller, func->context, slots);
+    if (!trap) store->n_frames = 0; /* of a nested call's trap that the host got over */
+    return trap;
+}
+
+enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack, struct rt_instance *caller) {
+    const struct rt_type *type = func->type;
+    struct rt_store *store = caller->store;
+    const struct atoll_alloc *alloc = store->engine->alloc;
+    uint32_t n = type->param_slots > type->result_slots ? type->param_slots : type->result_slots;
+    union rt_slot *base = store->stack_top, *scan_top = store->scan_top;
+    jit_run_stands(store, caller);
+    enum rt_trap trap = RT_TRAP_STACK_EXHAUSTED;
+    if (store->stack_end - base > (ptrdiff_t)n && (uintptr_t)__builtin_frame_address(0) > rt_native_stack_limit()) {
+        struct jit_arg few[16], *args = few;
+        if (type->n_params > 16) args = atoll_new(alloc, type->n_params, sizeof *args);
+        if (!args) return RT_TRAP_OUT_OF_MEMORY;
+        jit_place_args(type->params, type->n_params, args);
+        take_arguments(type, args, regs, stack, base);
+        if (args != few) atoll_free(alloc, args, type->n_params * sizeof *args);
+        store->stack_top = base + n;
+        store->scan_top = base + n;
+        store->n_frames = 0;
+        trap = func->host ? call_host(store, func, caller, base) : interp_tier.call(store, func, base);
+        store->stack_top = base;
+        store->scan_top = scan_top;
+    }
+    if (trap) {
+        if (trap != RT_TRAP_EXIT && !store->n_frames) rt_store_capture(store);
+        return trap;
+    }
+    give_results(type, regs, stack, base);
+    return RT_TRAP_NONE;
+}

@@ -1,0 +1,175 @@
+/* jit/select.c: which values become part of the one instruction that uses them: comparisons of branches, shifts and
+ * additions of addresses, loads of arithmetic. A load moves to its user only over instructions without effects, so that
+ * traps and what they have seen stay in order. */
+#include "jit/internal.h"
+
+struct select {
+    struct ir_func *f;
+    uint32_t *epoch; /* by value: instructions with effects in front of it in its block, itself included */
+};
+
+static bool alone(const struct select *s, uint32_t v, uint32_t user) {
+    const struct ir_ins *i = s->f->ins + v, *u = s->f->ins + user;
+    return i->n_uses == 1 && !i->folded && i->block == u->block;
+}
+
+static bool small_const(const struct ir_func *f, uint32_t v) {
+    return f->ins[v].op == IR_CONST && !ir_is_float(f->ins[v].type) &&
+           (f->ins[v].type == IR_I32 || (int64_t)f->ins[v].imm == (int32_t)f->ins[v].imm);
+}
+
+/* A load of the whole of its type, wanted by `user` alone, with no effect between them. */
+static bool foldable_load(const struct select *s, uint32_t v, uint32_t user) {
+    const struct ir_ins *i = s->f->ins + v;
+    if (i->op != IR_LOAD || !alone(s, v, user)) return false;
+    bool user_effect = s->f->ins[user].effect;
+    if (s->epoch[user] - user_effect != s->epoch[v]) return false;
+    switch (i->sub) {
+    case BC_I32_LOAD:
+    case BC_I64_LOAD:
+    case BC_F32_LOAD:
+    case BC_F64_LOAD: return true;
+    default: return false;
+    }
+}
+
+static void fold(struct select *s, uint32_t v) { s->f->ins[v].folded = true; }
+
+/* ---- conditions ---- */
+
+static bool is_float_compare(uint16_t op) { return op >= BC_F32_EQ && op <= BC_F64_GE; }
+
+static void fold_compare_operands(struct select *s, uint32_t compare, uint32_t user) {
+    struct ir_ins *c = s->f->ins + compare;
+    unsigned type;
+    if (!ir_is_compare(c->op, &type)) return;
+    /* the load has to be alone with the comparison, and no effect between it and the user of the comparison */
+    if (foldable_load(s, c->b, compare) && s->epoch[user] - s->f->ins[user].effect == s->epoch[c->b])
+        fold(s, c->b);
+    else if (small_const(s->f, c->b) && foldable_load(s, c->a, compare) &&
+             s->epoch[user] - s->f->ins[user].effect == s->epoch[c->a])
+        fold(s, c->a);
+}
+
+static void fold_condition(struct select *s, uint32_t v, uint32_t user) {
+    struct ir_func *f = s->f;
+    unsigned type;
+    if (!alone(s, v, user)) return;
+    const struct ir_ins *i = f->ins + v;
+    bool test = i->op == BC_I32_AND;
+    bool eqz = i->op == BC_I32_EQZ || i->op == BC_I64_EQZ;
+    if (!ir_is_compare(i->op, &type) && !is_float_compare(i->op) && !test && !eqz) return;
+    fold(s, v);
+    fold_compare_operands(s, v, user);
+    if (eqz && alone(s, i->a, v) && (f->ins[i->a].op == BC_I32_AND || f->ins[i->a].op == BC_I64_AND)) fold(s, i->a);
+}
+
+/* ---- arithmetic ---- */
+
+static void fold_addition(struct select *s, uint32_t v) {
+    struct ir_func *f = s->f;
+    struct ir_ins *i = f->ins + v;
+    uint16_t add = i->op, shl = i->op == BC_I32_ADD ? BC_I32_SHL : BC_I64_SHL;
+    /* x + y << k, and (x + y) + c: one lea */
+    for (unsigned side = 0; side < 2; side++) {
+        uint32_t inner = side ? i->a : i->b;
+        const struct ir_ins *n = f->ins + inner;
+        if (n->op == shl && alone(s, inner, v) && ir_is_const(f, n->b) && f->ins[n->b].imm <= 3 &&
+            !ir_is_const(f, side ? i->b : i->a)) {
+            if (side) { /* the shifted one is b */
+                uint32_t other = i->b;
+                i->b = i->a;
+                i->a = other;
+            }
+            fold(s, inner);
+            return;
+        }
+    }
+    const struct ir_ins *left = f->ins + i->a;
+    if (small_const(f, i->b) && left->op == add && alone(s, i->a, v) && !ir_is_const(f, left->b) && !f->ins[left->b].folded)
+        fold(s, i->a);
+}
+
+static bool takes_memory(uint16_t op) {
+    switch (op) {
+    case BC_I32_ADD:
+    case BC_I32_SUB:
+    case BC_I32_AND:
+    case BC_I32_OR:
+    case BC_I32_XOR:
+    case BC_I32_MUL:
+    case BC_I64_ADD:
+    case BC_I64_SUB:
+    case BC_I64_AND:
+    case BC_I64_OR:
+    case BC_I64_XOR:
+    case BC_I64_MUL:
+    case BC_F32_ADD:
+    case BC_F32_SUB:
+    case BC_F32_MUL:
+    case BC_F32_DIV:
+    case BC_F64_ADD:
+    case BC_F64_SUB:
+    case BC_F64_MUL:
+    case BC_F64_DIV: return true;
+    default: return false;
+    }
+}
+
+static bool commutes(uint16_t op) {
+    switch (op) {
+    case BC_I32_SUB:
+    case BC_I64_SUB:
+    case BC_F32_SUB:
+    case BC_F64_SUB:
+    case BC_F32_DIV:
+    case BC_F64_DIV: return false;
+    default: return true;
+    }
+}
+
+static void select_ins(struct select *s, uint32_t v) {
+    struct ir_func *f = s->f;
+    struct ir_ins *i = f->ins + v;
+    if (i->folded) return;
+    if (i->op == IR_BRANCH) {
+        fold_condition(s, i->a, v);
+    } else if (i->op == IR_SELECT) {
+        fold_condition(s, i->c, v);
+    } else if (i->op == BC_I32_ADD || i->op == BC_I64_ADD) {
+        fold_addition(s, v);
+    }
+    if (takes_memory(i->op) && !f->ins[i->a].folded && !f->ins[i->b].folded) {
+        bool left = commutes(i->op) && !ir_is_const(f, i->b) && !foldable_load(s, i->b, v) && foldable_load(s, i->a, v);
+        if (left) {
+            uint32_t other = i->a;
+            i->a = i->b;
+            i->b = other;
+        }
+        if (!ir_is_const(f, i->a) && foldable_load(s, i->b, v)) fold(s, i->b);
+    } else if ((i->op == BC_I64_EXTEND_I32_S || i->op == BC_F64_PROMOTE_F32) && foldable_load(s, i->a, v)) {
+        fold(s, i->a);
+    }
+}
+
+void ir_select(struct ir_func *f) {
+    struct select s = {.f = f, .epoch = atoll_new(f->alloc, f->n_ins + 1, sizeof *s.epoch)};
+    if (!s.epoch) {
+        f->failed = true;
+        return;
+    }
+    uint32_t effects = 0;
+    for (uint32_t k = 0; k < f->n_order; k++)
+        for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE; v = f->ins[v].next)
+            s.epoch[v] = effects += f->ins[v].effect;
+    /* users before what they use, so that a value joins the last of a chain */
+    uint32_t *line = atoll_new(f->alloc, f->n_ins + 1, sizeof *line);
+    if (!line) f->failed = true;
+    for (uint32_t k = f->n_order; k-- > 0 && line;) {
+        size_t n = 0;
+        for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE; v = f->ins[v].next) line[n++] = v;
+        while (n) select_ins(&s, line[--n]);
+    }
+    atoll_free(f->alloc, line, (f->n_ins + 1) * sizeof *line);
+    atoll_free(f->alloc, s.epoch, (f->n_ins + 1) * sizeof *s.epoch);
+}

@@ -1,0 +1,200 @@
+/* jit/thunk.c: machine code between compiled functions and the host.
+ *
+ *   entry   a C call with slots -> the convention of compiled functions; one a function type
+ *   trap    a trap's site -> jit_trap, then leave
+ *   leave   out of all compiled frames, to the entry's caller, with the trap in eax
+ *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
+#include <stddef.h>
+#include "jit/alloc.h"
+#include "jit/engine.h"
+
+#define BRIDGE_BYTES   184
+static const uint8_t saved[] = {RBX, RBP, R12, R13, R14, R15, RSI};
+
+static void push(struct x86 *a, int reg) {
+    if (reg >= 8) x86_bytes(a, 0x41, 1);
+    x86_bytes(a, 0x50u | (reg & 7), 1);
+}
+static void pop(struct x86 *a, int reg) {
+    if (reg >= 8) x86_bytes(a, 0x41, 1);
+    x86_bytes(a, 0x58u | (reg & 7), 1);
+}
+static void mov(struct x86 *a, int dst, int src) { x86_op(a, X86_MOV_LOAD | X86_W, dst, x86_reg(src)); }
+static void load(struct x86 *a, int dst, int base, int32_t at) {
+    x86_op(a, X86_MOV_LOAD | X86_W, dst, x86_mem(base, at));
+}
+static void store(struct x86 *a, int src, int base, int32_t at) {
+    x86_op(a, X86_MOV_STORE | X86_W, src, x86_mem(base, at));
+}
+static void call_c(struct x86 *a, uintptr_t function) {
+    x86_const(a, RAX, function);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
+}
+static void add_rsp(struct x86 *a, int32_t n) { x86_alu_imm(a, n < 0 ? 5 : 0, X86_W, x86_reg(RSP), n < 0 ? -n : n); }
+
+static void leave(struct x86 *a) {
+    load(a, RCX, R14, offsetof(struct rt_instance, store));
+    load(a, RSP, RCX, offsetof(struct rt_store, native_entry));
+    for (size_t i = sizeof saved; i-- > 0;) pop(a, saved[i]);
+    x86_bytes(a, 0xC3, 1);
+}
+
+/* ---- entries ---- */
+
+static void load_argument(struct x86 *a, const struct rt_valtype *type, const struct jit_arg *arg, int32_t slot) {
+    int reg = arg->reg;
+    bool wide = type->kind == BC_KIND_V128;
+    if (reg < 16) {
+        load(a, reg, RBX, slot);
+    } else if (reg < 32) {
+        x86_op(a, wide ? X86_MOVUPS_LOAD : X86_MOVSD_LOAD, reg, x86_mem(RBX, slot));
+    } else if (wide) {
+        x86_op(a, X86_MOVUPS_LOAD, XMM15, x86_mem(RBX, slot));
+        x86_op(a, X86_MOVUPS_STORE, XMM15, x86_mem(RSP, (int32_t)arg->offset));
+    } else {
+        load(a, R11, RBX, slot);
+        store(a, R11, RSP, (int32_t)arg->offset);
+    }
+}
+
+static void store_result(struct x86 *a, uint32_t k, uint8_t kind, int32_t slot) {
+    struct x86_rm to = x86_mem(RBX, slot), area = x86_mem(RSP, k ? 16 * (int32_t)(k - 1) : 0);
+    switch (kind) {
+    case BC_KIND_V128:
+        if (k) x86_op(a, X86_MOVUPS_LOAD, XMM0, area);
+        x86_op(a, X86_MOVUPS_STORE, XMM0, to);
+        return;
+    case BC_KIND_F32: /* the slot's upper half is zero */
+    case BC_KIND_I32:
+        if (k)
+            x86_op(a, X86_MOV_LOAD, RAX, area);
+        else if (kind == BC_KIND_F32)
+            x86_op(a, X86_MOVD_FROM_XMM, XMM0, x86_reg(RAX));
+        break;
+    default:
+        if (k)
+            x86_op(a, X86_MOV_LOAD | X86_W, RAX, area);
+        else if (kind == BC_KIND_F64)
+            x86_op(a, X86_MOVD_FROM_XMM | X86_W, XMM0, x86_reg(RAX));
+    }
+    x86_op(a, X86_MOV_STORE | X86_W, RAX, to);
+}
+
+bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, struct x86 *a) {
+    struct jit_arg *args = atoll_new(alloc, type->n_params + 1u, sizeof *args);
+    if (!args) return false;
+    uint32_t area = jit_place_args(type->params, type->n_params, args);
+    if (type->n_results > 1 && area < 16 * (type->n_results - 1)) area = 16 * (type->n_results - 1);
+    for (size_t i = 0; i < sizeof saved; i++) push(a, saved[i]);
+    store(a, RSP, RCX, offsetof(struct rt_store, native_entry));
+    mov(a, RBX, RSI);
+    mov(a, R14, RDX);
+    load(a, R15, RDX, offsetof(struct rt_instance, memory0_base));
+    mov(a, RAX, RDI);
+    if (area) add_rsp(a, -(int32_t)area);
+    int32_t slot = 0;
+    for (uint32_t i = 0; i < type->n_params; i++) {
+        load_argument(a, type->params + i, args + i, slot);
+        slot += type->params[i].kind == BC_KIND_V128 ? 16 : 8;
+    }
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
+    /* rbx came back */
+    slot = 0;
+    for (uint32_t k = 0; k < type->n_results; k++) {
+        store_result(a, k, type->results[k].kind, slot);
+        slot += type->results[k].kind == BC_KIND_V128 ? 16 : 8;
+    }
+    x86_op(a, X86_XOR, RAX, x86_reg(RAX));
+    if (area) add_rsp(a, (int32_t)area);
+    for (size_t i = sizeof saved; i-- > 0;) pop(a, saved[i]);
+    x86_bytes(a, 0xC3, 1);
+    atoll_free(alloc, args, (type->n_params + 1u) * sizeof *args);
+    return !a->failed;
+}
+
+/* ---- the engine's own ---- */
+
+enum { LABEL_COMMON, LABEL_LEAVE, LABEL_BRIDGE, LABEL_FAR_TAIL, LABEL_FAR_TAIL_END, LABEL_FROM_HOST, N_LABELS };
+
+static void trap_thunks(struct x86 *a, uint32_t *labels) {
+    for (unsigned trap = 0; trap < RT_TRAP_COUNT; trap++) {
+        x86_const(a, RDI, trap);
+        x86_jump(a, LABEL_COMMON);
+        while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    }
+    labels[LABEL_COMMON] = (uint32_t)a->size;
+    x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, 8)); /* as it was before the call that got here */
+    mov(a, RDX, R14);
+    x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
+    call_c(a, (uintptr_t)jit_trap);
+    labels[LABEL_LEAVE] = (uint32_t)a->size;
+    leave(a);
+    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    labels[LABEL_FROM_HOST] = (uint32_t)a->size;
+    x86_op(a, X86_MOV_LOAD, RAX, x86_reg(RDI));
+    mov(a, R14, RSI);
+    leave(a);
+}
+
+static void bridge(struct x86 *a, uint32_t *labels) {
+    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    labels[LABEL_BRIDGE] = (uint32_t)a->size;
+    add_rsp(a, -BRIDGE_BYTES);
+    for (int i = 0; i < JIT_N_INT_ARGS; i++) store(a, jit_int_args[i], RSP, 8 * i);
+    for (int i = 0; i < JIT_N_FLOAT_ARGS; i++) x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, 48 + 16 * i));
+    mov(a, RDI, RAX);
+    mov(a, RSI, RSP);
+    x86_op(a, X86_LEA | X86_W, RDX, x86_mem(RSP, BRIDGE_BYTES + 8));
+    mov(a, RCX, R14);
+    load(a, R11, R14, offsetof(struct rt_instance, store));
+    store(a, RDX, R11, offsetof(struct rt_store, native_sp));
+    call_c(a, (uintptr_t)jit_bridge);
+    x86_op(a, X86_TEST, RAX, x86_reg(RAX));
+    x86_branch(a, CC_NE, LABEL_LEAVE);
+    load(a, RAX, RSP, 0);
+    x86_op(a, X86_MOVUPS_LOAD, XMM0, x86_mem(RSP, 48));
+    add_rsp(a, BRIDGE_BYTES);
+    x86_bytes(a, 0xC3, 1);
+}
+
+/* A tail call into another instance, rax = the function: our caller expects its own instance back. */
+static void far_tail(struct x86 *a, uint32_t *labels) {
+    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    labels[LABEL_FAR_TAIL] = (uint32_t)a->size;
+    add_rsp(a, -JIT_FAR_TAIL_BYTES);
+    store(a, R14, RSP, 8);
+    load(a, R11, RAX, offsetof(struct rt_func, instance));
+    x86_op(a, X86_TEST | X86_W, R11, x86_reg(R11));
+    x86_op(a, (X86_CMOV + CC_NE) | X86_W, R14, x86_reg(R11)); /* a host function: as from here */
+    load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    load(a, R14, RSP, 8);
+    load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
+    add_rsp(a, JIT_FAR_TAIL_BYTES);
+    x86_bytes(a, 0xC3, 1);
+    labels[LABEL_FAR_TAIL_END] = (uint32_t)a->size;
+}
+
+enum atoll_status jit_thunks_make(struct jit_engine *engine) {
+    struct x86 a;
+    uint32_t labels[N_LABELS] = {0};
+    x86_init(&a, engine->alloc);
+    trap_thunks(&a, labels);
+    bridge(&a, labels);
+    far_tail(&a, labels);
+    enum atoll_status status = ATOLL_E_NOMEM;
+    uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(engine, a.size) : NULL;
+    if (at) status = jit_memory_write(engine, at, a.bytes, a.size);
+    engine->traps = at;
+    engine->leave = at + labels[LABEL_LEAVE];
+    engine->bridge = at + labels[LABEL_BRIDGE];
+    engine->far_tail = at + labels[LABEL_FAR_TAIL];
+    engine->far_tail_end = at + labels[LABEL_FAR_TAIL_END];
+    union {
+        const uint8_t *code;
+        void (*function)(enum rt_trap, struct rt_instance *);
+    } from_host = {at + labels[LABEL_FROM_HOST]};
+    engine->leave_from_host = from_host.function;
+    x86_fini(&a);
+    return status;
+}
