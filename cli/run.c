@@ -31,7 +31,7 @@ struct run {
     const struct cli_verb *verb;
     /* as the flags say */
     struct list dirs, listens, env, preloads, natives; /* env's strings are owned */
-    const char *argv0, *invoke, *stdio[3];
+    const char *argv0, *invoke, *stdio[3], *coredump_path;
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
     uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output;
     const struct rt_tier *tier; /* NULL: the default */
@@ -44,6 +44,7 @@ struct run {
     struct rt_engine *engine;
     struct rt_store *store;
     struct wasi *wasi;
+    struct coredump *coredump; /* NULL: not wanted */
     struct preload *loaded;
     struct native **granted; /* one a --native, NULL until loaded */
     size_t n_loaded;
@@ -83,6 +84,7 @@ enum {
     RUN_MAX_FDS,
     RUN_MAX_OUTPUT,
     RUN_STRACE,
+    RUN_COREDUMP,
     RUN_TCPLISTEN,
     RUN_RELAXED,
     RUN_DISABLE,
@@ -110,6 +112,7 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
+    {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
     {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
     {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
@@ -198,6 +201,7 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_NATIVE: return list_add(&r->natives, value);
     case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
     case RUN_STRACE: r->strace = true; return true;
+    case RUN_COREDUMP: r->coredump_path = value; return true;
     case RUN_RELAXED: r->relaxed_deterministic = true; return true;
     case RUN_DISABLE: return switch_feature(r, value, false);
     case RUN_ENABLE: return switch_feature(r, value, true);
@@ -300,6 +304,8 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     enum atoll_status status = rt_engine_new(&config, &r->engine, err);
     if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
     if (!status && r->fuel_given) r->store->fuel = (int64_t)r->fuel;
+    if (!status && r->coredump_path && !(r->coredump = coredump_new(r->store)))
+        status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     return status;
 }
 
@@ -409,6 +415,8 @@ static int report_trap(struct run *r, const char *path) {
     rt_store_backtrace(r->store, &lines);
     if (!lines.failed && lines.size) dprintf(STDERR_FILENO, "%.*s", (int)lines.size, (char *)lines.data);
     bc_buf_fini(&lines);
+    if (r->coredump && coredump_write(r->coredump, r->coredump_path, r->path) == CLI_OK)
+        cli_message("%s: core dump of %s", r->coredump_path, path);
     return CLI_TRAP;
 }
 
@@ -470,6 +478,7 @@ static void release(struct run *r) {
     for (size_t i = 0; r->granted && i < r->natives.n; i++) native_free(r->granted[i]);
     atoll_free(&atoll_default_alloc, r->granted, r->natives.n * sizeof(struct native *));
     wasi_free(r->wasi);
+    coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
     if (r->engine) rt_engine_unref(r->engine);
     sb_free(r->sandbox);

@@ -16,4 +16,14 @@ void cli_stop_watch(struct rt_store *store, uint64_t timeout_ns);
 void cli_stop_unwatch(void);
 int cli_stop_signal(void); /* the signal that came, or 0 */
 
+/* coredump.c: a file that tells what a trapped program held: frames with locals and operands, memories,
+ * globals. source  WebAssembly tool conventions, "Coredump" */
+struct coredump;
+/* Watches the store from here on (store->observer); NULL = out of memory. */
+struct coredump *coredump_new(struct rt_store *store);
+/* Writes what the store's last trap left; the file appears whole or not at all. `program` is the name of what
+ * ran. Returns CLI_OK, or CLI_INTERNAL after a message. */
+int coredump_write(struct coredump *dump, const char *path, const char *program);
+void coredump_free(struct coredump *dump); /* NULL is allowed; the store is still there */
+
 #endif

@@ -414,6 +414,25 @@ HANDLER(REFUEL)
 }
 HANDLER(TRAP)
 { TRAP(OPD(0)); }
+HANDLER(PROBE)
+{
+    struct rt_observer *observer = store->observer;
+    if (observer && UNLIKELY(!observer->quiet)) GOTO_HANDLER(PROBE_ASK);
+    if (observer) observer->quiet--;
+    NEXT(2);
+}
+HANDLER(PROBE_ASK)
+{
+    struct interp_run *run = interp_run_of(store);
+    run->ip = ip;
+    run->fp = fp;
+    store->stack_top = interp_frame_end(fp);
+    store->scan_top = store->stack_top;
+    enum rt_trap trap = interp_ask_observer(store, inst, (uint32_t)OPD(0));
+    store->scan_top = NULL;
+    TRAP_IF(trap);
+    NEXT(2);
+}
 HANDLER(INTERRUPTED)
 {
     bool timeout = atomic_load_explicit(&store->interrupt, memory_order_relaxed) == RT_INTERRUPT_TIMEOUT;

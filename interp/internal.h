@@ -121,6 +121,17 @@ enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func
 /* The code of the function, made now if need be; NULL when out of memory. */
 struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded);
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
+/* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. */
+struct interp_operand {
+    uint8_t kind;         /* enum bc_kind */
+    bool in_frame, known; /* in slot `slot`; known and not in the frame: the constant `bits` */
+    int32_t slot;
+    uint64_t bits;
+};
+/* Appends them from the bottom to a growing array. fails ATOLL_E_NOMEM */
+enum atoll_status interp_operands_at(const struct rt_module *module, uint32_t func, bool guarded,
+                                     uint32_t offset, struct interp_operand **out, size_t *out_n,
+                                     size_t *out_capacity);
 /* That of a function that runs. */
 const struct interp_code *interp_code_running(const struct rt_func *func);
 /* Finds the handler of the exception in flight, from the frame *fp executing *ip outwards in this run, and
@@ -134,8 +145,16 @@ static inline union rt_slot *interp_frame_end(union rt_slot *fp) {
 }
 /* Whether instance's code may rely on memory 0's guard pages. */
 bool interp_guarded(const struct rt_instance *instance);
+/* Whether it is an activation of this tier: a struct interp_run. */
+bool interp_owns(const struct rt_activation *activation);
 /* Fills the store's backtrace from the frame at fp, executing ip, outwards. */
 void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp);
+/* The byte offset of the instruction at ip, or, when the frame waits for a call to return, of the call. */
+uint32_t interp_offset(const struct rt_func *func, const uint64_t *ip, bool returning);
+/* Keeps the backtrace of a trap, and lets the observer look at more. */
+void interp_raised(struct rt_store *store, enum rt_trap trap, const uint64_t *ip, union rt_slot *fp);
+/* Its probe; a function, since handlers call nothing through a pointer but the next handler. */
+enum rt_trap interp_ask_observer(struct rt_store *store, struct rt_instance *instance, uint32_t offset);
 /* Clears the upper halves of 32-bit values that the host wrote: code relies on them. */
 void interp_tidy(const struct rt_valtype *types, uint32_t n, union rt_slot *slots);
 

@@ -121,7 +121,7 @@ HANDLER(LOWER)
 
 /* ---- backtrace ---- */
 
-static uint32_t wasm_offset(const struct rt_func *func, const uint64_t *ip, bool returning) {
+uint32_t interp_offset(const struct rt_func *func, const uint64_t *ip, bool returning) {
     const struct rt_module *module = func->instance->module;
     const struct interp_code *code = interp_code_running(func);
     uint32_t found = module->bc->funcs[func->index].code_offset;
@@ -141,7 +141,7 @@ static uint32_t wasm_offset(const struct rt_func *func, const uint64_t *ip, bool
 static void capture_run(struct rt_store *store, const uint64_t *ip, const union rt_slot *fp, bool returning) {
     for (; fp; fp = fp[-2].ref) {
         const struct rt_func *func = fp[-1].ref;
-        rt_store_add_frame(store, func->instance, func->index, wasm_offset(func, ip, returning));
+        rt_store_add_frame(store, func->instance, func->index, interp_offset(func, ip, returning));
         ip = fp[-3].ref;
         returning = true;
     }
@@ -151,6 +151,8 @@ static void walk(struct rt_activation *activation) {
     const struct interp_run *run = (const struct interp_run *)activation;
     capture_run(activation->store, run->ip, run->fp, false);
 }
+
+bool interp_owns(const struct rt_activation *activation) { return activation->walk == walk; }
 
 void interp_capture(struct rt_store *store, const uint64_t *ip, union rt_slot *fp) {
     struct interp_run *run = interp_run_of(store);
@@ -163,7 +165,7 @@ HANDLER(TRAP_R0)
 {
     enum rt_trap trap = (enum rt_trap)r0;
     (void)inst, (void)mem, (void)d0, (void)s0;
-    if (trap != RT_TRAP_EXIT && !store->n_frames) interp_capture(store, ip, fp);
+    if (trap != RT_TRAP_EXIT && !store->n_frames) interp_raised(store, trap, ip, fp);
     return trap;
 }
 
@@ -176,8 +178,7 @@ HANDLER(EXIT)
 /* ---- faults ---- */
 
 static _Noreturn void land(const uint64_t *ip, union rt_slot *fp, struct interp_run *run) {
-    run->activation.store->n_frames = 0;
-    interp_capture(run->activation.store, ip, fp);
+    interp_raised(run->activation.store, run->fault, ip, fp);
     longjmp(run->jump, 1);
 }
 

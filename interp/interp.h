@@ -30,4 +30,36 @@ void interp_snippet_free(const struct rt_module *module, struct interp_snippet *
 enum rt_trap interp_snippet_run(struct rt_instance *instance, const struct interp_snippet *snippet,
                                 union rt_slot *slots);
 
+/* ---- a run that stands still: for a struct rt_observer, or while a host function runs ---- */
+
+struct interp_frame {
+    struct rt_frame at;
+    uint32_t index;     /* 0 = innermost */
+    const uint64_t *ip; /* this tier's own, as fp */
+    const union rt_slot *fp;
+    bool calls; /* it waits for a call */
+};
+/* False ends the walk. */
+typedef bool interp_visitor(void *context, const struct interp_frame *frame);
+/* Visits the frames of all runs of the store on this thread, innermost first. A frame is valid until the run
+ * goes on. */
+void interp_each_frame(struct rt_store *store, interp_visitor *visit, void *context);
+
+struct interp_value {
+    uint8_t kind; /* enum bc_kind */
+    bool known;   /* false: it is in a register, or nowhere any more */
+    uint64_t bits[2];
+};
+struct interp_values {
+    struct interp_value *items; /* locals, parameters first; then operands from the bottom of the stack */
+    uint32_t n_locals, n_operands;
+    size_t capacity;
+};
+/* Fills *values, whose memory is used again from call to call (start with zeroes) and comes from the engine's
+ * allocator. Operands that a call has taken are not among them. `operands` false: locals only; operands take
+ * time linear in the function's size. fails ATOLL_E_NOMEM */
+enum atoll_status interp_frame_values(const struct interp_frame *frame, bool operands,
+                                      struct interp_values *values);
+void interp_values_fini(struct interp_values *values, const struct atoll_alloc *alloc);
+
 #endif

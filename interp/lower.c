@@ -29,6 +29,13 @@ static void count_instr(struct lower *l) {
     if (l->count_fuel) lower_operand(l, l->fuel_at, 0, (int32_t)++l->fuel);
 }
 
+static void probe(struct lower *l) {
+    lower_settle(l);
+    uint32_t at = lower_emit_trapping(l, H_PROBE, 2);
+    lower_operand(l, at, 0, (int32_t)l->instr_offset);
+    l->last = NOTHING; /* nothing is fused with it */
+}
+
 static void lower_body(struct lower *l) {
     const struct bc_func *func = &l->bc->funcs[l->func];
     uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
@@ -37,6 +44,8 @@ static void lower_body(struct lower *l) {
         if (bc_decode_instr(l->bc, at, end, &in, NULL)) l->failed = true; /* validated: never */
         if (l->failed) return;
         l->instr_offset = at;
+        if (l->probes && !l->dead) probe(l);
+        if (at == l->stop_at) return;
         at = in.next;
         if (l->dead) {
             lower_dead(l, &in);
@@ -67,25 +76,32 @@ static void fini(struct lower *l) {
     atoll_free(l->alloc, l->fixups, l->cap_fixups * sizeof *l->fixups);
 }
 
-enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
-                               struct interp_code *out) {
+static bool init(struct lower *l, const struct rt_module *module, uint32_t func, bool guarded,
+                 struct interp_code *out) {
     const struct bc_module *bc = module->bc;
     const struct rt_config *config = &module->engine->config;
     bool plain = guarded && bc->n_memories && !bc->memories[0].limits.is64 &&
                  bc->memories[0].limits.page_size_log2 == 16;
     *out = (struct interp_code){0};
-    struct lower l = {.module = module,
-                      .bc = bc,
-                      .alloc = module->engine->alloc,
-                      .type = module->types[bc->funcs[func].type],
-                      .func = func,
-                      .guarded = plain,
-                      .count_fuel = config->fuel,
-                      .relaxed_native = !config->relaxed_deterministic,
-                      .code = out};
-    l.window = interp_window(l.type->param_slots, l.type->result_slots);
-    l.failed = !place_locals(&l);
-    if (!l.failed) lower_function(&l);
+    *l = (struct lower){.module = module,
+                        .bc = bc,
+                        .alloc = module->engine->alloc,
+                        .type = module->types[bc->funcs[func].type],
+                        .func = func,
+                        .guarded = plain,
+                        .count_fuel = config->fuel,
+                        .relaxed_native = !config->relaxed_deterministic,
+                        .probes = config->probes,
+                        .code = out};
+    l->window = interp_window(l->type->param_slots, l->type->result_slots);
+    l->failed = !place_locals(l);
+    return !l->failed;
+}
+
+enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
+                               struct interp_code *out) {
+    struct lower l;
+    if (init(&l, module, func, guarded, out)) lower_function(&l);
     fini(&l);
     if (!l.failed) return ATOLL_OK;
     interp_code_fini(l.alloc, out);
@@ -132,4 +148,33 @@ enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func
     if (!l.failed) return ATOLL_OK;
     interp_code_fini(l.alloc, out);
     return ATOLL_E_NOMEM;
+}
+
+/* ---- the operand stack, which exists only here ---- */
+
+static struct interp_operand operand(const struct lower *l, const struct value *v) {
+    int32_t slot = v->where == IN_LOCAL ? l->locals[v->bits].slot : v->slot;
+    return (struct interp_operand){.kind = v->kind,
+                                   .in_frame = v->where == IN_SLOT || v->where == IN_LOCAL,
+                                   .known = v->where != IN_ACC, /* its slot is written when it has to be */
+                                   .slot = slot,
+                                   .bits = v->where == IN_CONST ? v->bits : 0};
+}
+
+enum atoll_status interp_operands_at(const struct rt_module *module, uint32_t func, bool guarded,
+                                     uint32_t offset, struct interp_operand **out, size_t *out_n,
+                                     size_t *out_capacity) {
+    struct interp_code code;
+    struct lower l;
+    void *p = *out;
+    bool started = init(&l, module, func, guarded, &code);
+    l.stop_at = offset;
+    if (started) lower_function(&l);
+    if (!l.failed) l.failed = atoll_grow(l.alloc, &p, out_capacity, l.n_stack + 1, sizeof **out);
+    *out = p;
+    *out_n = 0;
+    for (size_t i = 0; !l.failed && i < l.n_stack; i++) (*out)[(*out_n)++] = operand(&l, &l.stack[i]);
+    fini(&l);
+    interp_code_fini(l.alloc, &code);
+    return l.failed ? ATOLL_E_NOMEM : ATOLL_OK;
 }

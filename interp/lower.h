@@ -58,7 +58,8 @@ struct lower {
     const struct atoll_alloc *alloc;
     const struct rt_type *type;
     uint32_t func;
-    bool guarded, count_fuel, relaxed_native, failed, dead;
+    bool guarded, count_fuel, relaxed_native, probes, failed, dead;
+    uint32_t stop_at;    /* byte offset of an instruction that ends the lowering; 0: none */
     uint32_t dead_depth; /* blocks opened inside dead code */
     struct interp_code *code;
     uint32_t last; /* word of the newest instruction, NOTHING behind a label */
@@ -115,6 +116,9 @@ static inline struct value *lower_top(struct lower *l, size_t down) {
 void lower_to_slot(struct lower *l, size_t index);
 /* All values in slots or constant; constants too for the topmost n. */
 void lower_flush(struct lower *l, size_t n_topmost);
+/* Every value in its slot, and nothing known of the accumulators: between two instructions under a debugger.
+ */
+void lower_settle(struct lower *l);
 /* Makes the topmost n values start at a slot in a row: returns the first. */
 int32_t lower_args(struct lower *l, size_t n);
 void lower_drop(struct lower *l, size_t n);

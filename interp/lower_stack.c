@@ -206,6 +206,14 @@ void lower_flush(struct lower *l, size_t n_topmost) {
     l->n_flushed = l->n_stack;
 }
 
+/* Called before every instruction or never, so that below n_flushed there is nothing to do, not even a
+ * constant. */
+void lower_settle(struct lower *l) {
+    for (size_t i = l->n_stack; i-- > l->n_flushed;) lower_to_slot(l, i);
+    l->n_flushed = l->n_stack;
+    lower_forget(l);
+}
+
 int32_t lower_args(struct lower *l, size_t n) {
     for (size_t i = 0; i < n; i++) lower_to_slot(l, l->n_stack - 1 - i);
     return n ? l->stack[l->n_stack - n].slot : l->next_slot;

@@ -89,7 +89,8 @@ struct rt_config {
     const struct rt_tier *tier;      /* who executes: &interp_tier */
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
-    size_t stack_bytes;              /* wasm stack of a store; 0 = 8 MiB */
+    bool probes;        /* code asks the store's observer before each instruction: for debuggers */
+    size_t stack_bytes; /* wasm stack of a store; 0 = 8 MiB */
     uint64_t
         max_gc_heap_bytes; /* managed heap of the process; 0 = 4 GiB; the most generous engine's counts */
 };
@@ -268,6 +269,18 @@ struct rt_budget {
 
 enum rt_interrupt { RT_INTERRUPT_NONE, RT_INTERRUPT_CANCEL, RT_INTERRUPT_TIMEOUT };
 
+/* Looks at the runs of a store from inside: a core dump, a debugger. What it finds there: interp.h. */
+struct rt_observer {
+    /* A trap was raised, store->trap says which, and its frames still stand. NULL: not wanted. */
+    void (*trapped)(struct rt_observer *observer, struct rt_store *store);
+    /* Before the instruction at byte `offset` of the module, in code made with rt_config.probes, unless
+     * `quiet` says for how many more instructions nothing is asked. RT_TRAP_NONE, or a trap that ends the
+     * run. */
+    enum rt_trap (*probe)(struct rt_observer *observer, struct rt_store *store, struct rt_instance *instance,
+                          uint32_t offset);
+    uint32_t quiet;
+};
+
 struct rt_store {
     /* -- read by running code; keep in front -- */
     _Atomic uint32_t interrupt; /* enum rt_interrupt; any thread or signal handler may set it; polled at
@@ -288,9 +301,11 @@ struct rt_store {
     struct rt_activation
         *activation; /* innermost run of the tier: the signal handler and the stack walk start here */
     /* compiled code runs on the native stack */
-    _Atomic uintptr_t native_limit; /* where it has to stop; above everything while the program is interrupted */
-    uintptr_t native_sp;            /* the stack pointer of the compiled code that called the host last */
-    uintptr_t native_entry;         /* that of the entry into compiled code, where a trap leaves to */
+    _Atomic uintptr_t
+        native_limit;       /* where it has to stop; above everything while the program is interrupted */
+    uintptr_t native_sp;    /* the stack pointer of the compiled code that called the host last */
+    uintptr_t native_entry; /* that of the entry into compiled code, where a trap leaves to */
+    struct rt_observer *observer; /* not owned; NULL: nobody looks */
     /* what ended the last call */
     enum rt_trap trap;
     int exit_code;

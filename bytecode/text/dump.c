@@ -240,9 +240,12 @@ static void bodies(struct dumper *d) {
     }
 }
 
-static void details(struct dumper *d, uint8_t id) {
+static void details(struct dumper *d, const struct section *s) {
     const struct bc_module *m = d->p.m;
-    switch (id) {
+    switch (s->id) {
+    case 0:
+        dump_core_section(out(d), m, s->custom);
+        break;
     case 1: types(d); break;
     case 2: imports(d); break;
     case 3: own(d, BC_EXTERN_FUNC, m->n_imported_funcs, m->n_funcs); break;
@@ -287,7 +290,7 @@ static void dump_sections(struct dumper *d) {
         bc_buf_u8(out(d), '\n');
         section_name(d, &s);
         bc_buf_text(out(d), ":\n");
-        if (d->o->details) details(d, s.id);
+        if (d->o->details) details(d, &s);
         for (uint32_t i = 0; d->o->full_contents && i < s.content.size && print_ok(&d->p); i += 16)
             hex_line(d, s.content.offset + i, s.content.size - i < 16 ? s.content.size - i : 16);
     }

@@ -45,6 +45,11 @@ struct printer {
 void print_nomem(struct printer *p);
 static inline bool print_ok(const struct printer *p) { return !p->status && !p->out->failed; }
 
+/* ---- dump_core.c ---- */
+
+/* The details of a section of a core dump; nothing for other custom sections. */
+void dump_core_section(struct bc_buf *out, const struct bc_module *m, const struct bc_custom *c);
+
 /* ---- print_names.c ---- */
 
 void print_names_init(struct printer *p);

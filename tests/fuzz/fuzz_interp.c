@@ -1,6 +1,7 @@
 /* tests/fuzz/fuzz_interp.c: any bytes as a program: load, instantiate, call every export, with little fuel
- * and memory. It runs twice, the second time with checked memory accesses in place of guard pages: outcome,
- * values, memory and fuel left have to be the same. */
+ * and memory. It runs three times, the second time with checked memory accesses in place of guard pages, the
+ * third with a probe before each instruction and somebody who looks at frames: outcome, values, memory and
+ * fuel left have to be the same. */
 #include "interp/interp.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -121,7 +122,34 @@ static void call_exports(struct outcome *o, struct rt_store *store, struct rt_in
     }
 }
 
+/* ---- looking ---- */
+
+static bool look(void *context, const struct interp_frame *frame) {
+    static struct interp_values values;
+    FUZZ_CHECK(!interp_frame_values(frame, true, &values));
+    for (uint32_t i = 0; *(bool *)context && i < values.n_locals + values.n_operands; i++)
+        FUZZ_CHECK(values.items[i].known);
+    interp_values_fini(&values, &atoll_default_alloc);
+    return frame->index < 4;
+}
+
+static enum rt_trap probe(struct rt_observer *observer, struct rt_store *store, struct rt_instance *instance,
+                          uint32_t offset) {
+    bool at_probe = true;
+    (void)instance, (void)offset;
+    observer->quiet = 211;
+    interp_each_frame(store, look, &at_probe);
+    return RT_TRAP_NONE;
+}
+
+static void trapped(struct rt_observer *observer, struct rt_store *store) {
+    bool at_probe = false;
+    (void)observer;
+    interp_each_frame(store, look, &at_probe);
+}
+
 static struct outcome run(struct rt_engine *engine, struct rt_module *module, bool checked) {
+    struct rt_observer observer = {.trapped = trapped, .probe = probe};
     static const struct rt_limits limits = {.max_memory_bytes = 4 << 20,
                                             .max_table_elems = 100000,
                                             .max_instances = 4,
@@ -132,6 +160,7 @@ static struct outcome run(struct rt_engine *engine, struct rt_module *module, bo
     struct rt_instance *instance;
     FUZZ_CHECK(!rt_store_new(engine, &limits, &store, NULL));
     store->fuel = FUEL;
+    store->observer = &observer;
     enum atoll_status status = rt_instantiate(store, module, provide, store, &instance, NULL);
     note_end(&o, store, status);
     if (!status) {
@@ -145,18 +174,31 @@ static struct outcome run(struct rt_engine *engine, struct rt_module *module, bo
     return o;
 }
 
+static bool load(const uint8_t *data, size_t size, bool probes, struct rt_engine **engine,
+                 struct rt_module **module) {
+    struct rt_config config = {.tier = &interp_tier,
+                               .fuel = true,
+                               .probes = probes,
+                               .stack_bytes = 256 << 10,
+                               .max_gc_heap_bytes = 256 << 20};
+    FUZZ_CHECK(!rt_engine_new(&config, engine, NULL));
+    if (!rt_module_load(*engine, data, size, true, "fuzz", module, NULL)) return true;
+    rt_engine_unref(*engine);
+    return false;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct rt_config config = {
-        .tier = &interp_tier, .fuel = true, .stack_bytes = 256 << 10, .max_gc_heap_bytes = 256 << 20};
     struct rt_engine *engine;
     struct rt_module *module;
-    if (size < 4 || memcmp(data, "\0asm", 4)) return 0;
-    FUZZ_CHECK(!rt_engine_new(&config, &engine, NULL));
-    enum atoll_status status = rt_module_load(engine, data, size, true, "fuzz", &module, NULL);
-    if (status) return rt_engine_unref(engine), 0;
+    if (size < 4 || memcmp(data, "\0asm", 4) || !load(data, size, false, &engine, &module)) return 0;
     struct outcome first = run(engine, module, false), second = run(engine, module, true);
     rt_module_unref(module);
     rt_engine_unref(engine);
     FUZZ_CHECK(first.host_full || second.host_full || first.hash == second.hash);
+    FUZZ_CHECK(load(data, size, true, &engine, &module));
+    struct outcome third = run(engine, module, false);
+    rt_module_unref(module);
+    rt_engine_unref(engine);
+    FUZZ_CHECK(first.host_full || third.host_full || first.hash == third.hash);
     return 0;
 }

@@ -451,9 +451,42 @@ static char *read_file(const char *path, size_t *out_size) {
 
 static const struct rt_tier *tier = &interp_tier;
 
+/* ---- --observed: every now and then the program stands still and is looked at ---- */
+
+static bool observed;
+static struct interp_values values;
+
+static bool look(void *context, const struct interp_frame *frame) {
+    const bool *at_probe = context;
+    uint32_t offset = frame->at.offset;
+    const struct bc_func *func = &frame->at.instance->module->bc->funcs[frame->at.func];
+    if (offset < func->code_offset || offset >= func->body.offset + func->body.size) abort();
+    if (interp_frame_values(frame, true, &values)) abort();
+    for (uint32_t i = 0; *at_probe && i < values.n_locals + values.n_operands; i++)
+        if (!values.items[i].known) abort(); /* between two instructions everything has its place */
+    return frame->index < 8;
+}
+
+static enum rt_trap on_probe(struct rt_observer *observer, struct rt_store *store,
+                             struct rt_instance *instance, uint32_t offset) {
+    bool at_probe = true;
+    (void)instance, (void)offset;
+    observer->quiet = 97;
+    interp_each_frame(store, look, &at_probe);
+    return RT_TRAP_NONE;
+}
+
+static void on_trap(struct rt_observer *observer, struct rt_store *store) {
+    bool at_probe = false;
+    (void)observer;
+    interp_each_frame(store, look, &at_probe);
+}
+
 static void run_script(struct runner *r, const struct bc_script *s) {
-    struct rt_config config = {.tier = tier, .features = features};
+    struct rt_config config = {.tier = tier, .features = features, .probes = observed};
+    struct rt_observer observer = {.trapped = on_trap, .probe = on_probe};
     if (rt_engine_new(&config, &r->engine, NULL) || rt_store_new(r->engine, NULL, &r->store, NULL)) abort();
+    if (observed) r->store->observer = &observer;
     for (size_t i = 0; i < bc_script_count(s); i++) run_command(r, s, bc_script_command(s, i));
     for (size_t i = 0; i < r->n_modules; i++) rt_module_unref(r->modules[i].definition);
     rt_store_free(r->store);
@@ -485,6 +518,10 @@ int main(int argc, char **argv) {
         tier = &jit_tier;
         first++;
     }
+    if (argc > first && !strcmp(argv[first], "--observed")) {
+        observed = true;
+        first++;
+    }
     if (argc > first + 1 && !strcmp(argv[first], "--known-failures")) {
         list = read_file(argv[first + 1], &size);
         if (list) list[size] = 0;
@@ -512,6 +549,7 @@ int main(int argc, char **argv) {
         free(text);
     }
     printf("%u files, %u known to fail; %u passed, %u failed\n", n_files, known_files, passed, failed);
+    interp_values_fini(&values, &atoll_default_alloc);
     free(list);
     return bad_files != 0;
 }
