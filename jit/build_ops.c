@@ -165,15 +165,19 @@ static uint32_t address(struct build *b, const struct bc_instr *in, unsigned siz
     return i;
 }
 
+/* A lane comes into a vector that stands above the address. */
 static void load(struct build *b, const struct bc_instr *in, unsigned type) {
     struct ir_func *f = b->f;
     uint64_t displacement;
-    uint32_t absolute, a = build_pop(b);
+    bool lane = bc_op_infos[in->op].immediates == BC_IMM_MEMARG_LANE;
+    uint32_t absolute, vector = lane ? build_pop(b) : IR_NONE, a = build_pop(b);
     a = address(b, in, bc_op_infos[in->op].access, a, &displacement, &absolute);
     uint32_t v = build_new(b, IR_LOAD, type);
     if (f->failed) return;
     f->ins[v].sub = (uint16_t)in->op;
     f->ins[v].a = a;
+    f->ins[v].b = vector;
+    f->ins[v].lane = in->lane;
     f->ins[v].imm = displacement;
     f->ins[v].index = absolute;
     build_push(b, v);
@@ -194,6 +198,7 @@ static void store(struct build *b, const struct bc_instr *in) {
     f->ins[v].sub = (uint16_t)in->op;
     f->ins[v].a = a;
     f->ins[v].b = value;
+    f->ins[v].lane = in->lane;
     f->ins[v].imm = displacement;
     f->ins[v].index = absolute;
 }

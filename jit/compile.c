@@ -30,10 +30,6 @@ const struct jit_cpu *jit_cpu(void) {
 
 bool jit_native(uint16_t op) {
     switch (op) {
-    case BC_I64_TRUNC_F32_U:
-    case BC_I64_TRUNC_F64_U:
-    case BC_F32_CONVERT_I64_U:
-    case BC_F64_CONVERT_I64_U: return false;
     case BC_V128_LOAD:
     case BC_V128_LOAD8X8_S:
     case BC_V128_LOAD8X8_U:
@@ -45,11 +41,22 @@ bool jit_native(uint16_t op) {
     case BC_V128_LOAD64_SPLAT:
     case BC_V128_LOAD32_ZERO:
     case BC_V128_LOAD64_ZERO:
+    case BC_V128_LOAD8_SPLAT:
+    case BC_V128_LOAD16_SPLAT:
+    case BC_V128_LOAD8_LANE:
+    case BC_V128_LOAD16_LANE:
+    case BC_V128_LOAD32_LANE:
+    case BC_V128_LOAD64_LANE:
+    case BC_V128_STORE8_LANE:
+    case BC_V128_STORE16_LANE:
+    case BC_V128_STORE32_LANE:
+    case BC_V128_STORE64_LANE:
     case BC_V128_STORE: return true;
     default: break;
     }
     if (op >= BC_I32_LOAD && op <= BC_I64_STORE32) return true;
     if (op >= BC_I32_EQZ && op <= BC_I64_EXTEND32_S) return true;
+    if (op >= BC_I32_TRUNC_SAT_F32_S && op <= BC_I64_TRUNC_SAT_F64_U) return true;
     return jit_native_simd(op);
 }
 

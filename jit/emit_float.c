@@ -116,6 +116,107 @@ static void to_int64(struct emit *e, const struct ir_ins *i, bool wide) {
     emit_bind(e, back);
 }
 
+/* Of 2^63 and above half is converted and doubled; the bit that halving loses is kept, since it may decide rounding. */
+static void from_uint64(struct emit *e, const struct ir_ins *i, uint32_t op, uint32_t add) {
+    struct x86 *a = &e->a;
+    uint32_t large = emit_label(e), even = emit_label(e), done = emit_label(e);
+    emit_load_value(e, SCRATCH, i->a, i->reg_a);
+    x86_op(a, X86_XORPS, i->reg, x86_reg(i->reg));
+    x86_op(a, X86_TEST | X86_W, SCRATCH, x86_reg(SCRATCH));
+    x86_branch(a, CC_S, large);
+    x86_op(a, op | X86_W, i->reg, x86_reg(SCRATCH));
+    x86_jump(a, done);
+    emit_bind(e, large);
+    x86_shift_imm(a, 5, X86_W, SCRATCH, 1);
+    x86_branch(a, CC_AE, even);
+    x86_alu_imm(a, 1, X86_W, x86_reg(SCRATCH), 1);
+    emit_bind(e, even);
+    x86_op(a, op | X86_W, i->reg, x86_reg(SCRATCH));
+    x86_op(a, add, i->reg, x86_reg(i->reg));
+    emit_bind(e, done);
+}
+
+static const uint64_t two63_double = UINT64_C(0x43E0000000000000);
+static const uint32_t two63_single = 0x5F000000;
+
+static struct x86_rm two63(struct emit *e, bool wide) {
+    return wide ? x86_literal(&e->a, &two63_double, 8) : x86_literal(&e->a, &two63_single, 4);
+}
+
+/* dst <- src as an unsigned integer of 64 bits; negative means that it does not fit. Goes to `bad` then, with src still
+ * there. */
+static void convert_uint64(struct emit *e, const struct ir_ins *i, int src, bool wide, uint32_t bad) {
+    struct x86 *a = &e->a;
+    uint32_t large = emit_label(e), done = emit_label(e);
+    uint32_t convert = (wide ? X86_CVTTSD2SI : X86_CVTTSS2SI) | X86_W;
+    x86_op(a, wide ? X86_UCOMISD : X86_UCOMISS, src, two63(e, wide));
+    x86_branch(a, CC_AE, large); /* unordered is below */
+    x86_op(a, convert, i->reg, x86_reg(src));
+    x86_op(a, X86_TEST | X86_W, i->reg, x86_reg(i->reg));
+    x86_branch(a, CC_S, bad);
+    x86_jump(a, done);
+    emit_bind(e, large);
+    emit_move(e, IR_F64, SCRATCH_X, src);
+    x86_op(a, wide ? X86_SUBSD : X86_SUBSS, SCRATCH_X, two63(e, wide));
+    x86_op(a, convert, i->reg, x86_reg(SCRATCH_X));
+    x86_op(a, X86_TEST | X86_W, i->reg, x86_reg(i->reg));
+    x86_branch(a, CC_S, bad);
+    x86_const(a, SCRATCH, UINT64_C(1) << 63);
+    x86_op(a, X86_XOR | X86_W, i->reg, x86_reg(SCRATCH));
+    emit_bind(e, done);
+}
+
+/* A constant operand is kept out of the scratch register that the conversion needs. */
+static int source(struct emit *e, const struct ir_ins *i) {
+    if (e->f->ins[i->a].op != IR_CONST) return i->reg_a;
+    emit_load_value(e, SCRATCH_X, i->a, i->reg_a);
+    return SCRATCH_X;
+}
+
+static void to_uint64(struct emit *e, const struct ir_ins *i, bool wide) {
+    struct stub *s = emit_stub(e, STUB_TRUNC, i->where);
+    int src = source(e, i);
+    s->reg = (uint8_t)src;
+    s->imm = wide;
+    convert_uint64(e, i, src, wide, s->label);
+}
+
+/* What does not fit becomes the nearest that does, a NaN zero. */
+static void saturate(struct emit *e, const struct ir_ins *i, bool wide, bool is_signed, bool to64) {
+    struct x86 *a = &e->a;
+    uint32_t bad = emit_label(e), done = emit_label(e), below = emit_label(e), zero = emit_label(e);
+    int src = source(e, i);
+    static const uint64_t nothing;
+    if (to64 && !is_signed) {
+        convert_uint64(e, i, src, wide, bad);
+    } else {
+        x86_op(a, (wide ? X86_CVTTSD2SI : X86_CVTTSS2SI) | X86_W, SCRATCH, x86_reg(src));
+        if (to64) {
+            x86_op(a, X86_MOV_LOAD | X86_W, i->reg, x86_reg(SCRATCH));
+            x86_alu_imm(a, 7, X86_W, x86_reg(SCRATCH), 1);
+            x86_branch(a, CC_O, bad);
+        } else {
+            x86_op(a, is_signed ? X86_MOVSXD : X86_MOV_LOAD, i->reg, x86_reg(SCRATCH));
+            x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(i->reg));
+            x86_branch(a, CC_NE, bad);
+            if (is_signed) x86_op(a, X86_MOV_LOAD, i->reg, x86_reg(SCRATCH));
+        }
+    }
+    x86_jump(a, done);
+    emit_bind(e, bad);
+    x86_op(a, wide ? X86_UCOMISD : X86_UCOMISS, src, x86_literal(a, &nothing, wide ? 8 : 4));
+    x86_branch(a, CC_P, zero);
+    x86_branch(a, CC_B, below);
+    x86_const(a, i->reg, to64 ? UINT64_MAX >> is_signed : UINT32_MAX >> is_signed);
+    x86_jump(a, done);
+    emit_bind(e, below);
+    x86_const(a, i->reg, is_signed ? (to64 ? UINT64_C(1) << 63 : UINT64_C(1) << 31) : 0);
+    x86_jump(a, done);
+    emit_bind(e, zero);
+    x86_const(a, i->reg, 0);
+    emit_bind(e, done);
+}
+
 static void call_trap(struct emit *e, enum rt_trap trap, uint32_t where) {
     x86_bytes(&e->a, 0xE8, 1);
     emit_reloc(e, JIT_RELOC_TRAP, trap);
@@ -165,6 +266,18 @@ bool emit_float(struct emit *e, struct ir_ins *i) {
     case BC_I32_TRUNC_F64_U: to_int32(e, i, true, false); break;
     case BC_I64_TRUNC_F32_S: to_int64(e, i, false); break;
     case BC_I64_TRUNC_F64_S: to_int64(e, i, true); break;
+    case BC_I64_TRUNC_F32_U: to_uint64(e, i, false); break;
+    case BC_I64_TRUNC_F64_U: to_uint64(e, i, true); break;
+    case BC_I32_TRUNC_SAT_F32_S: saturate(e, i, false, true, false); break;
+    case BC_I32_TRUNC_SAT_F32_U: saturate(e, i, false, false, false); break;
+    case BC_I32_TRUNC_SAT_F64_S: saturate(e, i, true, true, false); break;
+    case BC_I32_TRUNC_SAT_F64_U: saturate(e, i, true, false, false); break;
+    case BC_I64_TRUNC_SAT_F32_S: saturate(e, i, false, true, true); break;
+    case BC_I64_TRUNC_SAT_F32_U: saturate(e, i, false, false, true); break;
+    case BC_I64_TRUNC_SAT_F64_S: saturate(e, i, true, true, true); break;
+    case BC_I64_TRUNC_SAT_F64_U: saturate(e, i, true, false, true); break;
+    case BC_F32_CONVERT_I64_U: from_uint64(e, i, X86_CVTSI2SS, X86_ADDSS); break;
+    case BC_F64_CONVERT_I64_U: from_uint64(e, i, X86_CVTSI2SD, X86_ADDSD); break;
     case BC_F32_CONVERT_I32_S: from_int(e, i, X86_CVTSI2SS, false); break;
     case BC_F32_CONVERT_I32_U: from_int(e, i, X86_CVTSI2SS, true); break;
     case BC_F32_CONVERT_I64_S: from_int(e, i, X86_CVTSI2SS | X86_W, false); break;

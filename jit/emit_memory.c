@@ -18,6 +18,35 @@ static void simple_load(struct emit *e, const struct ir_ins *i, uint32_t op) {
     x86_op(&e->a, op, i->reg, from);
 }
 
+static const uint32_t insert_ops[] = {[1] = X86_CODE(1, 3, 0x20), [2] = X86_CODE(1, 1, 0xC4), [4] = X86_CODE(1, 3, 0x22),
+                                      [8] = X86_CODE(1, 3, 0x22) | X86_W};
+static const uint32_t extract_ops[] = {[1] = X86_CODE(1, 3, 0x14), [2] = X86_CODE(1, 3, 0x15), [4] = X86_CODE(1, 3, 0x16),
+                                       [8] = X86_CODE(1, 3, 0x16) | X86_W};
+
+/* The operands are late: the address is still there when the vector is in the result's register. */
+static void lane_load(struct emit *e, const struct ir_ins *i) {
+    emit_load_value(e, i->reg, i->b, i->reg_b);
+    struct x86_rm from = emit_address(e, i);
+    emit_pc(e, i->where);
+    x86_op_imm(&e->a, insert_ops[bc_op_infos[i->sub].access], i->reg, from, i->lane, 1);
+}
+
+static void lane_store(struct emit *e, const struct ir_ins *i) {
+    int src = emit_in_register(e, i->b, i->reg_b, SCRATCH_X);
+    struct x86_rm to = emit_address(e, i);
+    emit_pc(e, i->where);
+    x86_op_imm(&e->a, extract_ops[bc_op_infos[i->sub].access], src, to, i->lane, 1);
+}
+
+static void splat_load(struct emit *e, const struct ir_ins *i, unsigned size) {
+    static const uint64_t lanes[] = {0, UINT64_C(0x0100010001000100)};
+    uint64_t both[2] = {lanes[size - 1], lanes[size - 1]};
+    struct x86_rm from = emit_address(e, i);
+    emit_pc(e, i->where);
+    x86_op_imm(&e->a, insert_ops[size], i->reg, from, 0, 1);
+    x86_op(&e->a, X86_CODE(1, 2, 0x00), i->reg, x86_literal(&e->a, both, 16)); /* pshufb */
+}
+
 /* Vectors from memory that the plain instruction does not make in one. */
 static bool vector_load(struct emit *e, const struct ir_ins *i) {
     struct x86 *a = &e->a;
@@ -34,6 +63,12 @@ static bool vector_load(struct emit *e, const struct ir_ins *i) {
         simple_load(e, i, X86_MOVSS_LOAD);
         x86_op_imm(a, X86_CODE(0, 1, 0xC6), i->reg, x86_reg(i->reg), 0, 1); /* shufps */
         break;
+    case BC_V128_LOAD8_SPLAT: splat_load(e, i, 1); break;
+    case BC_V128_LOAD16_SPLAT: splat_load(e, i, 2); break;
+    case BC_V128_LOAD8_LANE:
+    case BC_V128_LOAD16_LANE:
+    case BC_V128_LOAD32_LANE:
+    case BC_V128_LOAD64_LANE: lane_load(e, i); break;
     case BC_V128_LOAD32_ZERO: simple_load(e, i, X86_MOVSS_LOAD); break;
     case BC_V128_LOAD64_ZERO: simple_load(e, i, X86_MOVSD_LOAD); break;
     default: return false;
@@ -84,6 +119,10 @@ static bool store(struct emit *e, const struct ir_ins *i) {
     case BC_F32_STORE: op = X86_MOVSS_STORE; break;
     case BC_F64_STORE: op = X86_MOVSD_STORE; break;
     case BC_V128_STORE: op = X86_MOVUPS_STORE; break;
+    case BC_V128_STORE8_LANE:
+    case BC_V128_STORE16_LANE:
+    case BC_V128_STORE32_LANE:
+    case BC_V128_STORE64_LANE: return lane_store(e, i), true;
     default: return false;
     }
     bool fits = value->op == IR_CONST && value->type != IR_V128 &&

@@ -147,6 +147,9 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
         bc_buf_text(out, " %s = ", type_names[i->type]);
     }
     bc_buf_text(out, "%s", i->op > IR_FIRST_ ? own_ops[i->op - IR_FIRST_ - 1].name : bc_op_infos[i->op].text);
+    struct bc_instr in;
+    if (i->op == IR_SLOW && !bc_decode_instr(f->bc, i->where, (uint32_t)f->bc->n_bytes, &in, NULL))
+        bc_buf_text(out, ".%s", bc_op_infos[in.op].text);
     if (i->op == IR_LOAD || i->op == IR_STORE) bc_buf_text(out, ".%s", bc_op_infos[i->sub].text);
     if (ir_has_list(i->op)) {
         for (uint32_t k = 0; k < i->b; k++)
@@ -156,7 +159,7 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
         if (i->b != IR_NONE) print_operand(f, out, i->b, i->reg_b);
         if (i->c != IR_NONE) print_operand(f, out, i->c, i->reg_c);
     }
-    if (i->imm) bc_buf_text(out, " #%" PRIu64, i->imm);
+    if (i->imm && i->op != IR_SLOW) bc_buf_text(out, " #%" PRIu64, i->imm);
     bc_buf_text(out, i->folded ? "  (folded)\n" : "\n");
 }
 

@@ -15,7 +15,10 @@
  * The collector runs at some of the program's calls of the host, so that a reference it misses is missed
  * here. */
 #include <inttypes.h>
+#include <signal.h>
+#include <unistd.h>
 #include "interp/interp.h"
+#include "jit/jit.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_VALUES     64
@@ -444,10 +447,20 @@ static void put_state(struct run *run) {
     }
 }
 
+/* Compiled code counts no fuel: ATOLL_FUZZ_TIER=jit is bounded by time, and what was stopped is not compared. */
+static struct rt_store *running;
+static bool by_time;
+static void stop(int number) {
+    (void)number;
+    rt_store_interrupt(running, RT_INTERRUPT_CANCEL);
+}
+
 static void run_in_store(struct run *run) {
     struct atoll_error err = {0};
     FUZZ_CHECK(!rt_store_new(run->module->engine, NULL, &run->store, NULL));
     run->store->fuel = FUEL;
+    running = run->store;
+    if (by_time) alarm(5);
     make_tags(run);
     for (unsigned i = 0; i < N_KEPT; i++) FUZZ_CHECK(!rt_root_add(run->store, run->kept + i));
     enum atoll_status status = rt_instantiate(run->store, run->module, provide, run, &run->instance, &err);
@@ -461,6 +474,7 @@ static void run_in_store(struct run *run) {
         call_exports(run);
         put_state(run);
     }
+    if (by_time) alarm(0);
     for (unsigned i = 0; i < N_KEPT; i++) rt_root_remove(run->kept + i);
     rt_store_free(run->store);
 }
@@ -481,8 +495,10 @@ static void run_module(struct rt_engine *engine, const uint8_t *bytes, size_t si
 }
 
 static void run_file(const char *path, const char *name) {
-    static const struct rt_config config = {
-        .tier = &interp_tier, .fuel = true, .stack_bytes = 1 << 20, .max_gc_heap_bytes = 256 << 20};
+    struct rt_config config = {.tier = by_time ? &jit_tier : &interp_tier,
+                               .fuel = !by_time,
+                               .stack_bytes = 1 << 20,
+                               .max_gc_heap_bytes = 256 << 20};
     struct rt_engine *engine;
     static uint8_t bytes[1 << 20];
     FILE *f = fopen(path, "rb");
@@ -501,6 +517,9 @@ static void run_file(const char *path, const char *name) {
 
 int main(int argc, char **argv) {
     char name[256], path[4096];
+    const char *tier = getenv("ATOLL_FUZZ_TIER");
+    by_time = tier && strcmp(tier, "jit") == 0;
+    signal(SIGALRM, stop);
     if (argc != 2) return fprintf(stderr, "usage: run_modules FOLDER < names\n"), 2;
     while (fgets(name, sizeof name, stdin)) {
         name[strcspn(name, "\n")] = 0;
