@@ -33,7 +33,7 @@ struct run {
     struct list dirs, listens, env, preloads, natives; /* env's strings are owned */
     const char *argv0, *invoke, *stdio[3], *coredump_path;
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
-    uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output;
+    uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output, max_threads;
     const struct rt_tier *tier; /* NULL: the default */
     bc_features features;
     const char *path;
@@ -44,7 +44,10 @@ struct run {
     struct rt_engine *engine;
     struct rt_store *store;
     struct wasi *wasi;
-    struct coredump *coredump; /* NULL: not wanted */
+    struct coredump *coredump;    /* NULL: not wanted */
+    struct wasi_threads *threads; /* NULL: the program starts none */
+    struct rt_store *told;        /* which knows how the program ended: of the thread that ended it */
+    uint32_t told_tid;            /* 0: the first */
     struct preload *loaded;
     struct native **granted; /* one a --native, NULL until loaded */
     size_t n_loaded;
@@ -83,6 +86,7 @@ enum {
     RUN_MAX_GC_HEAP,
     RUN_MAX_FDS,
     RUN_MAX_OUTPUT,
+    RUN_MAX_THREADS,
     RUN_STRACE,
     RUN_COREDUMP,
     RUN_TCPLISTEN,
@@ -110,6 +114,7 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_GC_HEAP, "max-gc-heap", 0, "SIZE", "bound of the heap of managed objects (4G)"},
     {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
+    {RUN_MAX_THREADS, "max-threads", 0, "N", "bound of threads at once beside the first (128)"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
     {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
@@ -168,6 +173,9 @@ static bool take_number(struct run *r, int id, const char *text) {
     case RUN_MAX_FDS:
         return (cli_parse_count(text, &r->max_fds) && r->max_fds && r->max_fds <= UINT32_MAX) ||
                bad_value(r, "max-fds", text);
+    case RUN_MAX_THREADS:
+        return (cli_parse_count(text, &r->max_threads) && r->max_threads <= UINT32_MAX) ||
+               bad_value(r, "max-threads", text);
     default:
         return (cli_parse_size(text, &r->max_output) && r->max_output) || bad_value(r, "max-output", text);
     }
@@ -303,6 +311,7 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_limits limits = {.max_memory_bytes = r->max_memory};
     enum atoll_status status = rt_engine_new(&config, &r->engine, err);
     if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
+    r->told = r->store;
     if (!status && r->fuel_given) r->store->fuel = (int64_t)r->fuel;
     if (!status && r->coredump_path && !(r->coredump = coredump_new(r->store)))
         status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
@@ -325,6 +334,7 @@ static bool resolve(void *context, const struct rt_module *module, const struct 
             memcmp(r->loaded[i].name, import->module.bytes, import->module.size) == 0)
             return rt_instance_export(r->loaded[i].instance, import->name.bytes, import->name.size, out);
     if (wasi_resolve(r->wasi, module, import, out)) return true;
+    if (r->threads && wasi_threads_resolve(r->threads, module, import, out)) return true;
     for (size_t i = 0; r->granted && i < r->natives.n; i++)
         if (native_resolve(r->granted[i], module, import, out)) return true;
     if (!r->trap_unknown_imports || import->kind != BC_EXTERN_FUNC) return false;
@@ -340,7 +350,9 @@ static enum atoll_status start_instance(struct run *r, const char *path, struct 
     struct rt_module *module;
     status = rt_module_load(r->engine, file->bytes, file->size, true, path, &module, err);
     if (status) return status;
-    status = rt_link_check(module, resolve, r, err);
+    if (file == &r->file && wasi_threads_wanted(module))
+        status = wasi_threads_new(r->wasi, module, resolve, r, (uint32_t)r->max_threads, &r->threads, err);
+    if (!status) status = rt_link_check(module, resolve, r, err);
     if (!status) empty_output(r);
     if (!status) status = rt_instantiate(r->store, module, resolve, r, out, err);
     rt_module_unref(module);
@@ -388,13 +400,10 @@ static enum atoll_status load_natives(struct run *r, const char **blame, struct 
     return ATOLL_OK;
 }
 
-static enum atoll_status run_program(struct run *r, const char **blame, struct atoll_error *err) {
-    enum atoll_status status = load_natives(r, blame, err);
-    if (!status) status = start_preloads(r, blame, err);
-    if (status) return status;
-    *blame = r->path;
+/* On this thread, which is the program's first. */
+static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
-    status = start_instance(r, r->path, &r->file, &instance, err);
+    enum atoll_status status = start_instance(r, r->path, &r->file, &instance, err);
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
     struct rt_extern start;
@@ -404,24 +413,38 @@ static enum atoll_status run_program(struct run *r, const char **blame, struct a
     return rt_call(r->store, start.func, (union rt_slot[1]){{0}}, err);
 }
 
+static enum atoll_status run_program(struct run *r, const char **blame, struct atoll_error *err) {
+    enum atoll_status status = load_natives(r, blame, err);
+    if (!status) status = start_preloads(r, blame, err);
+    if (status) return status;
+    *blame = r->path;
+    status = run_first(r, err);
+    return r->threads ? wasi_threads_end(r->threads, status, err, &r->told, &r->told_tid) : status;
+}
+
 /* ---- how it ended ---- */
 
 static int report_trap(struct run *r, const char *path) {
-    bool told = r->store->trap == RT_TRAP_HOST || r->store->trap == RT_TRAP_UNCAUGHT_EXCEPTION;
-    const char *text = told && r->store->trap_text[0] ? r->store->trap_text : rt_trap_text(r->store->trap);
-    cli_message("%s: trap: %s", path, text);
+    bool told = r->told->trap == RT_TRAP_HOST || r->told->trap == RT_TRAP_UNCAUGHT_EXCEPTION;
+    const char *text = told && r->told->trap_text[0] ? r->told->trap_text : rt_trap_text(r->told->trap);
+    if (r->told_tid)
+        cli_message("%s: trap: %s (in thread %u)", path, text, r->told_tid);
+    else
+        cli_message("%s: trap: %s", path, text);
     struct bc_buf lines;
     bc_buf_init(&lines, &atoll_default_alloc);
-    rt_store_backtrace(r->store, &lines);
+    rt_store_backtrace(r->told, &lines);
     if (!lines.failed && lines.size) dprintf(STDERR_FILENO, "%.*s", (int)lines.size, (char *)lines.data);
     bc_buf_fini(&lines);
-    if (r->coredump && coredump_write(r->coredump, r->coredump_path, r->path) == CLI_OK)
+    if (r->coredump && r->told_tid)
+        cli_message("no core dump: the trap was in thread %u", r->told_tid);
+    else if (r->coredump && coredump_write(r->coredump, r->coredump_path, r->path) == CLI_OK)
         cli_message("%s: core dump of %s", r->coredump_path, path);
     return CLI_TRAP;
 }
 
 static int report_interruption(struct run *r, const char *path) {
-    if (r->store->trap == RT_TRAP_OUT_OF_FUEL) return report_trap(r, path);
+    if (r->told->trap == RT_TRAP_OUT_OF_FUEL) return report_trap(r, path);
     if (cli_stop_signal()) return CLI_SIGNAL + cli_stop_signal();
     cli_message("%s: stopped after --timeout", path);
     return CLI_TIMEOUT;
@@ -431,7 +454,7 @@ static int exit_status(struct run *r, const char *path, enum atoll_status status
                        const struct atoll_error *err) {
     switch (status) {
     case ATOLL_OK: return CLI_OK;
-    case ATOLL_E_EXIT: return r->store->exit_code & 255;
+    case ATOLL_E_EXIT: return r->told->exit_code & 255;
     case ATOLL_E_TRAP: return report_trap(r, path);
     case ATOLL_E_INTERRUPTED: return report_interruption(r, path); /* also while a file was read */
     case ATOLL_E_USAGE: cli_error(path, err); return CLI_USAGE;
@@ -477,6 +500,7 @@ static int set_up_and_run(struct run *r) {
 static void release(struct run *r) {
     for (size_t i = 0; r->granted && i < r->natives.n; i++) native_free(r->granted[i]);
     atoll_free(&atoll_default_alloc, r->granted, r->natives.n * sizeof(struct native *));
+    wasi_threads_free(r->threads);
     wasi_free(r->wasi);
     coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
@@ -494,8 +518,10 @@ static void release(struct run *r) {
 }
 
 static int run_run(struct cli_parser *p) {
-    struct run r = {
-        .verb = p->verb, .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN, .fds = {-1, -1, -1}};
+    struct run r = {.verb = p->verb,
+                    .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
+                    .max_threads = WASI_THREADS_DEFAULT,
+                    .fds = {-1, -1, -1}};
     int parsed = parse_flags(&r, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     release(&r);

@@ -63,6 +63,7 @@ struct sb_file;
     X(ARGS, "args", READS, NULL, NULL)                                                                       \
     X(ENV, "env", READS, NULL, NULL) /* name = the variable's */                                             \
     X(YIELD, "yield", READS, NULL, NULL)                                                                     \
+    X(THREAD, "thread", READS, "max", NULL)          /* one more */                                          \
     X(NATIVE_OPEN, "native.open", READS, NULL, NULL) /* name = the library's */                              \
     X(NATIVE_CALL, "native.call", READS, NULL, NULL) /* name = the function's */                             \
     X(EXIT, "exit", READS, "status", NULL)

@@ -40,6 +40,34 @@ bool wasi_resolve(void *context, const struct rt_module *module, const struct bc
  * thread, any signal handler. */
 void wasi_wake(struct wasi *wasi);
 
+/* ---- threads: the wasi-threads proposal ("wasi" "thread-spawn") ---- */
+
+struct wasi_threads;
+#define WASI_THREADS_DEFAULT 128
+
+/* Whether the module starts threads: it imports wasi.thread-spawn. */
+bool wasi_threads_wanted(const struct rt_module *module);
+/* The threads of a program: each is another instance of `module` in a store of its own, beside wasi's. Called
+ * before the first instance is made. What a thread imports is what the first instance imports: functions of
+ * the host, which have to be safe to call on any thread, constant numbers, shared memories. `resolve` gives
+ * the first instance's imports without these threads; shared memories that it does not know are made here.
+ * max     threads alive at once, the program's first not counted
+ * fails   E_LINK (an import that threads cannot have, a missing wasi_thread_start), E_LIMIT, E_NOMEM */
+enum atoll_status wasi_threads_new(struct wasi *wasi, struct rt_module *module, rt_resolver *resolve,
+                                   void *context, uint32_t max, struct wasi_threads **out,
+                                   struct atoll_error *err);
+/* rt_resolver with the struct wasi_threads * as context: thread-spawn, and the memories made here. */
+bool wasi_threads_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
+                          struct rt_extern *out);
+/* The program is over: its first thread ended with `status` and *err, or could not start. Stops and joins all
+ * threads. Returns how the program ended, which is how the first of its threads did that trapped, exited or
+ * was the first: then *err is that thread's, and *out_store the store that knows the trap, the exit code and
+ * the backtrace; it lives as long as `threads`. *out_tid is its number, 0 for the first. */
+enum atoll_status wasi_threads_end(struct wasi_threads *threads, enum atoll_status status,
+                                   struct atoll_error *err, struct rt_store **out_store, uint32_t *out_tid);
+/* Behind wasi_threads_end; before wasi and the store go. NULL is allowed. */
+void wasi_threads_free(struct wasi_threads *threads);
+
 /* Listing of what can be imported, for `atoll features` and tests: i from 0; false behind the last.
  * *out_signature has parameters, a colon, results: i = i32, I = i64. */
 bool wasi_import_at(size_t i, const char **out_module, const char **out_name, const char **out_signature);

@@ -100,7 +100,10 @@ bool wasi_import_at(size_t i, const char **out_module, const char **out_name, co
             return true;
         }
     }
-    return false;
+    *out_module = "wasi";
+    *out_name = "thread-spawn";
+    *out_signature = "i:i";
+    return !i;
 }
 
 /* ---- errors ---- */
@@ -158,7 +161,11 @@ static char **copy_strings(const struct atoll_alloc *alloc, const char *const *s
     return copy;
 }
 
-static void wake(struct rt_store *store) { sb_wake(((struct wasi *)store->host_data)->sandbox); }
+void wasi_wake_store(struct rt_store *store) {
+    struct wasi *w = store->host_data;
+    if (w->stop == &w->ending) atomic_store(&w->ending, 1);
+    sb_wake(w->sandbox);
+}
 void wasi_wake(struct wasi *wasi) { sb_wake(wasi->sandbox); }
 
 /* A terminal cannot seek; programs tell a terminal by that. */
@@ -244,7 +251,7 @@ enum atoll_status wasi_new(struct rt_store *store, struct sandbox *sandbox, cons
         return status;
     }
     store->host_data = w;
-    atomic_store(&store->wake, wake);
+    atomic_store(&store->wake, wasi_wake_store);
     sb_set_stop(sandbox, &store->interrupt);
     *out = w;
     return ATOLL_OK;

@@ -11,6 +11,7 @@
 enum {
     WASI_OK = 0,
     WASI_E2BIG = 1,
+    WASI_EAGAIN = 6,
     WASI_EBADF = 8,
     WASI_EFAULT = 21,
     WASI_EINTR = 27,
@@ -67,7 +68,8 @@ struct wasi {
     const struct atoll_alloc *alloc;
     struct rt_store *store; /* the program's first */
     struct sandbox *sandbox;
-    const _Atomic uint32_t *stop; /* not 0: the program ends; the store's interrupt, or its threads' flag */
+    const _Atomic uint32_t *stop; /* not 0: the program ends; the store's interrupt, or with threads ... */
+    _Atomic uint32_t ending;      /* ... this, which any store's interrupt sets for good */
     pthread_mutex_t lock;         /* guards fds; nothing is called under it that waits or locks */
     char **args, **env;           /* NULL-free arrays of owned strings */
     uint32_t n_args, n_env;
@@ -116,6 +118,11 @@ static inline bool wasi_put_u32(const struct wasi_call *c, uint32_t at, uint32_t
 static inline bool wasi_put_u64(const struct wasi_call *c, uint32_t at, uint64_t value) {
     return wasi_put(c, at, &value, 8);
 }
+
+/* ---- wasi.c ---- */
+
+/* What rt_store_interrupt calls for a store of the program, whose host_data is the struct wasi. */
+void wasi_wake_store(struct rt_store *store);
 
 /* ---- wasi_table.c: the descriptor table ---- */
 
