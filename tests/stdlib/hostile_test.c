@@ -167,6 +167,7 @@ static void every_function_answers_hostile_arguments_with_an_errno(void **state)
     for (; wasi_import_at(rows, &module, &name, &signature); rows++) {
         char text[2000];
         struct guest g = {0};
+        if (!strcmp(module, "wasi")) continue; /* threads: threads/threads_test.sh */
         write_guest(text, sizeof text, module, name, signature);
         open_guest(&g, text);
         call_often(&g, name, signature, 2000);
