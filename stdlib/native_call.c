@@ -4,7 +4,8 @@
  *         -> cells and structs back into memory -> results
  *
  * Buffers are passed in place: a memory's base never moves and it never shrinks, so they stay valid when a
- * callback grows it. What C reads as a length was copied before it was checked. */
+ * callback grows it. Those of a shared memory are copied. What C reads as a length was copied before it was
+ * checked. */
 #include "stdlib/native.h"
 
 #include <errno.h>
@@ -18,10 +19,11 @@ union word {
     void *pointer;
     uint8_t bytes[8];
 };
-struct call_string {
+struct call_string { /* or a buffer of a shared memory */
     struct call_string *next;
+    void *back; /* where the program wants what C wrote; NULL: nowhere */
     size_t size;
-    char bytes[];
+    _Alignas(16) char bytes[];
 };
 struct call {
     struct native_func *f;
@@ -203,14 +205,29 @@ static enum rt_trap take_handle(struct call *c, uint32_t i, void *word) {
 
 /* A string of its own until the call is over: while C reads it, a callback (of this call, or one C kept) or,
  * in shared memory, another thread could take the original's end away. */
-static enum rt_trap copy_string(struct call *c, uint32_t i, const char *at, size_t size) {
+static struct call_string *new_copy(struct call *c, uint32_t i, size_t size) {
     struct call_string *s = atoll_new(c->n->alloc, 1, sizeof *s + size);
-    if (!s) return RT_TRAP_OUT_OF_MEMORY;
-    memcpy(s->bytes, at, size - 1); /* the end is there already */
+    if (!s) return NULL;
     s->size = size;
     s->next = c->strings;
     c->strings = s;
     c->words[i].pointer = s->bytes;
+    return s;
+}
+static enum rt_trap copy_string(struct call *c, uint32_t i, const char *at, size_t size) {
+    struct call_string *s = new_copy(c, i, size);
+    if (!s) return RT_TRAP_OUT_OF_MEMORY;
+    memcpy(s->bytes, at, size - 1); /* the end is there already */
+    return RT_TRAP_NONE;
+}
+
+/* In a shared memory C would see bytes change that it has looked at; few libraries survive that. */
+static enum rt_trap copy_buffer(struct call *c, uint32_t i, void *at, size_t size) {
+    uint8_t direction = c->f->params[i].direction;
+    struct call_string *s = new_copy(c, i, size);
+    if (!s) return RT_TRAP_OUT_OF_MEMORY;
+    if (direction & NATIVE_IN) memcpy(s->bytes, at, size);
+    if (direction & NATIVE_OUT) s->back = at;
     return RT_TRAP_NONE;
 }
 
@@ -264,8 +281,11 @@ static enum rt_trap take_buffer(struct call *c, uint32_t i) {
         }
         if (__builtin_mul_overflow(size, factor, &size)) return refuse(c, p->name, "its length overflows");
     }
-    c->words[i].pointer = guest_at(c, c->addresses[i], size);
-    return c->words[i].pointer ? RT_TRAP_NONE : refuse(c, p->name, "the buffer leaves the memory");
+    void *at = guest_at(c, c->addresses[i], size);
+    if (!at) return refuse(c, p->name, "the buffer leaves the memory");
+    if (c->memory->type.shared) return copy_buffer(c, i, at, size);
+    c->words[i].pointer = at;
+    return RT_TRAP_NONE;
 }
 
 static enum rt_trap take_param(struct call *c, uint32_t i, union rt_slot slot) {
@@ -308,6 +328,8 @@ static enum rt_trap take_params(struct call *c, const union rt_slot *slots) {
 /* ---- results ---- */
 
 static enum rt_trap give_back(struct call *c) {
+    for (const struct call_string *s = c->strings; s; s = s->next)
+        if (s->back) memcpy(s->back, s->bytes, s->size);
     for (uint32_t i = 0; i < c->f->n_params; i++) {
         const struct native_param *p = &c->f->params[i];
         if (!(p->direction & NATIVE_OUT) || c->words[i].pointer != c->copies[i]) continue;

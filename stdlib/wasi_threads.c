@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include "stdlib/native.h"
 #include "stdlib/wasi.h"
 
 #define TID_MAX            0x1FFFFFFFu
@@ -285,6 +286,8 @@ static enum atoll_status check_import(const struct bc_import *import, const stru
                                       struct atoll_error *err) {
     switch (found->kind) {
     case BC_EXTERN_FUNC:
+        if (found->func->host == native_call)
+            return refuse(import, "a native library serves one thread", err);
         if (found->func->host) return ATOLL_OK;
         return refuse(import, "a function of another instance", err);
     case BC_EXTERN_MEMORY:

@@ -108,15 +108,28 @@ static void close_store(struct host *h) {
     sb_free(h->sandbox);
 }
 
+/* In a shared memory, where buffers are copied, everything is to look the same. */
+static char *guest_with(const char *memory) {
+    static const char plain[] = "(memory (export \"m\") 1)";
+    static char text[sizeof guest + 40];
+    const char *at = strstr(guest, plain);
+    assert_non_null(at);
+    snprintf(text, sizeof text, "%.*s%s%s", (int)(at - guest), guest, memory, at + strlen(plain));
+    return text;
+}
+
 static int open_guest(void **state) {
     static struct host host;
     host = (struct host){0};
+    bool shared = *state != NULL;
     struct host *h = *state = &host;
     open_store(h);
     if (native_new(h->store, h->sandbox, NULL, prototypes, strlen(prototypes), &h->native, &h->err))
         fail_msg("%s", h->err.text);
     struct rt_module *module;
-    if (rt_module_load(h->engine, (const uint8_t *)guest, strlen(guest), false, "guest", &module, &h->err) ||
+    const char *text =
+        guest_with(shared ? "(memory (export \"m\") 1 100 shared)" : "(memory (export \"m\") 1)");
+    if (rt_module_load(h->engine, (const uint8_t *)text, strlen(text), false, "guest", &module, &h->err) ||
         rt_instantiate(h->store, module, native_resolve, h->native, &h->instance, &h->err))
         fail_msg("%s", h->err.text);
     rt_module_unref(module);
@@ -226,7 +239,10 @@ static void broken_files_say_where(void **state) {
 }
 
 int main(void) {
-#define GUEST(test) cmocka_unit_test_setup_teardown(test, open_guest, close_guest)
+#define GUEST(test)                                                                                          \
+    cmocka_unit_test_setup_teardown(test, open_guest, close_guest), {                                        \
+#test " (shared memory)", test, open_guest, close_guest, (void *)(uintptr_t)1                        \
+    }
     const struct CMUnitTest tests[] = {
         GUEST(values_cross_and_are_checked),           GUEST(buffers_and_strings_stay_inside),
         GUEST(handles_are_checked_at_each_use),        GUEST(callbacks_nest_trap_and_expire),

@@ -110,6 +110,10 @@ refuse "functions of other instances" "env.f: a function of another instance" \
 refuse "globals that change" "env.g: a global that can change" \
     "(module $spawn (import \"env\" \"g\" (global (mut i32))) $start)" --preload "env=$dir/lib.wat"
 
+printf 'library "libm.so.6"; module "m";\ndouble cbrt(double x);\n' >"$dir/libm.ffi"
+refuse "native libraries" "m.cbrt: a native library" \
+    "(module $spawn (import \"m\" \"cbrt\" (func (param f64) (result f64))) $start)" --native "$dir/libm.ffi"
+
 # A thread that cannot be made has no room of its own: the program ends as by a trap. Passed on, the memory of another
 # instance is shared too. Also from the start function.
 echo '(module (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32))) (import "env" "m" (memory 1 1 shared))
