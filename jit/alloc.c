@@ -5,14 +5,14 @@
 #include <string.h>
 #include "jit/x86.h"
 
-#define FOREVER UINT32_MAX
+#define FOREVER              UINT32_MAX
 #define MAX_PIECES_PER_VALUE 16
 
 /* rsp, r11 (scratch), r14 (instance) and r15 (memory) are not for values, nor is xmm15. */
 static const uint8_t int_registers[] = {RAX, RCX, RDX, RSI, RDI, R8, R9, R10, RBX, RBP, R12, R13};
 #define SAVED_REGISTERS (1u << RBX | 1u << RBP | 1u << R12 | 1u << R13)
-#define N_INT (sizeof int_registers)
-#define N_FLOAT 15
+#define N_INT           (sizeof int_registers)
+#define N_FLOAT         15
 
 struct scan {
     struct alloc *a;
@@ -38,7 +38,8 @@ static void put_off(struct scan *s, uint32_t piece) {
         return;
     }
     size_t at = s->n_heap++;
-    for (; at && before(a, piece, s->heap[(at - 1) / 2]); at = (at - 1) / 2) s->heap[at] = s->heap[(at - 1) / 2];
+    for (; at && before(a, piece, s->heap[(at - 1) / 2]); at = (at - 1) / 2)
+        s->heap[at] = s->heap[(at - 1) / 2];
     s->heap[at] = piece;
 }
 
@@ -129,7 +130,8 @@ static uint32_t block_at(const struct alloc *a, uint32_t pos) {
 /* Cost of the way into a block: a loop's header is entered from outside. */
 static uint32_t entry_depth(const struct ir_block *b) { return b->loop_depth - (b->loop_end != IR_NONE); }
 
-/* Where to cut between `low` (excluded) and `high`: in front of an instruction, as late as can be, but outside loops. */
+/* Where to cut between `low` (excluded) and `high`: in front of an instruction, as late as can be, but
+ * outside loops. */
 static uint32_t best_cut(const struct alloc *a, uint32_t low, uint32_t high) {
     const struct ir_func *f = a->f;
     uint32_t best = high & ~3u, first = block_at(a, low), last = block_at(a, high);
@@ -158,8 +160,8 @@ static uint32_t cut(struct alloc *a, uint32_t piece, uint32_t pos) {
     uint32_t *link = &p->ranges;
     while (*link != IR_NONE && a->ranges[*link].to <= pos) link = &a->ranges[*link].next;
     if (*link != IR_NONE && a->ranges[*link].from < pos) { /* the range goes to both */
-        if (a->n_ranges == a->cap_ranges &&
-            atoll_grow(a->f->alloc, (void **)&a->ranges, &a->cap_ranges, a->n_ranges + 1, sizeof *a->ranges)) {
+        if (a->n_ranges == a->cap_ranges && atoll_grow(a->f->alloc, (void **)&a->ranges, &a->cap_ranges,
+                                                       a->n_ranges + 1, sizeof *a->ranges)) {
             a->f->failed = true;
             return IR_NONE;
         }
@@ -234,7 +236,8 @@ static uint8_t wished(const struct alloc *a, const struct piece *p) {
     if (p->hint == IR_NONE) return LOC_NONE;
     uint32_t h = p->hint;
     uint8_t reg = a->pieces[h].reg;
-    for (uint32_t next = a->pieces[h].next; next != IR_NONE && a->pieces[next].from <= p->from; next = a->pieces[next].next)
+    for (uint32_t next = a->pieces[h].next; next != IR_NONE && a->pieces[next].from <= p->from;
+         next = a->pieces[next].next)
         if (a->pieces[next].reg < 32) reg = a->pieces[next].reg;
     return reg < 32 ? reg : LOC_NONE;
 }
@@ -402,14 +405,16 @@ static void place(struct scan *s, uint32_t piece) {
 
 /* ---- wishes ---- */
 
-static void wish_args(struct alloc *a, uint32_t first, const struct rt_valtype *types, uint32_t n, bool params) {
+static void wish_args(struct alloc *a, uint32_t first, const struct rt_valtype *types, uint32_t n,
+                      bool params) {
     struct ir_func *f = a->f;
     struct jit_arg args[64];
     if (n > 64) return;
     jit_place_args(types, n, args);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t v = params ? first : f->items[first + i];
-        if (args[i].reg < 32 && f->ins[v].op != IR_CONST && a->pieces[v].wish == LOC_NONE) a->pieces[v].wish = args[i].reg;
+        if (args[i].reg < 32 && f->ins[v].op != IR_CONST && a->pieces[v].wish == LOC_NONE)
+            a->pieces[v].wish = args[i].reg;
     }
 }
 
@@ -436,8 +441,9 @@ static void collect_wishes(struct alloc *a) {
                     a->pieces[r].wish = ir_is_float(f->ins[r].type) ? XMM0 : RAX;
             } else if (i->op == IR_SELECT) { /* b is moved, a comes over it */
                 if (a->pieces[v].hint == IR_NONE && f->ins[i->b].op != IR_CONST) a->pieces[v].hint = i->b;
-            } else if (i->type != IR_VOID && i->a != IR_NONE && !ir_has_list(i->op) && a->pieces[v].hint == IR_NONE &&
-                       f->ins[i->a].op != IR_CONST && ir_is_float(f->ins[i->a].type) == ir_is_float(i->type)) {
+            } else if (i->type != IR_VOID && i->a != IR_NONE && !ir_has_list(i->op) &&
+                       a->pieces[v].hint == IR_NONE && f->ins[i->a].op != IR_CONST &&
+                       ir_is_float(f->ins[i->a].type) == ir_is_float(i->type)) {
                 a->pieces[v].hint = i->a;
             }
         }
@@ -468,7 +474,8 @@ static void write_back(struct alloc *a) {
         if (p->next == IR_NONE) continue;
         const struct piece *q = a->pieces + p->next;
         bool edge = f->blocks[f->order[block_at(a, q->from)]].from == q->from; /* the edges' moves do it */
-        if (q->reg < 32 && q->reg != p->reg && p->to == q->from && !edge) add_move(a, q->from, p->value, p->reg, q->reg);
+        if (q->reg < 32 && q->reg != p->reg && p->to == q->from && !edge)
+            add_move(a, q->from, p->value, p->reg, q->reg);
     }
     if (a->n_moves) qsort(a->moves, a->n_moves, sizeof *a->moves, by_pos);
 }

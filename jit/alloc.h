@@ -3,10 +3,11 @@
  * Positions: a block's start and each of its instructions take four, counted through the order of code.
  *
  *   4i   moves in front of the instruction      4i + 2  registers it destroys
- *   4i+1 operands are read                      4i + 3  the result is written; operands marked late end behind it
+ *   4i+1 operands are read                      4i + 3  the result is written; operands marked late end
+ * behind it
  *
- * A value's lifetime is a list of ranges; the allocator cuts it into pieces, each in one register or in memory. A value
- * that is ever in memory is stored where it is made, so a cut never costs a store.
+ * A value's lifetime is a list of ranges; the allocator cuts it into pieces, each in one register or in
+ * memory. A value that is ever in memory is stored where it is made, so a cut never costs a store.
  *
  * source  Wimmer, Franz: "Linear Scan Register Allocation on SSA Form", 2010 */
 #ifndef ATOLL_JIT_ALLOC_H
@@ -20,8 +21,8 @@ struct alloc_range {
 };
 struct alloc_use {
     uint32_t pos;
-    bool must;       /* in a register; others may be read from memory */
-    uint8_t *cell;   /* where the location goes; NULL: only a reason to keep the register */
+    bool must;     /* in a register; others may be read from memory */
+    uint8_t *cell; /* where the location goes; NULL: only a reason to keep the register */
     uint32_t next;
 };
 struct piece {
@@ -47,13 +48,13 @@ struct alloc {
     size_t n_ranges, cap_ranges;
     struct alloc_use *uses;
     size_t n_uses, cap_uses;
-    uint32_t *global;     /* by value: number among those that live across blocks, or IR_NONE */
+    uint32_t *global; /* by value: number among those that live across blocks, or IR_NONE */
     uint32_t *global_values;
     uint32_t n_globals, live_words;
-    uint64_t *live_in;    /* a row a block */
+    uint64_t *live_in;           /* a row a block */
     uint32_t *calls, *divisions; /* positions of what destroys registers, ascending */
     uint32_t n_calls, n_divisions;
-    uint32_t *slots;      /* by value: byte offset of the spill slot, or IR_NONE */
+    uint32_t *slots; /* by value: byte offset of the spill slot, or IR_NONE */
     uint32_t spill_bytes;
     struct alloc_move *moves; /* by position */
     size_t n_moves, cap_moves;

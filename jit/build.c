@@ -1,10 +1,10 @@
-/* jit/build.c: a function's bytes become IR, in one pass behind a look ahead for what each loop writes. The operand
- * stack exists only here. */
+/* jit/build.c: a function's bytes become IR, in one pass behind a look ahead for what each loop writes. The
+ * operand stack exists only here. */
 #include "jit/build.h"
 
 /* Values copied at branches: locals times branches. Beyond, the function stays interpreted. */
-#define MAX_WORK     (UINT64_C(1) << 26)
-#define MAX_VALUES   (1u << 19)
+#define MAX_WORK      (UINT64_C(1) << 26)
+#define MAX_VALUES    (1u << 19)
 #define MAX_ROW_BYTES ((size_t)8 << 20)
 
 static bool is_write(const struct bc_instr *in) { return in->op == BC_LOCAL_SET || in->op == BC_LOCAL_TEE; }
@@ -43,7 +43,8 @@ static void mark(struct scan *s, uint32_t local) {
     for (size_t i = s->n_open; i-- > 0;) {
         uint32_t loop = s->open[i];
         if (loop == IR_NONE) continue;
-        uint64_t *word = s->b->written + loop * s->b->written_words + local / 64, bit = UINT64_C(1) << local % 64;
+        uint64_t *word = s->b->written + loop * s->b->written_words + local / 64, bit = UINT64_C(1)
+                                                                                        << local % 64;
         if (*word & bit) return; /* then in all loops around it, too */
         *word |= bit;
     }
@@ -51,9 +52,7 @@ static void mark(struct scan *s, uint32_t local) {
 
 static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, size_t *n_loops) {
     switch (in->op) {
-    case BC_LOOP:
-        open_block(s, (uint32_t)(*n_loops)++);
-        break;
+    case BC_LOOP: open_block(s, (uint32_t)(*n_loops)++); break;
     case BC_BLOCK:
     case BC_IF: open_block(s, IR_NONE); break;
     case BC_END:

@@ -9,7 +9,7 @@ struct merge {        /* what reaches a label: locals, then the label's values *
     uint32_t block;   /* IR_NONE before the first branch to it */
     uint32_t *values; /* each the one value of all branches so far, or a phi of the block */
 };
-struct frame {  /* of a wasm block */
+struct frame {   /* of a wasm block */
     uint16_t op; /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, or BC_CALL for the function */
     struct bc_block_sig sig;
     uint32_t height; /* of the operand stack below its parameters */
@@ -41,7 +41,9 @@ static inline void build_push(struct build *b, uint32_t v) {
     }
     b->stack[b->n_stack++] = v;
 }
-static inline uint32_t build_pop(struct build *b) { return b->f->failed || !b->n_stack ? 0 : b->stack[--b->n_stack]; }
+static inline uint32_t build_pop(struct build *b) {
+    return b->f->failed || !b->n_stack ? 0 : b->stack[--b->n_stack];
+}
 /* A new instruction at the end of the current block. */
 static inline uint32_t build_new(struct build *b, unsigned op, unsigned type) {
     return ir_new(b->f, b->block, op, type);
@@ -63,6 +65,7 @@ void build_enter_function(struct build *b);
 
 void build_instr(struct build *b, const struct bc_instr *in);
 /* The instruction runs by the interpreter's code: its operands are popped by the types given. */
-void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, unsigned n_results, const uint8_t *results);
+void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, unsigned n_results,
+                const uint8_t *results);
 
 #endif

@@ -1,5 +1,5 @@
-/* jit/build_control.c: blocks, branches, calls. All branches to a forward label are seen before the label is, so a phi
- * stands only where values differ; a loop gets one for each local that is written in it. */
+/* jit/build_control.c: blocks, branches, calls. All branches to a forward label are seen before the label is,
+ * so a phi stands only where values differ; a loop gets one for each local that is written in it. */
 #include <string.h>
 #include "jit/alloc.h"
 #include "jit/build.h"
@@ -72,7 +72,8 @@ static uint32_t loop_edge(struct build *b, struct frame *frame) {
     const uint32_t *top = b->stack + b->n_stack - n;
     b->work += b->n_locals;
     for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++)
-        if (frame->phis[i] != IR_NONE) phi_append(b, frame->phis[i], i < b->n_locals ? b->locals[i] : top[i - b->n_locals]);
+        if (frame->phis[i] != IR_NONE)
+            phi_append(b, frame->phis[i], i < b->n_locals ? b->locals[i] : top[i - b->n_locals]);
     ir_add_pred(f, frame->header, b->block);
     return frame->header;
 }
@@ -388,7 +389,8 @@ static void call_function(struct build *b, uint32_t func, bool tail) {
 static void call_reference(struct build *b, uint32_t type_index, bool tail) {
     const struct bc_type *type = &b->f->bc->types[type_index];
     uint32_t at = build_pop_list(b, type->n_params + 1);
-    uint32_t call = new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
+    uint32_t call =
+        new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
     if (!tail) reserve_arguments(b, b->f->module->types[type_index]);
     if (tail)
         build_dead(b);

@@ -125,7 +125,8 @@ static void slow_special(struct build *b, const struct bc_instr *in) {
     case BC_REF_CAST_NULL:
     case BC_ANY_CONVERT_EXTERN:
     case BC_EXTERN_CONVERT_ANY: slow(b, in, 1, IR_I64); break;
-    case BC_ATOMIC_FENCE: break; /* x86 orders all but a store before a load, which atomics do for themselves */
+    case BC_ATOMIC_FENCE:
+        break; /* x86 orders all but a store before a load, which atomics do for themselves */
     default: b->f->declined = bc_op_infos[in->op].text; break;
     }
 }
@@ -137,9 +138,10 @@ static bool plain_memory(const struct build *b, uint32_t memory) {
     return memory == 0 && !limits->is64 && limits->page_size_log2 == 16;
 }
 
-/* Address operands of a load or store: fills a, imm and index (0: behind memory 0's base, 1: a host address). */
-static uint32_t address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v, uint64_t *displacement,
-                        uint32_t *absolute) {
+/* Address operands of a load or store: fills a, imm and index (0: behind memory 0's base, 1: a host address).
+ */
+static uint32_t address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v,
+                        uint64_t *displacement, uint32_t *absolute) {
     struct ir_func *f = b->f;
     uint64_t offset = in->memarg_offset;
     *absolute = 0;
@@ -161,7 +163,7 @@ static uint32_t address(struct build *b, const struct bc_instr *in, unsigned siz
     f->ins[i].index = in->index;
     f->ins[i].lane = (uint8_t)size;
     *absolute = 1;
-    *displacement = (uint64_t)-(int64_t)size;
+    *displacement = (uint64_t) - (int64_t)size;
     return i;
 }
 

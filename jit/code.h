@@ -16,7 +16,7 @@ struct jit_reloc { /* four bytes at `at` become the distance to the target */
 };
 struct jit_code { /* of one function */
     uint32_t func;
-    uint8_t *start; /* where it runs */
+    uint8_t *start;             /* where it runs */
     uint32_t size, frame_bytes; /* frame: from rsp inside the function up to its return address */
     uint32_t n_pcs, n_relocs;
     struct jit_pc *pcs;
@@ -25,14 +25,16 @@ struct jit_code { /* of one function */
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
     const char *declined; /* why it stays interpreted */
 };
-/* Byte offsets from a struct rt_instance to what its block holds behind it: the same in all instances of a module. */
+/* Byte offsets from a struct rt_instance to what its block holds behind it: the same in all instances of a
+ * module. */
 struct jit_layout {
     int32_t funcs, globals, tables, memories, own_funcs, own_globals;
 };
 
 /* ---- compile.c ---- */
 
-/* Compiles one function. bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with out->declined */
+/* Compiles one function. bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with
+ * out->declined */
 enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
                               struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump);
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);

@@ -66,8 +66,8 @@ static void show(const struct ir_func *f, struct bc_buf *dump, const char *title
     if (dump && !f->failed && !f->declined) ir_print(f, dump, title);
 }
 
-static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layout *layout, struct jit_code *out,
-                     uint8_t **bytes, size_t *capacity) {
+static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layout *layout,
+                     struct jit_code *out, uint8_t **bytes, size_t *capacity) {
     struct moves *moves = emit_moves_new(f->alloc);
     struct emit e = {.f = f, .al = al, .out = out, .layout = layout, .moves = moves};
     x86_init(&e.a, f->alloc);

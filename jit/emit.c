@@ -6,7 +6,8 @@
 #include "jit/code.h"
 #include "jit/emit_code.h"
 
-#define SMALL_FRAME 2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */
+#define SMALL_FRAME                                                                                          \
+    2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */
 
 static const uint8_t saved_registers[] = {RBX, RBP, R12, R13};
 
@@ -37,8 +38,8 @@ void emit_pc(struct emit *e, uint32_t where) {
 
 void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
     struct jit_code *out = e->out;
-    if (out->n_relocs == e->cap_relocs &&
-        atoll_grow(e->f->alloc, (void **)&out->relocs, &e->cap_relocs, out->n_relocs + 1, sizeof *out->relocs)) {
+    if (out->n_relocs == e->cap_relocs && atoll_grow(e->f->alloc, (void **)&out->relocs, &e->cap_relocs,
+                                                     out->n_relocs + 1, sizeof *out->relocs)) {
         e->a.failed = true;
         return;
     }
@@ -243,7 +244,8 @@ static void take_params(struct emit *e) {
         return;
     }
     jit_place_args(f->type->params, f->type->n_params, args);
-    for (uint32_t v = f->blocks[f->order[0]].first; v != IR_NONE && f->ins[v].op == IR_PARAM; v = f->ins[v].next) {
+    for (uint32_t v = f->blocks[f->order[0]].first; v != IR_NONE && f->ins[v].op == IR_PARAM;
+         v = f->ins[v].next) {
         const struct jit_arg *arg = args + f->ins[v].imm;
         moves_add(e, v, arg->reg, arg->reg == LOC_SPILL ? caller_area(e) + arg->offset : 0, f->ins[v].reg,
                   f->ins[v].reg == LOC_SPILL ? slot_offset(e, v) : 0, f->ins[v].type);
@@ -351,8 +353,9 @@ static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b)
         edge_moves(e, i->block, b->succs[0]);
         jump_to(e, b->succs[0]);
         break;
-    case IR_BRANCH: 
-        emit_branch_on(e, i->a, i->reg_a, target_of(e, b->succs[0]), target_of(e, b->succs[1]), e->next_block);
+    case IR_BRANCH:
+        emit_branch_on(e, i->a, i->reg_a, target_of(e, b->succs[0]), target_of(e, b->succs[1]),
+                       e->next_block);
         break;
     case IR_SWITCH: emit_switch(e, i, b); break;
     case IR_RETURN: emit_return(e, i); break;
@@ -363,7 +366,8 @@ static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b)
         break;
     }
     default:
-        if (!emit_int(e, i) && !emit_float(e, i) && !emit_memory(e, i) && !emit_call(e, i) && !emit_simd(e, i))
+        if (!emit_int(e, i) && !emit_float(e, i) && !emit_memory(e, i) && !emit_call(e, i) &&
+            !emit_simd(e, i))
             e->f->declined = i->op < BC_OP_COUNT ? bc_op_infos[i->op].text : "an operation without code";
     }
 }
@@ -401,7 +405,8 @@ static void find_aliases(struct emit *e) {
         bool moves = move < e->al->n_moves && e->al->moves[move].pos < b->to;
         if (f->ins[b->first].op != IR_JUMP || b->n_preds != 1 || moves || b->succs[0] == block) continue;
         if (f->blocks[b->preds[0]].n_succs < 2) continue;
-        if (edge_is_free(e, b->preds[0], block) && edge_is_free(e, block, b->succs[0])) e->alias[block] = b->succs[0];
+        if (edge_is_free(e, b->preds[0], block) && edge_is_free(e, block, b->succs[0]))
+            e->alias[block] = b->succs[0];
     }
 }
 
@@ -422,7 +427,8 @@ static void emit_block(struct emit *e, uint32_t place) {
     } else if (b->n_preds == 1 && f->blocks[b->preds[0]].n_succs > 1) {
         edge_moves(e, b->preds[0], block); /* a fork's moves stand in its arms */
     }
-    for (uint32_t v = b->first; v != IR_NONE && (f->ins[v].op == IR_PHI || f->ins[v].op == IR_PARAM); v = f->ins[v].next)
+    for (uint32_t v = b->first; v != IR_NONE && (f->ins[v].op == IR_PHI || f->ins[v].op == IR_PARAM);
+         v = f->ins[v].next)
         store_if_spilled(e, v);
     e->next_block = next_with_code(e, place);
     for (uint32_t v = b->first; v != IR_NONE && !e->a.failed && !f->declined; v = f->ins[v].next) {

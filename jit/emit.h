@@ -18,8 +18,8 @@
 
 struct stub { /* code behind the function, for what seldom happens */
     uint8_t kind;
-    uint8_t reg;       /* TABLE_TYPE: the function */
-    uint8_t trap;      /* enum rt_trap */
+    uint8_t reg;  /* TABLE_TYPE: the function */
+    uint8_t trap; /* enum rt_trap */
     uint32_t label, back;
     uint32_t where;
     uint64_t imm;
@@ -55,7 +55,8 @@ void emit_pc(struct emit *e, uint32_t where);
 void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where);
 struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where);
 void emit_reloc(struct emit *e, unsigned kind, uint32_t target);
-/* An operand: register, spill slot, constant in the literals (floats), or the load that is part of the user. */
+/* An operand: register, spill slot, constant in the literals (floats), or the load that is part of the user.
+ */
 struct x86_rm emit_operand(struct emit *e, uint32_t v, uint8_t loc);
 /* An operand in a register: its own, or scratch after a move. */
 int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch);
@@ -70,7 +71,8 @@ static inline uint32_t emit_width(unsigned type) { return type == IR_I64 ? X86_W
 struct moves;
 struct moves *emit_moves_new(const struct atoll_alloc *alloc);
 void emit_moves_free(const struct atoll_alloc *alloc, struct moves *moves);
-void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uint8_t to, uint32_t to_slot, unsigned type);
+void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uint8_t to, uint32_t to_slot,
+               unsigned type);
 void moves_flush(struct emit *e);
 
 /* ---- emit_int.c, emit_float.c, emit_memory.c, emit_simd.c, emit_call.c ---- */
@@ -82,7 +84,8 @@ bool emit_simd(struct emit *e, struct ir_ins *i);
 bool emit_call(struct emit *e, struct ir_ins *i);
 struct x86_rm emit_address(struct emit *e, const struct ir_ins *i);
 /* Jumps to `yes` or to `no` by a condition; the one that is `next` by falling through. */
-void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no, uint32_t next);
+void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no,
+                    uint32_t next);
 /* Sets flags; the condition code that is true then. A float equality has two (*parity: unordered decides). */
 unsigned emit_flags(struct emit *e, uint32_t condition, uint8_t loc, int *parity);
 

@@ -1,12 +1,14 @@
-/* jit/emit_call.c: calls, and instructions that the interpreter's code runs. A call within the module knows its target;
- * any other looks at the function's instance: when it is another one, r14 and r15 change for the time of the call. */
+/* jit/emit_call.c: calls, and instructions that the interpreter's code runs. A call within the module knows
+ * its target; any other looks at the function's instance: when it is another one, r14 and r15 change for the
+ * time of the call. */
 #include <stddef.h>
 #include "jit/code.h"
 #include "jit/emit_code.h"
 
-/* Arguments into place; the function of an indirect call is the last item and goes to rax. `base`: where the outgoing
- * area begins, from rsp. */
-static void place_arguments(struct emit *e, const struct ir_ins *i, const struct rt_type *type, uint32_t base) {
+/* Arguments into place; the function of an indirect call is the last item and goes to rax. `base`: where the
+ * outgoing area begins, from rsp. */
+static void place_arguments(struct emit *e, const struct ir_ins *i, const struct rt_type *type,
+                            uint32_t base) {
     struct ir_func *f = e->f;
     struct jit_arg *args = bc_arena_new(&f->arena, type->n_params + 1u, sizeof *args);
     if (!args) {
@@ -84,20 +86,21 @@ static void call_indirect(struct emit *e, const struct ir_ins *i) {
     take_result(e, i);
 }
 
-/* The arguments stand where ours did, then the frame goes and the callee returns to our caller. One in another instance
- * is entered by a thunk that our caller never sees; it finds its instance in the function. */
+/* The arguments stand where ours did, then the frame goes and the callee returns to our caller. One in
+ * another instance is entered by a thunk that our caller never sees; it finds its instance in the function.
+ */
 static void tail_call(struct emit *e, const struct ir_ins *i) {
     struct ir_func *f = e->f;
     struct x86 *a = &e->a;
     bool indirect = i->op == IR_TAIL_INDIRECT;
-    const struct rt_type *type =
-        f->module->types[indirect ? i->imm : f->bc->funcs[i->imm].type];
+    const struct rt_type *type = f->module->types[indirect ? i->imm : f->bc->funcs[i->imm].type];
     struct jit_arg *args = bc_arena_new(&f->arena, f->type->n_params + type->n_params + 1u, sizeof *args);
     if (!args) {
         a->failed = true;
         return;
     }
-    if (jit_place_args(type->params, type->n_params, args) > jit_place_args(f->type->params, f->type->n_params, args)) {
+    if (jit_place_args(type->params, type->n_params, args) >
+        jit_place_args(f->type->params, f->type->n_params, args)) {
         f->declined = "a tail call with more arguments on the stack than its own";
         return;
     }
@@ -108,7 +111,8 @@ static void tail_call(struct emit *e, const struct ir_ins *i) {
         emit_reloc(e, JIT_RELOC_FUNC, (uint32_t)i->imm);
         return;
     }
-    if (!indirect) x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)i->imm));
+    if (!indirect)
+        x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)i->imm));
     emit_leave_frame(e);
     x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
     uint32_t far_label = emit_label(e);
@@ -198,8 +202,11 @@ static void slow(struct emit *e, const struct ir_ins *i) {
 
 /* A result behind the first, or any of a slow instruction. */
 static void result(struct emit *e, const struct ir_ins *i) {
-    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD, [IR_I64] = X86_MOV_LOAD | X86_W, [IR_F32] = X86_MOVSS_LOAD,
-                                   [IR_F64] = X86_MOVSD_LOAD, [IR_V128] = X86_MOVUPS_LOAD};
+    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD,
+                                   [IR_I64] = X86_MOV_LOAD | X86_W,
+                                   [IR_F32] = X86_MOVSS_LOAD,
+                                   [IR_F64] = X86_MOVSD_LOAD,
+                                   [IR_V128] = X86_MOVUPS_LOAD};
     x86_op(&e->a, ops[i->type], i->reg, x86_mem(RSP, (int32_t)i->imm));
 }
 

@@ -9,7 +9,8 @@ static const uint64_t rest64[2] = {UINT64_C(0x7FFFFFFFFFFFFFFF), UINT64_C(0x7FFF
 
 static void binary(struct emit *e, const struct ir_ins *i, uint32_t op) {
     int left = emit_in_register(e, i->a, i->reg_a, SCRATCH_X);
-    if (!e->a.avx && left != i->reg) { /* before the operand is looked up: a fault belongs to the instruction itself */
+    if (!e->a.avx &&
+        left != i->reg) { /* before the operand is looked up: a fault belongs to the instruction itself */
         emit_move(e, i->type, i->reg, left);
         left = i->reg;
     }
@@ -58,8 +59,8 @@ static void round_to(struct emit *e, const struct ir_ins *i, bool wide, int mode
         x86_op_imm(&e->a, op, i->reg, x86_reg(src), mode | 8, 1);
 }
 
-/* Instructions that keep the upper half of their target: with AVX it comes from the source, else it is cleared, so that
- * they wait for nobody. */
+/* Instructions that keep the upper half of their target: with AVX it comes from the source, else it is
+ * cleared, so that they wait for nobody. */
 static void unary(struct emit *e, const struct ir_ins *i, uint32_t op) {
     bool folded = e->f->ins[i->a].folded;
     if (folded || !e->a.avx) {
@@ -110,13 +111,15 @@ static void to_int64(struct emit *e, const struct ir_ins *i, bool wide) {
     struct stub *s = emit_stub(e, STUB_TRUNC_64, i->where);
     s->reg = (uint8_t)src;
     s->imm = wide;
-    x86_branch(a, CC_O, s->label); /* only the least integer has no less than itself: it stands for all failures */
+    x86_branch(a, CC_O,
+               s->label); /* only the least integer has no less than itself: it stands for all failures */
     uint32_t back = emit_label(e);
     e->stubs[e->n_stubs - 1].back = back;
     emit_bind(e, back);
 }
 
-/* Of 2^63 and above half is converted and doubled; the bit that halving loses is kept, since it may decide rounding. */
+/* Of 2^63 and above half is converted and doubled; the bit that halving loses is kept, since it may decide
+ * rounding. */
 static void from_uint64(struct emit *e, const struct ir_ins *i, uint32_t op, uint32_t add) {
     struct x86 *a = &e->a;
     uint32_t large = emit_label(e), even = emit_label(e), done = emit_label(e);
@@ -143,8 +146,8 @@ static struct x86_rm two63(struct emit *e, bool wide) {
     return wide ? x86_literal(&e->a, &two63_double, 8) : x86_literal(&e->a, &two63_single, 4);
 }
 
-/* dst <- src as an unsigned integer of 64 bits; negative means that it does not fit. Goes to `bad` then, with src still
- * there. */
+/* dst <- src as an unsigned integer of 64 bits; negative means that it does not fit. Goes to `bad` then, with
+ * src still there. */
 static void convert_uint64(struct emit *e, const struct ir_ins *i, int src, bool wide, uint32_t bad) {
     struct x86 *a = &e->a;
     uint32_t large = emit_label(e), done = emit_label(e);

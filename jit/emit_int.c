@@ -12,8 +12,9 @@ static unsigned compare_condition(uint16_t op) {
 static void compare(struct emit *e, const struct ir_ins *i, uint32_t w) {
     int32_t imm;
     if (emit_imm32(e, i->b, &imm)) {
-        struct x86_rm left = e->f->ins[i->a].op == IR_CONST ? x86_reg(emit_in_register(e, i->a, i->reg_a, SCRATCH))
-                                                           : emit_operand(e, i->a, i->reg_a);
+        struct x86_rm left = e->f->ins[i->a].op == IR_CONST
+                                 ? x86_reg(emit_in_register(e, i->a, i->reg_a, SCRATCH))
+                                 : emit_operand(e, i->a, i->reg_a);
         if (imm == 0 && !left.memory)
             x86_op(&e->a, X86_TEST | w, left.base, left);
         else
@@ -93,7 +94,8 @@ unsigned emit_flags(struct emit *e, uint32_t condition, uint8_t loc, int *parity
     return CC_NE;
 }
 
-void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no, uint32_t next) {
+void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no,
+                    uint32_t next) {
     int parity;
     unsigned cc = emit_flags(e, condition, loc, &parity);
     if (parity == 0) { /* equal and ordered */
@@ -154,9 +156,10 @@ static const struct {
     uint32_t op;
     uint8_t imm; /* operation number of the immediate form */
     bool commutes;
-} alu_ops[] = {[BC_I32_ADD - BC_I32_ADD] = {X86_ADD, 0, true}, [BC_I32_SUB - BC_I32_ADD] = {X86_SUB, 5, false},
-               [BC_I32_MUL - BC_I32_ADD] = {X86_IMUL, 0, true}, [BC_I32_AND - BC_I32_ADD] = {X86_AND, 4, true},
-               [BC_I32_OR - BC_I32_ADD] = {X86_OR, 1, true}, [BC_I32_XOR - BC_I32_ADD] = {X86_XOR, 6, true}};
+} alu_ops[] = {
+    [BC_I32_ADD - BC_I32_ADD] = {X86_ADD, 0, true},  [BC_I32_SUB - BC_I32_ADD] = {X86_SUB, 5, false},
+    [BC_I32_MUL - BC_I32_ADD] = {X86_IMUL, 0, true}, [BC_I32_AND - BC_I32_ADD] = {X86_AND, 4, true},
+    [BC_I32_OR - BC_I32_ADD] = {X86_OR, 1, true},    [BC_I32_XOR - BC_I32_ADD] = {X86_XOR, 6, true}};
 
 static void alu(struct emit *e, const struct ir_ins *i, unsigned base, uint32_t w) {
     struct x86 *a = &e->a;
@@ -207,8 +210,8 @@ static void add(struct emit *e, const struct ir_ins *i, uint32_t w) {
         x86_op(a, X86_LEA | w, i->reg, x86_mem_index(i->reg_a, y, (unsigned)e->f->ins[right->b].imm, 0));
     } else if (has_imm && left->op != IR_CONST && i->reg_a < 32 && i->reg_a != i->reg) {
         x86_op(a, X86_LEA | w, i->reg, x86_mem(i->reg_a, imm));
-    } else if (!has_imm && right->op != IR_CONST && !right->folded && i->reg_a < 32 && i->reg_b < 32 && i->reg != i->reg_a &&
-               i->reg != i->reg_b) {
+    } else if (!has_imm && right->op != IR_CONST && !right->folded && i->reg_a < 32 && i->reg_b < 32 &&
+               i->reg != i->reg_a && i->reg != i->reg_b) {
         x86_op(a, X86_LEA | w, i->reg, x86_mem_index(i->reg_a, i->reg_b, 0, 0));
     } else {
         alu(e, i, 0, w);
@@ -238,7 +241,8 @@ static void shift(struct emit *e, const struct ir_ins *i, unsigned base, uint32_
         x86_vex(a, vex[base] | w, i->reg, i->reg_b, x86_reg(src));
         return;
     }
-    /* the count has to be in cl: the result is computed in scratch, rcx is put aside in it or in the result's register */
+    /* the count has to be in cl: the result is computed in scratch, rcx is put aside in it or in the result's
+     * register */
     if (i->reg_b == RCX) {
         emit_load_value(e, SCRATCH, i->a, i->reg_a);
         x86_shift_cl(a, operation, w, SCRATCH);
@@ -292,7 +296,8 @@ static bool divide_by_constant(struct emit *e, const struct ir_ins *i, unsigned 
     return true;
 }
 
-static void divide(struct emit *e, const struct ir_ins *i, unsigned kind, uint32_t w) { /* div_s div_u rem_s rem_u */
+static void divide(struct emit *e, const struct ir_ins *i, unsigned kind,
+                   uint32_t w) { /* div_s div_u rem_s rem_u */
     struct x86 *a = &e->a;
     const struct ir_ins *divisor = e->f->ins + i->b;
     bool is_signed = kind == 0 || kind == 2, rest = kind >= 2, known = divisor->op == IR_CONST;
@@ -355,7 +360,8 @@ static void unary(struct emit *e, const struct ir_ins *i, uint32_t op) {
 
 static bool is_int_test(uint16_t op) {
     unsigned type;
-    return ir_is_compare(op, &type) || op == BC_I32_EQZ || op == BC_I64_EQZ || (op >= BC_F32_EQ && op <= BC_F64_GE);
+    return ir_is_compare(op, &type) || op == BC_I32_EQZ || op == BC_I64_EQZ ||
+           (op >= BC_F32_EQ && op <= BC_F64_GE);
 }
 
 bool emit_int(struct emit *e, struct ir_ins *i) {

@@ -1,5 +1,5 @@
-/* jit/emit_memory.c: memories, globals, references to functions. A plain access to memory 0 is one instruction; behind
- * its end stand guard pages. */
+/* jit/emit_memory.c: memories, globals, references to functions. A plain access to memory 0 is one
+ * instruction; behind its end stand guard pages. */
 #include <stddef.h>
 #include "jit/code.h"
 #include "jit/emit_code.h"
@@ -18,9 +18,13 @@ static void simple_load(struct emit *e, const struct ir_ins *i, uint32_t op) {
     x86_op(&e->a, op, i->reg, from);
 }
 
-static const uint32_t insert_ops[] = {[1] = X86_CODE(1, 3, 0x20), [2] = X86_CODE(1, 1, 0xC4), [4] = X86_CODE(1, 3, 0x22),
+static const uint32_t insert_ops[] = {[1] = X86_CODE(1, 3, 0x20),
+                                      [2] = X86_CODE(1, 1, 0xC4),
+                                      [4] = X86_CODE(1, 3, 0x22),
                                       [8] = X86_CODE(1, 3, 0x22) | X86_W};
-static const uint32_t extract_ops[] = {[1] = X86_CODE(1, 3, 0x14), [2] = X86_CODE(1, 3, 0x15), [4] = X86_CODE(1, 3, 0x16),
+static const uint32_t extract_ops[] = {[1] = X86_CODE(1, 3, 0x14),
+                                       [2] = X86_CODE(1, 3, 0x15),
+                                       [4] = X86_CODE(1, 3, 0x16),
                                        [8] = X86_CODE(1, 3, 0x16) | X86_W};
 
 /* The operands are late: the address is still there when the vector is in the result's register. */
@@ -97,8 +101,11 @@ static bool load(struct emit *e, const struct ir_ins *i) {
     return true;
 }
 
-static void store_const(struct emit *e, const struct ir_ins *i, struct x86_rm to, unsigned size, int32_t value) {
-    static const uint32_t ops[] = {[1] = X86_CODE(0, 0, 0xC6), [2] = X86_CODE(1, 0, 0xC7), [4] = X86_CODE(0, 0, 0xC7),
+static void store_const(struct emit *e, const struct ir_ins *i, struct x86_rm to, unsigned size,
+                        int32_t value) {
+    static const uint32_t ops[] = {[1] = X86_CODE(0, 0, 0xC6),
+                                   [2] = X86_CODE(1, 0, 0xC7),
+                                   [4] = X86_CODE(0, 0, 0xC7),
                                    [8] = X86_CODE(0, 0, 0xC7) | X86_W};
     emit_pc(e, i->where);
     x86_op_imm(&e->a, ops[size], 0, to, value, size < 4 ? size : 4);
@@ -133,7 +140,8 @@ static bool store(struct emit *e, const struct ir_ins *i) {
     }
     struct x86_rm to;
     int src;
-    if (value->op == IR_CONST && !ir_is_float(value->type)) { /* by scratch, which an address of 64 bits also wants */
+    if (value->op == IR_CONST &&
+        !ir_is_float(value->type)) { /* by scratch, which an address of 64 bits also wants */
         if (i->a != IR_NONE && e->f->ins[i->a].op == IR_CONST) {
             x86_const(&e->a, SCRATCH, value->imm);
             x86_op(&e->a, X86_MOVD_TO_XMM | X86_W, SCRATCH_X, x86_reg(SCRATCH));
@@ -160,7 +168,8 @@ static void address(struct emit *e, const struct ir_ins *i) {
     x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)i->index));
     uint64_t sum = i->imm + i->lane;
     bool overflow = sum < i->imm;
-    if (overflow) x86_op(a, X86_CMP, RAX, x86_reg(RAX)); /* for the jump below: offset and size alone are too much */
+    if (overflow)
+        x86_op(a, X86_CMP, RAX, x86_reg(RAX)); /* for the jump below: offset and size alone are too much */
     if (overflow) emit_trap_if(e, CC_E, RT_TRAP_MEMORY_BOUNDS, i->where);
     if (sum <= INT32_MAX) {
         emit_load_value(e, i->reg, i->a, i->reg_a);
@@ -181,7 +190,8 @@ static void address(struct emit *e, const struct ir_ins *i) {
 }
 
 static void memory_size(struct emit *e, const struct ir_ins *i) {
-    x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)i->index));
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH,
+           x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)i->index));
     x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(SCRATCH, offsetof(struct rt_memory, size_bytes)));
     if (i->imm) x86_shift_imm(&e->a, 5, X86_W, i->reg, (unsigned)i->imm);
 }
@@ -189,19 +199,23 @@ static void memory_size(struct emit *e, const struct ir_ins *i) {
 static struct x86_rm global_place(struct emit *e, uint32_t index) {
     uint32_t n_imported = e->f->bc->n_imported_globals;
     if (index >= n_imported)
-        return x86_mem(INSTANCE, e->layout->own_globals + (int32_t)(sizeof(struct rt_global) * (index - n_imported)));
+        return x86_mem(INSTANCE,
+                       e->layout->own_globals + (int32_t)(sizeof(struct rt_global) * (index - n_imported)));
     x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->globals + 8 * (int32_t)index));
     return x86_mem(SCRATCH, 0);
 }
 
 static void global_get(struct emit *e, const struct ir_ins *i) {
-    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD, [IR_I64] = X86_MOV_LOAD | X86_W, [IR_F32] = X86_MOVSS_LOAD,
-                                   [IR_F64] = X86_MOVSD_LOAD, [IR_V128] = X86_MOVUPS_LOAD};
+    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD,
+                                   [IR_I64] = X86_MOV_LOAD | X86_W,
+                                   [IR_F32] = X86_MOVSS_LOAD,
+                                   [IR_F64] = X86_MOVSD_LOAD,
+                                   [IR_V128] = X86_MOVUPS_LOAD};
     x86_op(&e->a, ops[i->type], i->reg, global_place(e, (uint32_t)i->imm));
 }
 
 static void global_set(struct emit *e, const struct ir_ins *i) {
-    unsigned type = e->f->ins[i->a].type;
+    uint8_t type = e->f->ins[i->a].type;
     int32_t imm;
     if (emit_imm32(e, i->a, &imm) && (type == IR_I64 || imm >= 0)) {
         x86_op_imm(&e->a, X86_CODE(0, 0, 0xC7) | X86_W, 0, global_place(e, (uint32_t)i->imm), imm, 4);
@@ -226,14 +240,16 @@ static void global_set(struct emit *e, const struct ir_ins *i) {
         return;
     }
     int src = emit_in_register(e, i->a, i->reg_a, SCRATCH_X);
-    x86_op(&e->a, type == IR_F64 ? X86_MOVSD_STORE : X86_MOVUPS_STORE, src, global_place(e, (uint32_t)i->imm));
+    x86_op(&e->a, type == IR_F64 ? X86_MOVSD_STORE : X86_MOVUPS_STORE, src,
+           global_place(e, (uint32_t)i->imm));
 }
 
 static void ref_func(struct emit *e, const struct ir_ins *i) {
     uint32_t n_imported = e->f->bc->n_imported_funcs, index = (uint32_t)i->imm;
     if (index >= n_imported)
         x86_op(&e->a, X86_LEA | X86_W, i->reg,
-               x86_mem(INSTANCE, e->layout->own_funcs + (int32_t)(sizeof(struct rt_func) * (index - n_imported))));
+               x86_mem(INSTANCE,
+                       e->layout->own_funcs + (int32_t)(sizeof(struct rt_func) * (index - n_imported))));
     else
         x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)index));
 }

@@ -1,10 +1,10 @@
-/* jit/emit_moves.c: several values change places at once. A move is done when nobody still has to read its target;
- * what is left then are cycles, which a scratch register opens. */
+/* jit/emit_moves.c: several values change places at once. A move is done when nobody still has to read its
+ * target; what is left then are cycles, which a scratch register opens. */
 #include "jit/emit.h"
 
 struct move {
-    uint32_t value; /* of a constant */
-    uint8_t from, to, type; /* registers, LOC_SPILL = at slot, LOC_NONE = constant */
+    uint32_t value;              /* of a constant */
+    uint8_t from, to, type;      /* registers, LOC_SPILL = at slot, LOC_NONE = constant */
     uint32_t from_slot, to_slot; /* byte offsets from rsp */
     bool done;
 };
@@ -13,7 +13,9 @@ struct moves {
     size_t n, cap;
 };
 
-struct moves *emit_moves_new(const struct atoll_alloc *alloc) { return atoll_new(alloc, 1, sizeof(struct moves)); }
+struct moves *emit_moves_new(const struct atoll_alloc *alloc) {
+    return atoll_new(alloc, 1, sizeof(struct moves));
+}
 
 void emit_moves_free(const struct atoll_alloc *alloc, struct moves *moves) {
     if (!moves) return;
@@ -21,7 +23,8 @@ void emit_moves_free(const struct atoll_alloc *alloc, struct moves *moves) {
     atoll_free(alloc, moves, sizeof *moves);
 }
 
-void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uint8_t to, uint32_t to_slot, unsigned type) {
+void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uint8_t to, uint32_t to_slot,
+               unsigned type) {
     if (from == to && (from != LOC_SPILL || from_slot == to_slot)) return;
     struct moves *m = e->moves;
     if (m->n == m->cap && atoll_grow(e->f->alloc, (void **)&m->list, &m->cap, m->n + 1, sizeof *m->list)) {

@@ -1,21 +1,21 @@
-/* jit/emit_simd.c: vector instructions. Rows of one machine instruction stand in a table; the rest has code. What is
- * neither here nor there the interpreter's code runs. */
+/* jit/emit_simd.c: vector instructions. Rows of one machine instruction stand in a table; the rest has code.
+ * What is neither here nor there the interpreter's code runs. */
 #include "jit/emit_code.h"
 
 enum form {
     FORM_NONE,
-    FORM_BINARY,   /* dst = a op b */
-    FORM_SWAPPED,  /* dst = b op a */
-    FORM_NOT,      /* dst = ~(a op b) */
+    FORM_BINARY,  /* dst = a op b */
+    FORM_SWAPPED, /* dst = b op a */
+    FORM_NOT,     /* dst = ~(a op b) */
     FORM_NOT_SWAPPED,
-    FORM_COMPARE,  /* dst = a op b with an immediate */
+    FORM_COMPARE, /* dst = a op b with an immediate */
     FORM_COMPARE_SWAPPED,
     FORM_UNARY,
-    FORM_HIGH,     /* of the upper half of a */
-    FORM_ROUND,    /* unary with an immediate */
-    FORM_SAME,     /* (a op b) == a, lanes of 8 << imm bits: unsigned >= and <= by max and min */
+    FORM_HIGH,  /* of the upper half of a */
+    FORM_ROUND, /* unary with an immediate */
+    FORM_SAME,  /* (a op b) == a, lanes of 8 << imm bits: unsigned >= and <= by max and min */
     FORM_DIFFERENT,
-    FORM_SHIFT     /* by a scalar; imm = mask of the count */
+    FORM_SHIFT /* by a scalar; imm = mask of the count */
 };
 static const struct row {
     uint32_t op;
@@ -247,7 +247,8 @@ static void shift(struct emit *e, const struct ir_ins *i, const struct row *row)
 static void from_row(struct emit *e, const struct ir_ins *i, const struct row *row) {
     static const uint32_t equal[] = {P66(0x74), P66(0x75), P66(0x76)};
     struct x86 *a = &e->a;
-    bool swapped = row->form == FORM_SWAPPED || row->form == FORM_NOT_SWAPPED || row->form == FORM_COMPARE_SWAPPED;
+    bool swapped =
+        row->form == FORM_SWAPPED || row->form == FORM_NOT_SWAPPED || row->form == FORM_COMPARE_SWAPPED;
     uint32_t left = swapped ? i->b : i->a, right = swapped ? i->a : i->b;
     uint8_t loc_left = swapped ? i->reg_b : i->reg_a, loc_right = swapped ? i->reg_a : i->reg_b;
     switch (row->form) {
@@ -265,13 +266,16 @@ static void from_row(struct emit *e, const struct ir_ins *i, const struct row *r
         with_immediate(e, row->op, i->reg, reg, emit_operand(e, right, loc_right), row->imm);
         break;
     }
-    case FORM_UNARY: x86_op(a, row->op, i->reg, x86_reg(emit_in_register(e, left, loc_left, SCRATCH_X))); break;
+    case FORM_UNARY:
+        x86_op(a, row->op, i->reg, x86_reg(emit_in_register(e, left, loc_left, SCRATCH_X)));
+        break;
     case FORM_HIGH:
         x86_op_imm(a, P66(0x70), i->reg, x86_reg(emit_in_register(e, left, loc_left, SCRATCH_X)), 0xEE, 1);
         x86_op(a, row->op, i->reg, x86_reg(i->reg));
         break;
     case FORM_ROUND:
-        x86_op_imm(a, row->op, i->reg, x86_reg(emit_in_register(e, left, loc_left, SCRATCH_X)), row->imm | 8, 1);
+        x86_op_imm(a, row->op, i->reg, x86_reg(emit_in_register(e, left, loc_left, SCRATCH_X)), row->imm | 8,
+                   1);
         break;
     case FORM_SAME:
     case FORM_DIFFERENT:
@@ -329,7 +333,9 @@ static void extract(struct emit *e, const struct ir_ins *i) {
         if (i->op == BC_I16X8_EXTRACT_LANE_S) x86_op(a, X86_MOVSX16, i->reg, x86_reg(i->reg));
         break;
     case BC_I32X4_EXTRACT_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x16), src, x86_reg(i->reg), lane, 1); break;
-    case BC_I64X2_EXTRACT_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x16) | X86_W, src, x86_reg(i->reg), lane, 1); break;
+    case BC_I64X2_EXTRACT_LANE:
+        x86_op_imm(a, X86_CODE(1, 3, 0x16) | X86_W, src, x86_reg(i->reg), lane, 1);
+        break;
     case BC_F32X4_EXTRACT_LANE: x86_op_imm(a, P66(0x70), i->reg, x86_reg(src), lane, 1); break;
     default: x86_op_imm(a, P66(0x70), i->reg, x86_reg(src), lane ? 0xEE : 0x44, 1); break;
     }
@@ -344,8 +350,12 @@ static void replace(struct emit *e, const struct ir_ins *i) {
     case BC_I8X16_REPLACE_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x20), i->reg, x86_reg(src), lane, 1); break;
     case BC_I16X8_REPLACE_LANE: x86_op_imm(a, P66(0xC4), i->reg, x86_reg(src), lane, 1); break;
     case BC_I32X4_REPLACE_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x22), i->reg, x86_reg(src), lane, 1); break;
-    case BC_I64X2_REPLACE_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x22) | X86_W, i->reg, x86_reg(src), lane, 1); break;
-    case BC_F32X4_REPLACE_LANE: x86_op_imm(a, X86_CODE(1, 3, 0x21), i->reg, x86_reg(src), lane << 4, 1); break;
+    case BC_I64X2_REPLACE_LANE:
+        x86_op_imm(a, X86_CODE(1, 3, 0x22) | X86_W, i->reg, x86_reg(src), lane, 1);
+        break;
+    case BC_F32X4_REPLACE_LANE:
+        x86_op_imm(a, X86_CODE(1, 3, 0x21), i->reg, x86_reg(src), lane << 4, 1);
+        break;
     default:
         if (lane)
             x86_op(a, X86_CODE(0, 1, 0x16), i->reg, x86_reg(src)); /* movlhps */
@@ -425,7 +435,8 @@ static void shuffle(struct emit *e, const struct ir_ins *i) {
 static void swizzle(struct emit *e, const struct ir_ins *i) {
     static const uint64_t beyond[2] = {UINT64_C(0x7070707070707070), UINT64_C(0x7070707070707070)};
     emit_load_value(e, SCRATCH_X, i->b, i->reg_b);
-    x86_op(&e->a, P66(0xDC), SCRATCH_X, x86_literal(&e->a, beyond, 16)); /* indices from 16 on get their top bit */
+    x86_op(&e->a, P66(0xDC), SCRATCH_X,
+           x86_literal(&e->a, beyond, 16)); /* indices from 16 on get their top bit */
     emit_load_value(e, i->reg, i->a, i->reg_a);
     x86_op(&e->a, P38(0x00), i->reg, x86_reg(SCRATCH_X));
 }

@@ -1,5 +1,5 @@
-/* jit/fold.c: operations simplified as they are made: constants computed, constants moved to the right, chains of
- * additions joined, tests of tests taken off. */
+/* jit/fold.c: operations simplified as they are made: constants computed, constants moved to the right,
+ * chains of additions joined, tests of tests taken off. */
 #include "jit/ir.h"
 
 static bool constant(const struct ir_func *f, uint32_t v, uint64_t *bits) {
@@ -15,7 +15,8 @@ bool ir_is_compare(uint16_t op, unsigned *operands) {
 }
 
 uint16_t ir_negated(uint16_t op) {
-    static const uint8_t opposite[] = {1, 0, 8, 9, 6, 7, 4, 5, 2, 3}; /* eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u */
+    static const uint8_t opposite[] = {1, 0, 8, 9, 6,
+                                       7, 4, 5, 2, 3}; /* eq ne lt_s lt_u gt_s gt_u le_s le_u ge_s ge_u */
     unsigned type;
     if (!ir_is_compare(op, &type)) return 0;
     unsigned first = type == IR_I32 ? BC_I32_EQ : BC_I64_EQ;
@@ -60,8 +61,10 @@ static bool fold_integers(uint16_t op, uint64_t a, uint64_t b, bool wide, uint64
 }
 
 static bool integer_op(uint16_t op, bool *wide) {
-    if ((op >= BC_I32_EQ && op <= BC_I32_GE_U) || (op >= BC_I32_ADD && op <= BC_I32_ROTR)) return *wide = false, true;
-    if ((op >= BC_I64_EQ && op <= BC_I64_GE_U) || (op >= BC_I64_ADD && op <= BC_I64_ROTR)) return *wide = true, true;
+    if ((op >= BC_I32_EQ && op <= BC_I32_GE_U) || (op >= BC_I32_ADD && op <= BC_I32_ROTR))
+        return *wide = false, true;
+    if ((op >= BC_I64_EQ && op <= BC_I64_GE_U) || (op >= BC_I64_ADD && op <= BC_I64_ROTR))
+        return *wide = true, true;
     return false;
 }
 
@@ -125,7 +128,8 @@ static uint32_t neutral(struct ir_func *f, uint16_t op, unsigned type, uint32_t 
     }
 }
 
-static uint32_t new_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint32_t b) {
+static uint32_t new_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a,
+                           uint32_t b) {
     uint32_t i = ir_new(f, block, op, type);
     if (f->failed) return 0;
     f->ins[i].a = a;
@@ -137,8 +141,8 @@ static unsigned log2_of(uint64_t c) { return (unsigned)__builtin_ctzll(c); }
 static bool power_of_two(uint64_t c) { return c && !(c & (c - 1)); }
 
 /* x op c as a cheaper operation. */
-static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint64_t c,
-                              bool wide) {
+static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a,
+                              uint64_t c, bool wide) {
     uint16_t base = (uint16_t)(wide ? BC_I64_ADD : BC_I32_ADD), plain = (uint16_t)(op - base + BC_I32_ADD);
     const struct ir_ins *left = f->ins + a;
     uint64_t inner;
@@ -149,11 +153,14 @@ static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, un
     if (plain == BC_I32_AND && left->op == op && constant(f, left->b, &inner))
         return ir_binary(f, block, op, type, left->a, ir_const(f, type, inner & c));
     if (plain == BC_I32_MUL && power_of_two(c))
-        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a, ir_const(f, type, log2_of(c)));
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a,
+                         ir_const(f, type, log2_of(c)));
     if (plain == BC_I32_DIV_U && power_of_two(c))
-        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHR_U - BC_I32_ADD), type, a, ir_const(f, type, log2_of(c)));
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHR_U - BC_I32_ADD), type, a,
+                         ir_const(f, type, log2_of(c)));
     if (plain == BC_I32_REM_U && power_of_two(c))
-        return ir_binary(f, block, (uint16_t)(base + BC_I32_AND - BC_I32_ADD), type, a, ir_const(f, type, c - 1));
+        return ir_binary(f, block, (uint16_t)(base + BC_I32_AND - BC_I32_ADD), type, a,
+                         ir_const(f, type, c - 1));
     return IR_NONE;
 }
 

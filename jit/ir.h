@@ -38,10 +38,10 @@
                               imm = byte offset in the outgoing area */                                      \
     X(POLL, 1, 0)                                                                                            \
     X(JUMP, 1, 1)                                                                                            \
-    X(BRANCH, 1, 1)      /* a: nonzero goes to succ[0], else succ[1] */                                      \
-    X(SWITCH, 1, 1)      /* a index; successors are the targets, the last the default; result: a register */  \
-    X(RETURN, 1, 1)      /* list: results */                                                                 \
-    X(TAIL_CALL, 1, 1)   /* list: arguments; imm = function */                                               \
+    X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \
+    X(SWITCH, 1, 1)    /* a index; successors are the targets, the last the default; result: a register */   \
+    X(RETURN, 1, 1)    /* list: results */                                                                   \
+    X(TAIL_CALL, 1, 1) /* list: arguments; imm = function */                                                 \
     X(TAIL_INDIRECT, 1, 1) /* list: arguments, then the function; imm = type */                              \
     X(TRAP, 1, 1)          /* imm = trap */
 enum ir_op {
@@ -60,19 +60,19 @@ enum ir_type { IR_VOID, IR_I32, IR_I64, IR_F32, IR_F64, IR_V128 };
 
 struct ir_ins {
     uint16_t op;
-    uint16_t sub;      /* LOAD, STORE: the wasm instruction */
-    uint8_t type;      /* enum ir_type of the result */
-    bool folded;       /* becomes part of its one user (select.c) */
-    bool effect;       /* stays when unused */
-    uint8_t lane;      /* lane, or size of ADDRESS */
-    uint32_t a, b, c;  /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
-    uint32_t index;    /* memory, table */
+    uint16_t sub;     /* LOAD, STORE: the wasm instruction */
+    uint8_t type;     /* enum ir_type of the result */
+    bool folded;      /* becomes part of its one user (select.c) */
+    bool effect;      /* stays when unused */
+    uint8_t lane;     /* lane, or size of ADDRESS */
+    uint32_t a, b, c; /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
+    uint32_t index;   /* memory, table */
     uint64_t imm;
-    uint32_t where;    /* byte offset of the wasm instruction */
+    uint32_t where; /* byte offset of the wasm instruction */
     uint32_t block;
-    uint32_t next;     /* in its block */
+    uint32_t next; /* in its block */
     uint32_t n_uses;
-    uint32_t pos;      /* alloc.c: its position */
+    uint32_t pos;                     /* alloc.c: its position */
     uint8_t reg, reg_a, reg_b, reg_c; /* locations: result, operands */
 };
 
@@ -83,11 +83,11 @@ struct ir_block {
     uint32_t *succs;
     uint32_t n_succs;
     uint32_t loop_depth;
-    uint32_t loop_end;  /* of a loop header: last block of the loop in the order; IR_NONE else */
+    uint32_t loop_end;    /* of a loop header: last block of the loop in the order; IR_NONE else */
     uint32_t idom, order; /* dominator; place in `order` */
     uint32_t dom_in, dom_out;
-    uint32_t from, to;  /* alloc.c: positions */
-    bool cold;          /* ends in a trap */
+    uint32_t from, to; /* alloc.c: positions */
+    bool cold;         /* ends in a trap */
 };
 
 struct ir_list { /* of a phi while it grows */
@@ -108,13 +108,13 @@ struct ir_func {
     uint32_t *order; /* blocks in the order of their code */
     uint32_t n_order;
     size_t cap_order;
-    uint32_t *items; /* operands of list instructions */
+    uint32_t *items;    /* operands of list instructions */
     uint8_t *item_regs; /* alloc.c: their locations */
     size_t n_items, cap_items;
     uint8_t (*pool)[16]; /* v128 constants */
     size_t n_pool, cap_pool;
-    uint32_t out_bytes;  /* outgoing area: arguments and results of calls */
-    uint32_t where;      /* of new instructions */
+    uint32_t out_bytes; /* outgoing area: arguments and results of calls */
+    uint32_t where;     /* of new instructions */
     bool has_calls;
     const char *declined; /* why this function stays interpreted, or NULL */
     bool failed;          /* out of memory */

@@ -4,12 +4,13 @@
 
 #include "runtime/runtime.h"
 
-/* A tier for struct rt_config: every function is compiled before a module's first instance runs; those that the compiler
- * declines are interpreted. */
+/* A tier for struct rt_config: every function is compiled before a module's first instance runs; those that
+ * the compiler declines are interpreted. */
 extern const struct rt_tier jit_tier;
 
 /* Appends the stages of function `func`'s way to machine code to *out. fails E_NOMEM */
-enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out, struct atoll_error *err);
+enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out,
+                           struct atoll_error *err);
 
 struct jit_stats {
     uint32_t n_compiled, n_declined;

@@ -28,9 +28,13 @@ bool alloc_new_piece(struct alloc *a, uint32_t *out) {
         return false;
     }
     *out = (uint32_t)a->n_pieces++;
-    a->pieces[*out] = (struct piece){
-        .ranges = IR_NONE, .uses = IR_NONE, .next = IR_NONE, .range = IR_NONE, .hint = IR_NONE, .reg = LOC_NONE,
-        .wish = LOC_NONE};
+    a->pieces[*out] = (struct piece){.ranges = IR_NONE,
+                                     .uses = IR_NONE,
+                                     .next = IR_NONE,
+                                     .range = IR_NONE,
+                                     .hint = IR_NONE,
+                                     .reg = LOC_NONE,
+                                     .wish = LOC_NONE};
     return true;
 }
 
@@ -69,7 +73,8 @@ static void number_globals(struct alloc *a) {
         for (uint32_t v = f->blocks[block].first; v != IR_NONE; v = f->ins[v].next) {
             const struct ir_ins *i = f->ins + v;
             if (i->op == IR_PHI) {
-                for (uint32_t p = 0; p < i->b; p++) mark_global(a, f->items[i->a + p], f->blocks[block].preds[p]);
+                for (uint32_t p = 0; p < i->b; p++)
+                    mark_global(a, f->items[i->a + p], f->blocks[block].preds[p]);
             } else {
                 IR_EACH_OPERAND(f, v, p, { mark_global(a, *p, block); });
             }
@@ -161,8 +166,8 @@ static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
     return MUST | LATE;
 }
 
-static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos, unsigned kind,
-                        uint8_t *cell);
+static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos,
+                        unsigned kind, uint8_t *cell);
 
 /* The operands of an instruction that is part of the one at pos. */
 static void use_folded(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos) {
@@ -173,8 +178,8 @@ static void use_folded(struct alloc *a, uint64_t *live, uint32_t block, uint32_t
         if (*operands[k] != IR_NONE) use_operand(a, live, block, *operands[k], pos, MUST | LATE, cells[k]);
 }
 
-static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos, unsigned kind,
-                        uint8_t *cell) {
+static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos,
+                        unsigned kind, uint8_t *cell) {
     struct ir_func *f = a->f;
     *cell = LOC_NONE;
     if (f->ins[v].op == IR_CONST) return;
@@ -237,7 +242,8 @@ static void live_out(struct alloc *a, uint32_t block, uint64_t *live) {
             add_use(a, operand, b->to - 1, false, NULL);
             if (a->pieces[operand].hint == IR_NONE) a->pieces[operand].hint = v;
             if (a->pieces[v].hint == IR_NONE) a->pieces[v].hint = operand;
-            if (a->global[operand] != IR_NONE) live[a->global[operand] / 64] |= UINT64_C(1) << a->global[operand] % 64;
+            if (a->global[operand] != IR_NONE)
+                live[a->global[operand] / 64] |= UINT64_C(1) << a->global[operand] % 64;
         }
     }
 }
@@ -249,7 +255,8 @@ static void live_out(struct alloc *a, uint32_t block, uint64_t *live) {
             body                                                                                             \
         }
 
-/* What lives into a loop lives through all of it; one that is used in it wants its register at its end, too. */
+/* What lives into a loop lives through all of it; one that is used in it wants its register at its end, too.
+ */
 static void live_loop(struct alloc *a, uint32_t block, const uint64_t *live) {
     struct ir_func *f = a->f;
     const struct ir_block *b = f->blocks + block;

@@ -1,6 +1,6 @@
-/* jit/memory.c: memory for machine code. One range of addresses an engine, so that any code reaches any other by a
- * 32-bit distance; its pages are readable and executable, and written through a second mapping of the same memory that
- * exists for the time of the writing only. */
+/* jit/memory.c: memory for machine code. One range of addresses an engine, so that any code reaches any other
+ * by a 32-bit distance; its pages are readable and executable, and written through a second mapping of the
+ * same memory that exists for the time of the writing only. */
 #include <stdlib.h>
 #include <string.h>
 #include <fcntl.h>
@@ -74,7 +74,8 @@ void jit_memory_give_back(struct jit_engine *engine, const uint8_t *at, size_t n
         engine->holes[engine->n_holes++] = hole;
     } /* else the addresses are lost until the engine goes */
     size_t from = (hole.at + PAGE - 1) & ~(PAGE - 1), to = (hole.at + hole.size) & ~(PAGE - 1);
-    if (to > from) fallocate(engine->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
+    if (to > from)
+        fallocate(engine->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
 }
 
 enum atoll_status jit_memory_write(struct jit_engine *engine, uint8_t *at, const uint8_t *bytes, size_t n) {

@@ -72,7 +72,9 @@ jit_entry *jit_entry_of(struct rt_func *func) {
 
 /* ---- compiling ---- */
 
-static uint32_t n_own(const struct rt_module *module) { return module->bc->n_funcs - module->bc->n_imported_funcs; }
+static uint32_t n_own(const struct rt_module *module) {
+    return module->bc->n_funcs - module->bc->n_imported_funcs;
+}
 
 static double now(void) {
     struct timespec t;
@@ -88,7 +90,8 @@ struct build_region { /* all code of a module, before it has its place */
 
 static void append(struct build_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n) {
     size_t at = (r->size + 15) & ~(size_t)15;
-    if (r->failed || (at + n > r->capacity && atoll_grow(alloc, (void **)&r->bytes, &r->capacity, at + n, 1))) {
+    if (r->failed ||
+        (at + n > r->capacity && atoll_grow(alloc, (void **)&r->bytes, &r->capacity, at + n, 1))) {
         r->failed = true;
         return;
     }
@@ -104,14 +107,15 @@ static void append_stub(struct build_region *r, const struct atoll_alloc *alloc,
     append(r, alloc, stub, sizeof stub);
 }
 
-static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit, struct build_region *r) {
+static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit,
+                                           struct build_region *r) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     for (uint32_t i = 0; i < n_own(module) && !r->failed; i++) {
         uint8_t *bytes;
         size_t capacity;
         struct jit_code *code = jit->codes + i;
-        enum atoll_status status =
-            jit_compile(module, module->bc->n_imported_funcs + i, &jit->layout, code, &bytes, &capacity, NULL);
+        enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, &jit->layout, code,
+                                               &bytes, &capacity, NULL);
         if (status == ATOLL_E_NOMEM) return status;
         size_t at = (r->size + 15) & ~(size_t)15;
         if (status) {
@@ -134,8 +138,8 @@ static void set_distance(struct build_region *r, size_t at, const uint8_t *regio
     memcpy(r->bytes + at, &distance, 4);
 }
 
-static void link_function(struct build_region *r, const struct jit_module *jit, const struct jit_engine *engine,
-                          const struct jit_code *code, uint32_t n_imported) {
+static void link_function(struct build_region *r, const struct jit_module *jit,
+                          const struct jit_engine *engine, const struct jit_code *code, uint32_t n_imported) {
     for (uint32_t k = 0; k < code->n_relocs; k++) {
         const struct jit_reloc *reloc = code->relocs + k;
         const uint8_t *target = NULL;
@@ -159,7 +163,8 @@ static enum atoll_status publish(struct rt_module *module, struct jit_module *ji
     if (region) {
         jit->region = region;
         jit->region_bytes = r->size;
-        for (uint32_t i = 0; i < n_own(module); i++) jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
+        for (uint32_t i = 0; i < n_own(module); i++)
+            jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
         for (uint32_t i = 0; i < n_own(module); i++) {
             const struct jit_code *code = jit->codes + i;
             if (code->size)
@@ -217,7 +222,9 @@ static void module_free(struct rt_module *module) {
             jit_memory_give_back(engine, jit->region, jit->region_bytes);
         }
         for (uint32_t i = 0; jit->entries && i < module->bc->n_types; i++)
-            if (jit->entries[i]) jit_memory_give_back(engine, (const uint8_t *)(uintptr_t)jit->entries[i], jit->entry_bytes[i]);
+            if (jit->entries[i])
+                jit_memory_give_back(engine, (const uint8_t *)(uintptr_t)jit->entries[i],
+                                     jit->entry_bytes[i]);
         pthread_mutex_unlock(&engine->lock);
         jit_slows_free(module);
         for (uint32_t i = 0; jit->codes && i < n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
@@ -246,9 +253,10 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
     struct jit_module *jit = module->jit_data;
     pthread_mutex_lock(&jit->lock);
     if (!jit->compiled) {
-        jit->layout = (struct jit_layout){offset_in(instance, instance->funcs),     offset_in(instance, instance->globals),
-                                          offset_in(instance, instance->tables),    offset_in(instance, instance->memories),
-                                          offset_in(instance, instance->own_funcs), offset_in(instance, instance->own_globals)};
+        jit->layout = (struct jit_layout){
+            offset_in(instance, instance->funcs),     offset_in(instance, instance->globals),
+            offset_in(instance, instance->tables),    offset_in(instance, instance->memories),
+            offset_in(instance, instance->own_funcs), offset_in(instance, instance->own_globals)};
         status = compile_module(module, jit);
         jit->compiled = !status;
     }
@@ -297,7 +305,8 @@ const struct rt_tier jit_tier = {.name = "jit",
 
 /* ---- looking inside ---- */
 
-enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out, struct atoll_error *err) {
+enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out,
+                           struct atoll_error *err) {
     struct jit_code code;
     uint8_t *bytes = NULL;
     size_t capacity = 0;
@@ -306,13 +315,15 @@ enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_bu
     enum atoll_status status = jit ? ATOLL_OK : module_open(module);
     if (!status) {
         jit = module->jit_data;
-        status = jit_compile(module, func, jit->compiled ? &jit->layout : &nowhere, &code, &bytes, &capacity, out);
+        status =
+            jit_compile(module, func, jit->compiled ? &jit->layout : &nowhere, &code, &bytes, &capacity, out);
         if (status == ATOLL_E_UNSUPPORTED) {
             bc_buf_text(out, "function %u stays interpreted: %s\n", func, code.declined);
             status = ATOLL_OK;
         } else if (!status) {
             bc_buf_text(out, "code:");
-            for (uint32_t i = 0; i < code.size; i++) bc_buf_text(out, "%s%02x", i % 32 ? " " : "\n  ", bytes[i]);
+            for (uint32_t i = 0; i < code.size; i++)
+                bc_buf_text(out, "%s%02x", i % 32 ? " " : "\n  ", bytes[i]);
             bc_buf_text(out, "\n");
             jit_code_fini(module->engine->alloc, &code);
         }
@@ -328,5 +339,7 @@ void jit_module_stats(const struct rt_module *module, struct jit_stats *out) {
 
 const char *jit_declined(const struct rt_module *module, uint32_t func) {
     const struct jit_module *jit = module->jit_data;
-    return jit && func >= module->bc->n_imported_funcs ? jit->codes[func - module->bc->n_imported_funcs].declined : NULL;
+    return jit && func >= module->bc->n_imported_funcs
+               ? jit->codes[func - module->bc->n_imported_funcs].declined
+               : NULL;
 }

@@ -11,7 +11,7 @@
 
 struct opt {
     struct ir_func *f;
-    uint32_t *same; /* by value: the value it is replaced by, or itself */
+    uint32_t *same;            /* by value: the value it is replaced by, or itself */
     uint32_t *buckets, *chain; /* value numbering: hash -> newest value -> next */
     uint32_t mask;
 };
@@ -35,8 +35,8 @@ static uint32_t meet(const struct ir_func *f, uint32_t a, uint32_t b) {
     return a;
 }
 
-/* The order of code is a reverse postorder of the forward edges, so loops need no second round: a back edge's source is
- * dominated by its header. */
+/* The order of code is a reverse postorder of the forward edges, so loops need no second round: a back edge's
+ * source is dominated by its header. */
 static void find_dominators(struct ir_func *f) {
     f->blocks[f->order[0]].idom = f->order[0];
     for (uint32_t i = 1; i < f->n_order; i++) {
@@ -78,8 +78,8 @@ static bool pure(const struct ir_ins *i) {
 }
 
 static bool equal(const struct ir_ins *x, const struct ir_ins *y) {
-    return x->op == y->op && x->type == y->type && x->a == y->a && x->b == y->b && x->c == y->c && x->imm == y->imm &&
-           x->lane == y->lane;
+    return x->op == y->op && x->type == y->type && x->a == y->a && x->b == y->b && x->c == y->c &&
+           x->imm == y->imm && x->lane == y->lane;
 }
 
 static uint32_t hash_of(const struct ir_ins *i) {
@@ -144,7 +144,8 @@ static void settle_phis(struct opt *o) {
     for (unsigned round = 0; changed && round < 8; round++) {
         changed = false;
         for (uint32_t k = 0; k < f->n_order; k++)
-            for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE && f->ins[v].op == IR_PHI; v = f->ins[v].next) {
+            for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE && f->ins[v].op == IR_PHI;
+                 v = f->ins[v].next) {
                 if (o->same[v] != v) continue;
                 uint32_t one = only_value(o, v);
                 if (one == IR_NONE) continue;

@@ -1,11 +1,11 @@
-/* jit/run.c: into compiled code and out of it: entry from the host, calls of host and interpreted functions, traps,
- * faults, the walk over frames. Compiled code runs on the thread's own stack: the collector sees it as it sees any
- * other, and host functions need no switch. */
+/* jit/run.c: into compiled code and out of it: entry from the host, calls of host and interpreted functions,
+ * traps, faults, the walk over frames. Compiled code runs on the thread's own stack: the collector sees it as
+ * it sees any other, and host functions need no switch. */
 #include <string.h>
 #include <ucontext.h>
 #include "jit/engine.h"
 
-struct jit_run { /* one entry */
+struct jit_run {                     /* one entry */
     struct rt_activation activation; /* first: faults get its address */
     struct rt_instance *instance;    /* of the innermost frame, while the host runs */
     uintptr_t sp;                    /* of that frame, as it was before its call */
@@ -89,7 +89,8 @@ static _Noreturn void land(struct jit_run *run, enum rt_trap trap) {
 }
 
 /* In signal context. */
-static bool on_fault(struct rt_activation *activation, void *context, const void *address, enum rt_trap trap) {
+static bool on_fault(struct rt_activation *activation, void *context, const void *address,
+                     enum rt_trap trap) {
     greg_t *registers = ((ucontext_t *)context)->uc_mcontext.gregs;
     struct jit_run *run = (struct jit_run *)activation;
     (void)address;
@@ -142,8 +143,8 @@ enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_sl
 
 /* ---- calls of functions without code ---- */
 
-static void take_arguments(const struct rt_type *type, const struct jit_arg *args, const struct jit_regs *regs,
-                           const uint8_t *stack, union rt_slot *slots) {
+static void take_arguments(const struct rt_type *type, const struct jit_arg *args,
+                           const struct jit_regs *regs, const uint8_t *stack, union rt_slot *slots) {
     for (uint32_t i = 0, at = 0; i < type->n_params; i++) {
         uint8_t kind = type->params[i].kind, reg = args[i].reg;
         const void *from;
@@ -159,7 +160,8 @@ static void take_arguments(const struct rt_type *type, const struct jit_arg *arg
     }
 }
 
-static void give_results(const struct rt_type *type, struct jit_regs *regs, uint8_t *stack, const union rt_slot *slots) {
+static void give_results(const struct rt_type *type, struct jit_regs *regs, uint8_t *stack,
+                         const union rt_slot *slots) {
     for (uint32_t i = 0, at = 0; i < type->n_results; i++) {
         uint8_t kind = type->results[i].kind;
         size_t size = kind == BC_KIND_V128 ? 16 : 8;
@@ -184,7 +186,8 @@ static enum rt_trap call_host(struct rt_store *store, struct rt_func *func, stru
     return trap;
 }
 
-enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack, struct rt_instance *caller) {
+enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack,
+                        struct rt_instance *caller) {
     const struct rt_type *type = func->type;
     struct rt_store *store = caller->store;
     const struct atoll_alloc *alloc = store->engine->alloc;
@@ -192,7 +195,8 @@ enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *st
     union rt_slot *base = store->stack_top, *scan_top = store->scan_top;
     jit_run_stands(store, caller);
     enum rt_trap trap = RT_TRAP_STACK_EXHAUSTED;
-    if (store->stack_end - base > (ptrdiff_t)n && (uintptr_t)__builtin_frame_address(0) > rt_native_stack_limit()) {
+    if (store->stack_end - base > (ptrdiff_t)n &&
+        (uintptr_t)__builtin_frame_address(0) > rt_native_stack_limit()) {
         struct jit_arg few[16], *args = few;
         if (type->n_params > 16) args = atoll_new(alloc, type->n_params, sizeof *args);
         if (!args) return RT_TRAP_OUT_OF_MEMORY;

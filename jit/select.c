@@ -1,6 +1,6 @@
-/* jit/select.c: which values become part of the one instruction that uses them: comparisons of branches, shifts and
- * additions of addresses, loads of arithmetic. A load moves to its user only over instructions without effects, so that
- * traps and what they have seen stay in order. */
+/* jit/select.c: which values become part of the one instruction that uses them: comparisons of branches,
+ * shifts and additions of addresses, loads of arithmetic. A load moves to its user only over instructions
+ * without effects, so that traps and what they have seen stay in order. */
 #include "jit/internal.h"
 
 struct select {
@@ -43,7 +43,8 @@ static void fold_compare_operands(struct select *s, uint32_t compare, uint32_t u
     struct ir_ins *c = s->f->ins + compare;
     unsigned type;
     if (!ir_is_compare(c->op, &type)) return;
-    /* the load has to be alone with the comparison, and no effect between it and the user of the comparison */
+    /* the load has to be alone with the comparison, and no effect between it and the user of the comparison
+     */
     if (foldable_load(s, c->b, compare) && s->epoch[user] - s->f->ins[user].effect == s->epoch[c->b])
         fold(s, c->b);
     else if (small_const(s->f, c->b) && foldable_load(s, c->a, compare) &&
@@ -61,7 +62,8 @@ static void fold_condition(struct select *s, uint32_t v, uint32_t user) {
     if (!ir_is_compare(i->op, &type) && !is_float_compare(i->op) && !test && !eqz) return;
     fold(s, v);
     fold_compare_operands(s, v, user);
-    if (eqz && alone(s, i->a, v) && (f->ins[i->a].op == BC_I32_AND || f->ins[i->a].op == BC_I64_AND)) fold(s, i->a);
+    if (eqz && alone(s, i->a, v) && (f->ins[i->a].op == BC_I32_AND || f->ins[i->a].op == BC_I64_AND))
+        fold(s, i->a);
 }
 
 /* ---- arithmetic ---- */
@@ -86,7 +88,8 @@ static void fold_addition(struct select *s, uint32_t v) {
         }
     }
     const struct ir_ins *left = f->ins + i->a;
-    if (small_const(f, i->b) && left->op == add && alone(s, i->a, v) && !ir_is_const(f, left->b) && !f->ins[left->b].folded)
+    if (small_const(f, i->b) && left->op == add && alone(s, i->a, v) && !ir_is_const(f, left->b) &&
+        !f->ins[left->b].folded)
         fold(s, i->a);
 }
 
@@ -140,7 +143,8 @@ static void select_ins(struct select *s, uint32_t v) {
         fold_addition(s, v);
     }
     if (takes_memory(i->op) && !f->ins[i->a].folded && !f->ins[i->b].folded) {
-        bool left = commutes(i->op) && !ir_is_const(f, i->b) && !foldable_load(s, i->b, v) && foldable_load(s, i->a, v);
+        bool left = commutes(i->op) && !ir_is_const(f, i->b) && !foldable_load(s, i->b, v) &&
+                    foldable_load(s, i->a, v);
         if (left) {
             uint32_t other = i->a;
             i->a = i->b;

@@ -8,7 +8,8 @@ struct jit_slow {
 
 const struct jit_slow *jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
                                     const uint8_t *types) {
-    static const uint8_t kinds[] = {BC_KIND_BOTTOM, BC_KIND_I32, BC_KIND_I64, BC_KIND_F32, BC_KIND_F64, BC_KIND_V128};
+    static const uint8_t kinds[] = {BC_KIND_BOTTOM, BC_KIND_I32, BC_KIND_I64,
+                                    BC_KIND_F32,    BC_KIND_F64, BC_KIND_V128};
     const struct atoll_alloc *alloc = module->engine->alloc;
     struct jit_module *jit = module->jit_data;
     uint8_t *operand_kinds = atoll_new(alloc, n_args + 1u, 1);

@@ -8,7 +8,7 @@
 #include "jit/alloc.h"
 #include "jit/engine.h"
 
-#define BRIDGE_BYTES   184
+#define BRIDGE_BYTES 184
 static const uint8_t saved[] = {RBX, RBP, R12, R13, R14, R15, RSI};
 
 static void push(struct x86 *a, int reg) {
@@ -30,7 +30,9 @@ static void call_c(struct x86 *a, uintptr_t function) {
     x86_const(a, RAX, function);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
 }
-static void add_rsp(struct x86 *a, int32_t n) { x86_alu_imm(a, n < 0 ? 5 : 0, X86_W, x86_reg(RSP), n < 0 ? -n : n); }
+static void add_rsp(struct x86 *a, int32_t n) {
+    x86_alu_imm(a, n < 0 ? 5 : 0, X86_W, x86_reg(RSP), n < 0 ? -n : n);
+}
 
 static void leave(struct x86 *a) {
     load(a, RCX, R14, offsetof(struct rt_instance, store));
@@ -41,7 +43,8 @@ static void leave(struct x86 *a) {
 
 /* ---- entries ---- */
 
-static void load_argument(struct x86 *a, const struct rt_valtype *type, const struct jit_arg *arg, int32_t slot) {
+static void load_argument(struct x86 *a, const struct rt_valtype *type, const struct jit_arg *arg,
+                          int32_t slot) {
     int reg = arg->reg;
     bool wide = type->kind == BC_KIND_V128;
     if (reg < 16) {
@@ -114,7 +117,15 @@ bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type,
 
 /* ---- the engine's own ---- */
 
-enum { LABEL_COMMON, LABEL_LEAVE, LABEL_BRIDGE, LABEL_FAR_TAIL, LABEL_FAR_TAIL_END, LABEL_FROM_HOST, N_LABELS };
+enum {
+    LABEL_COMMON,
+    LABEL_LEAVE,
+    LABEL_BRIDGE,
+    LABEL_FAR_TAIL,
+    LABEL_FAR_TAIL_END,
+    LABEL_FROM_HOST,
+    N_LABELS
+};
 
 static void trap_thunks(struct x86 *a, uint32_t *labels) {
     for (unsigned trap = 0; trap < RT_TRAP_COUNT; trap++) {
@@ -141,7 +152,8 @@ static void bridge(struct x86 *a, uint32_t *labels) {
     labels[LABEL_BRIDGE] = (uint32_t)a->size;
     add_rsp(a, -BRIDGE_BYTES);
     for (int i = 0; i < JIT_N_INT_ARGS; i++) store(a, jit_int_args[i], RSP, 8 * i);
-    for (int i = 0; i < JIT_N_FLOAT_ARGS; i++) x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, 48 + 16 * i));
+    for (int i = 0; i < JIT_N_FLOAT_ARGS; i++)
+        x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, 48 + 16 * i));
     mov(a, RDI, RAX);
     mov(a, RSI, RSP);
     x86_op(a, X86_LEA | X86_W, RDX, x86_mem(RSP, BRIDGE_BYTES + 8));
@@ -192,7 +204,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     engine->far_tail_end = at + labels[LABEL_FAR_TAIL_END];
     union {
         const uint8_t *code;
-        void (*function)(enum rt_trap, struct rt_instance *);
+        void (*function)(enum rt_trap, struct rt_instance *) __attribute__((noreturn));
     } from_host = {at + labels[LABEL_FROM_HOST]};
     engine->leave_from_host = from_host.function;
     x86_fini(&a);

@@ -52,7 +52,8 @@ static void put_memory(struct x86 *a, unsigned reg, struct x86_rm rm, unsigned t
     unsigned mode = no_base || zero ? 0 : small ? 1 : 2;
     put(a, (uint8_t)(mode << 6 | reg << 3 | (sib ? 4u : (unsigned)rm.base & 7)));
     if (sib) {
-        unsigned index = rm.index >= 0 ? (unsigned)rm.index & 7 : 4, base = no_base ? 5 : (unsigned)rm.base & 7;
+        unsigned index = rm.index >= 0 ? (unsigned)rm.index & 7 : 4,
+                 base = no_base ? 5 : (unsigned)rm.base & 7;
         put(a, (uint8_t)((unsigned)rm.scale << 6 | index << 3 | base));
     }
     if (mode == 1)
@@ -74,7 +75,8 @@ static void encode(struct x86 *a, uint32_t op, int reg, struct x86_rm rm, unsign
     static const uint8_t prefixes[] = {0, 0x66, 0xF3, 0xF2};
     unsigned prefix = op >> 10 & 3, map = op >> 8 & 3;
     unsigned rex = (op & X86_W ? 8 : 0) | high(reg) << 2 | high(rm.index) << 1 | high(rm.base);
-    bool low_byte = (op & X86_BYTE && (reg & 15) >= 4) || (op & X86_BYTE_RM && !rm.memory && (rm.base & 15) >= 4);
+    bool low_byte =
+        (op & X86_BYTE && (reg & 15) >= 4) || (op & X86_BYTE_RM && !rm.memory && (rm.base & 15) >= 4);
     if (prefix) put(a, prefixes[prefix]);
     if (rex || low_byte) put(a, (uint8_t)(0x40 | rex));
     if (map) put(a, 0x0F);
@@ -182,7 +184,8 @@ void x86_branch(struct x86 *a, unsigned condition, uint32_t label) {
 
 struct x86_rm x86_literal(struct x86 *a, const void *bytes, unsigned n_bytes) {
     struct x86_rm rm = {.base = X86_RIP, .index = X86_NO_REG, .memory = true};
-    size_t recent = a->n_literals > 1024 ? a->n_literals - 1024 : 0; /* bounded: the pool is searched in order */
+    size_t recent =
+        a->n_literals > 1024 ? a->n_literals - 1024 : 0; /* bounded: the pool is searched in order */
     for (size_t at = (recent + n_bytes - 1) / n_bytes * n_bytes; at + n_bytes <= a->n_literals; at += n_bytes)
         if (!memcmp(a->literals + at, bytes, n_bytes)) {
             rm.disp = (int32_t)at;

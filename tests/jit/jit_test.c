@@ -1,0 +1,303 @@
+/* tests/jit/jit_test.c: compiled code beside the interpreter: the same results, the same traps in the same
+ * frames. */
+#include "tests/runtime/fixture.h"
+
+#include <inttypes.h>
+#include <pthread.h>
+#include <unistd.h>
+
+/* One program in both tiers. */
+struct pair {
+    struct world worlds[2];
+    struct rt_instance *instances[2];
+};
+
+static void open_pair(struct pair *p, const char *text, const char *imports) {
+    const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
+    for (int i = 0; i < 2; i++) {
+        struct rt_config config = {.tier = tiers[i]};
+        open_world(&p->worlds[i], &config, NULL);
+        struct rt_instance *from = imports ? start(&p->worlds[i], imports, NULL) : NULL;
+        p->instances[i] = start(&p->worlds[i], text, from);
+    }
+}
+
+static void close_pair(struct pair *p) {
+    for (int i = 0; i < 2; i++) close_world(&p->worlds[i]);
+}
+
+static void same_frames(const struct rt_store *a, const struct rt_store *b) {
+    assert_int_equal(a->n_frames, b->n_frames);
+    for (uint32_t i = 0; i < a->n_frames; i++) {
+        const struct rt_frame *x = rt_store_frame(a, i), *y = rt_store_frame(b, i);
+        if (!x || !y) continue;
+        assert_int_equal(x->func, y->func);
+        assert_int_equal(x->offset, y->offset);
+        assert_int_equal(x->instance->id, y->instance->id);
+    }
+}
+
+/* The export does the same in both: result, or trap and backtrace. */
+static uint64_t same(struct pair *p, const char *name, uint64_t x, uint64_t y) {
+    uint64_t results[2] = {0};
+    enum atoll_status status[2];
+    for (int i = 0; i < 2; i++)
+        status[i] = try_call(&p->worlds[i], p->instances[i], name, x, y, 0, &results[i]);
+    if (status[0] != status[1])
+        fail_msg("%s(%" PRIu64 ", %" PRIu64 "): %s, compiled %s", name, x, y,
+                 status[0] ? p->worlds[0].err.text : "ok", status[1] ? p->worlds[1].err.text : "ok");
+    if (status[0]) {
+        assert_int_equal(p->worlds[0].store->trap, p->worlds[1].store->trap);
+        same_frames(p->worlds[0].store, p->worlds[1].store);
+        return 0;
+    }
+    assert_int_equal(results[0], results[1]);
+    return results[0];
+}
+
+static bool compiled(const struct pair *p, const char *name) {
+    struct rt_func *f = func(p->instances[1], name);
+    return !jit_declined(f->instance->module, f->index);
+}
+
+static void traps_tell_the_same_frames(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module (memory 1) (table 4 funcref) (type $v (func))"
+        "(elem (i32.const 1) $div) "
+        "(func $div (export \"div\") (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))"
+        "(func $load (export \"load\") (param i32) (result i32) (i32.load offset=65530 (local.get 0)))"
+        "(func $add (export \"folded\") (param i32 i32) (result i32)"
+        "  (i32.add (local.get 1) (i32.load (i32.shl (local.get 0) (i32.const 16)))))"
+        "(func $deep (export \"deep\") (param i32 i32) (result i32)"
+        "  (if (result i32) (local.get 0)"
+        "    (then (i32.add (i32.const 1) (call $deep (i32.sub (local.get 0) (i32.const 1)) (local.get 1))))"
+        "    (else (call $div (i32.const 1) (local.get 1)))))"
+        "(func (export \"indirect\") (param i32) (call_indirect (type $v) (local.get 0)))"
+        "(func (export \"trunc\") (param i32) (result i32)"
+        "  (i32.trunc_f64_s (f64.mul (f64.convert_i32_s (local.get 0)) (f64.const 1e9))))"
+        "(func (export \"endless\") (param i32) (result i32) (call $endless2 (local.get 0)))"
+        "(func $endless2 (param i32) (result i32) (i32.add (call $endless2 (local.get 0)) (i32.const 1)))"
+        "(func (export \"store\") (param i32) (i64.store8 (local.get 0) (i64.const 1))))",
+        NULL);
+    for (uint64_t i = 0; i < 4; i++) {
+        same(&p, "div", 7, i);
+        same(&p, "div", 0x80000000u, 0xFFFFFFFFu - i);
+        same(&p, "load", i * 3, 0);
+        same(&p, "folded", i, 5);
+        same(&p, "deep", i * 40, i & 1);
+        same(&p, "indirect", i, 0);
+        same(&p, "trunc", i, 0);
+        same(&p, "store", 65534 + i, 0);
+    }
+    for (int i = 0; i < 2; i++)
+        assert_traps(&p.worlds[i], p.instances[i], "endless", 0, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+    close_pair(&p);
+}
+
+/* More values than registers, which change places in a loop. */
+static void values_that_find_no_register_keep_their_place(void **state) {
+    enum { N = 40 };
+    static char text[1 << 16];
+    size_t n = 0;
+    struct pair p;
+    (void)state;
+#define ADD(...) (n += (size_t)snprintf(text + n, sizeof text - n, __VA_ARGS__))
+    ADD("(module (func $id (param i64) (result i64) (local.get 0))");
+    ADD("(func (export \"turn\") (param i64 i64) (result i64)");
+    for (int i = 0; i < N; i++) ADD("(local i64)");
+    for (int i = 0; i < N; i++)
+        ADD("(local.set %d (i64.mul (local.get 0) (i64.const %d)))", i + 2, 2 * i + 3);
+    ADD("(loop ");
+    for (int i = 0; i < N; i++) ADD("(local.get %d)", 2 + (i + 1) % N);
+    for (int i = N; i-- > 0;) ADD("(local.set %d)", i + 2);
+    ADD("(local.set 5 (call $id (i64.xor (local.get 5) (local.get 17))))");
+    ADD("(br_if 0 (i64.ne (i64.const 0) (local.tee 1 (i64.sub (local.get 1) (i64.const 1))))))");
+    ADD("(i64.const 0)");
+    for (int i = 0; i < N; i++) ADD("(i64.rotl (local.get %d) (i64.const 5)) i64.add", i + 2);
+    ADD(")"
+        "(func (export \"floats\") (param i64 i64) (result i64) (local $a f64) (local $b f64) (local $c f32) "
+        "(local $v v128)"
+        " (local.set $a (f64.convert_i64_u (local.get 0))) (local.set $b (f64.const 3))"
+        " (local.set $v (i64x2.splat (local.get 0)))"
+        " (loop (local.get $a) (local.get $b) (local.set $a) (local.set $b)"
+        "  (local.set $v (i32x4.add (local.get $v) (i8x16.shuffle 4 5 6 7 0 1 2 3 28 29 30 31 8 9 10 11 "
+        "(local.get $v) (local.get $v))))"
+        "  (drop (call $id (i64.const 1))) (local.set $c (f32.demote_f64 (local.get $a)))"
+        "  (br_if 0 (i64.ne (i64.const 0) (local.tee 1 (i64.sub (local.get 1) (i64.const 1))))))"
+        " (i64.xor (i64.reinterpret_f64 (f64.sub (local.get $a) (f64.promote_f32 (local.get $c))))"
+        "  (i64x2.extract_lane 1 (local.get $v)))))");
+#undef ADD
+    open_pair(&p, text, NULL);
+    assert_true(compiled(&p, "turn") && compiled(&p, "floats"));
+    for (uint64_t i = 1; i < 90; i += 7) {
+        same(&p, "turn", UINT64_C(0x123456789ABCDEF) * i, i);
+        same(&p, "floats", UINT64_C(0xFEDCBA987654321) * i, i);
+    }
+    close_pair(&p);
+}
+
+static void calls_reach_other_instances_and_come_back(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module (import \"\" \"peek\" (func $peek (param i32) (result i32)))"
+        "(import \"\" \"table\" (table $t 3 funcref)) (memory 1) (type $f (func (param i32) (result i32)))"
+        "(data (i32.const 8) \"\\09\")"
+        "(func $own (param i32) (result i32) (i32.load8_u (local.get 0)))"
+        "(func (export \"both\") (param i32) (result i32)"
+        "  (i32.add (call $peek (local.get 0)) (i32.mul (i32.const 100) (call $own (local.get 0)))))"
+        "(func (export \"by_table\") (param i32) (result i32)"
+        "  (i32.add (call_indirect $t (type $f) (local.get 0) (i32.const 1)) (i32.load8_u (local.get 0))))"
+        "(func $tail (param i32) (result i32) (return_call $peek (local.get 0)))"
+        "(func (export \"after_tail\") (param i32) (result i32)"
+        "  (i32.add (call $tail (local.get 0)) (i32.mul (i32.const 100) (i32.load8_u (local.get 0)))))"
+        "(func (export \"trap_there\") (param i32) (result i32) (i32.add (call $tail (i32.const -1)) "
+        "(i32.const 1))))",
+        "(module (memory 1) (data (i32.const 8) \"\\05\") (table (export \"table\") 3 funcref) (elem "
+        "(i32.const 1) $peek)"
+        "(func $peek (export \"peek\") (param i32) (result i32) (i32.load8_u (local.get 0))))");
+    assert_int_equal(same(&p, "both", 8, 0), 905);
+    assert_int_equal(same(&p, "by_table", 8, 0), 14);
+    assert_int_equal(same(&p, "after_tail", 8, 0), 905);
+    same(&p, "both", 70000, 0);
+    same(&p, "trap_there", 0, 0);
+    close_pair(&p);
+}
+
+static void exceptions_pass_through_compiled_frames(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module (tag $e (param i32))"
+        "(func $throw (param i32) (if (local.get 0) (then (throw $e (local.get 0)))))"
+        "(func $plain (export \"plain\") (param i32) (result i32) (call $throw (local.get 0)) (i32.const 7))"
+        "(func $catch (export \"catch\") (param i32) (result i32)"
+        "  (block $h (result i32) (try_table (catch $e $h) (call $plain (local.get 0)) return) unreachable))"
+        "(func (export \"outer\") (param i32) (result i32) (i32.add (i32.const 1000) (call $catch (local.get "
+        "0)))))",
+        NULL);
+    assert_true(compiled(&p, "plain") && compiled(&p, "outer") && !compiled(&p, "catch"));
+    assert_int_equal(same(&p, "outer", 0, 0), 1007);
+    assert_int_equal(same(&p, "outer", 42, 0), 1042);
+    same(&p, "plain", 3, 0);
+    close_pair(&p);
+}
+
+static void deep_recursion_and_endless_tail_calls_have_room(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module (func $down (export \"down\") (param i64 i64) (result i64)"
+        "  (if (result i64) (i64.eqz (local.get 0)) (then (local.get 1))"
+        "   (else (i64.add (i64.const 1) (call $down (i64.sub (local.get 0) (i64.const 1)) (local.get 1))))))"
+        "(func $even (export \"even\") (param i64 i64) (result i64)"
+        "  (if (result i64) (i64.eqz (local.get 0)) (then (i64.const 1))"
+        "   (else (return_call $odd (i64.sub (local.get 0) (i64.const 1)) (local.get 1)))))"
+        "(func $odd (param i64 i64) (result i64)"
+        "  (if (result i64) (i64.eqz (local.get 0)) (then (i64.const 0))"
+        "   (else (return_call $even (i64.sub (local.get 0) (i64.const 1)) (local.get 1))))))",
+        NULL);
+    assert_int_equal(same(&p, "down", 20000, 5), 20005);
+    assert_int_equal(same(&p, "even", 1000001, 0), 0);
+    close_pair(&p);
+}
+
+static atomic_bool watching, finished;
+
+static void look_at_maps(void) {
+    FILE *f = fopen("/proc/self/maps", "r");
+    char line[512], access[8];
+    assert_non_null(f);
+    while (fgets(line, sizeof line, f))
+        if (sscanf(line, "%*s %7s", access) == 1 && strchr(access, 'w') && strchr(access, 'x'))
+            fail_msg("%s", line);
+    fclose(f);
+}
+
+static void *watch(void *none) {
+    (void)none;
+    atomic_store(&watching, true);
+    while (!atomic_load(&finished)) look_at_maps();
+    return NULL;
+}
+
+static void no_page_is_writable_and_executable(void **state) {
+    pthread_t thread;
+    struct world w;
+    (void)state;
+    struct rt_config config = {.tier = &jit_tier};
+    open_world(&w, &config, NULL);
+    assert_int_equal(pthread_create(&thread, NULL, watch, NULL), 0);
+    while (!atomic_load(&watching)) continue;
+    for (int i = 0; i < 200; i++) {
+        struct rt_instance *a = start(
+            &w,
+            "(module (func (export \"f\") (param i64) (result i64) (i64.add (local.get 0) (i64.const 1))))",
+            NULL);
+        assert_int_equal(call(&w, a, "f", 41, 0), 42);
+    }
+    atomic_store(&finished, true);
+    pthread_join(thread, NULL);
+    close_world(&w);
+}
+
+/* Code of modules that are gone makes room: a thousandfold of it would not fit the engine's code memory. */
+static void code_memory_is_used_again(void **state) {
+    enum { FUNCS = 400, ROUNDS = 60 };
+    static char text[FUNCS * 80 + 64];
+    size_t n = 0;
+    (void)state;
+    struct rt_config config = {.tier = &jit_tier};
+    struct rt_engine *engine;
+    struct atoll_error err;
+    n += (size_t)snprintf(text, sizeof text, "(module (func (export \"f\") (result i32) (i32.const 3))");
+    for (int i = 0; i < FUNCS; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n,
+                              "(func (param i32) (result i32) (i32.mul (local.get 0) (i32.const %d)))", i);
+    snprintf(text + n, sizeof text - n, ")");
+    assert_int_equal(rt_engine_new(&config, &engine, &err), ATOLL_OK);
+    uintptr_t lowest = UINTPTR_MAX, highest = 0;
+    for (int i = 0; i < ROUNDS; i++) {
+        struct world w = {.engine = engine};
+        assert_int_equal(rt_store_new(engine, NULL, &w.store, &err), ATOLL_OK);
+        struct rt_instance *a = start(&w, text, NULL);
+        assert_int_equal(call(&w, a, "f", 0, 0), 3);
+        uintptr_t at = (uintptr_t)func(a, "f")->jit_code;
+        if (at < lowest) lowest = at;
+        if (at > highest) highest = at;
+        rt_store_free(w.store);
+    }
+    assert_true(highest - lowest < (1 << 20));
+    rt_engine_unref(engine);
+}
+
+static void what_has_no_machine_code_says_why(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p, "(module (tag $e) (func (export \"f\") (try_table (catch_all 0) (throw $e))))", NULL);
+    struct rt_func *f = func(p.instances[1], "f");
+    assert_string_equal(jit_declined(f->instance->module, f->index), "handles exceptions");
+    same(&p, "f", 0, 0);
+    close_pair(&p);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(traps_tell_the_same_frames),
+        cmocka_unit_test(values_that_find_no_register_keep_their_place),
+        cmocka_unit_test(calls_reach_other_instances_and_come_back),
+        cmocka_unit_test(exceptions_pass_through_compiled_frames),
+        cmocka_unit_test(deep_recursion_and_endless_tail_calls_have_room),
+        cmocka_unit_test(no_page_is_writable_and_executable),
+        cmocka_unit_test(code_memory_is_used_again),
+        cmocka_unit_test(what_has_no_machine_code_says_why),
+    };
+    install_fault_handlers();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
