@@ -65,7 +65,7 @@ static void addresses_of_all_forms(void **state) {
             int32_t n = displacements[d];
             char tail[32] = "";
             if (n)
-                snprintf(tail, sizeof tail, "%c0x%llX", n < 0 ? '-' : '+',
+                snprintf(tail, sizeof tail, "%c0x%02llX", n < 0 ? '-' : '+',
                          n < 0 ? -(long long)n : (long long)n);
             x86_op(&a, X86_MOV_LOAD | X86_W, base, x86_mem(base, n));
             reads(&a, text("mov %s, [%s%s]", names64[base], names64[base], tail));
