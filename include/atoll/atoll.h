@@ -154,6 +154,22 @@ WASM_API_EXTERN bool atoll_object_get(const wasm_ref_t *ref, uint32_t index, own
 /* False also when it is immutable or the value of another type. */
 WASM_API_EXTERN bool atoll_object_set(const wasm_ref_t *ref, uint32_t index, const wasm_val_t *value);
 
+/* ---- shared memories ---- */
+
+/* A memory that stores of one engine use at once, each on its thread. Its bytes may change at any time while
+ * a program runs that has it: a host reads them once, or with atomics. */
+typedef struct atoll_shared_memory_t atoll_shared_memory_t;
+/* A new one in a store, for modules that import (memory MIN MAX shared); NULL: no memory, or beyond a limit.
+ * It counts against the limits of this store for as long as it lives. */
+WASM_API_EXTERN own wasm_memory_t *atoll_memory_new_shared(wasm_store_t *store, const wasm_limits_t *limits);
+/* To hand it to another thread; NULL: the memory is not a shared one. It may outlive the store. */
+WASM_API_EXTERN own atoll_shared_memory_t *atoll_memory_share(const wasm_memory_t *memory);
+/* The same memory in another store, to be imported; any number of times. NULL: no memory, another engine's.
+ */
+WASM_API_EXTERN own wasm_memory_t *atoll_memory_obtain(wasm_store_t *store,
+                                                       const atoll_shared_memory_t *shared);
+WASM_API_EXTERN void atoll_shared_memory_delete(own atoll_shared_memory_t *shared);
+
 /* ---- WASI ---- */
 
 /* A program's world: nothing but what is granted here. */

@@ -343,8 +343,101 @@ static void engines_live_side_by_side(void **state) {
     }
 }
 
+/* ---- a memory of several stores ---- */
+
+struct sharer {
+    wasm_engine_t *engine;
+    wasm_shared_module_t *module;
+    atoll_shared_memory_t *memory;
+    bool done;
+};
+
+/* Adds 1000 times and waits until all of `n` threads have. */
+static const char adding[] =
+    "(module (import \"\" \"m\" (memory 1 4 shared)) (func (export \"add\") (param $n i32) (local $i i32)"
+    " (loop $l (drop (i32.atomic.rmw.add (i32.const 0) (i32.const 1)))"
+    "  (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000))))"
+    " (drop (i32.atomic.rmw.add (i32.const 4) (i32.const 1)))"
+    " (drop (memory.atomic.notify (i32.const 4) (i32.const -1)))"
+    " (loop $wait (if (i32.ne (local.tee $i (i32.atomic.load (i32.const 4))) (local.get $n)) (then"
+    "  (drop (memory.atomic.wait32 (i32.const 4) (local.get $i) (i64.const -1))) (br $wait))))))";
+
+static void *add_in_own_store(void *p) {
+    struct sharer *s = p;
+    wasm_extern_vec_t exports;
+    wasm_store_t *store = wasm_store_new(s->engine);
+    wasm_module_t *module = wasm_module_obtain(store, s->module);
+    wasm_memory_t *memory = atoll_memory_obtain(store, s->memory);
+    wasm_extern_t *given[] = {wasm_memory_as_extern(memory)};
+    wasm_extern_vec_t imports = WASM_ARRAY_VEC(given);
+    wasm_instance_t *i = wasm_instance_new(store, module, &imports, NULL);
+    if (i) {
+        wasm_val_t in[] = {WASM_I32_VAL(4)};
+        wasm_val_vec_t args = WASM_ARRAY_VEC(in), results = WASM_EMPTY_VEC;
+        wasm_instance_exports(i, &exports);
+        s->done = !wasm_func_call(wasm_extern_as_func(exports.data[0]), &args, &results);
+        wasm_extern_vec_delete(&exports);
+        wasm_instance_delete(i);
+    }
+    wasm_memory_delete(memory);
+    wasm_module_delete(module);
+    wasm_store_delete(store);
+    return NULL;
+}
+
+static void stores_on_threads_share_a_memory(void **state) {
+    struct world w;
+    struct sharer sharers[4];
+    pthread_t threads[4];
+    wasm_limits_t limits = {1, 4};
+    uint32_t sum;
+    (void)state;
+    open_world(&w);
+    wasm_memory_t *memory = atoll_memory_new_shared(w.store, &limits);
+    wasm_module_t *module = module_of(&w, adding);
+    wasm_shared_module_t *shared_module = wasm_module_share(module);
+    atoll_shared_memory_t *shared = atoll_memory_share(memory);
+    assert_non_null(shared);
+    for (int i = 0; i < 4; i++) {
+        sharers[i] = (struct sharer){w.engine, shared_module, shared, false};
+        assert_int_equal(pthread_create(&threads[i], NULL, add_in_own_store, &sharers[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_true(sharers[i].done);
+    }
+    memcpy(&sum, wasm_memory_data(memory), sizeof sum);
+    assert_int_equal(sum, 4000);
+    assert_true(wasm_memory_grow(memory, 3));
+    assert_false(wasm_memory_grow(memory, 1));
+    /* it outlives the store that made it */
+    wasm_memory_delete(memory);
+    wasm_module_delete(module);
+    wasm_shared_module_delete(shared_module);
+    wasm_store_delete(w.store);
+    w.store = wasm_store_new(w.engine);
+    memory = atoll_memory_obtain(w.store, shared);
+    wasm_memory_t *again = atoll_memory_obtain(w.store, shared);
+    assert_true(wasm_memory_same(memory, again));
+    assert_int_equal(wasm_memory_size(memory), 4);
+    wasm_memory_delete(again);
+    atoll_shared_memory_delete(shared);
+    assert_int_equal(wasm_memory_data(memory)[5], 0);
+    wasm_memory_delete(memory);
+    /* only shared ones, only of this engine */
+    wasm_limits_t bad = {3, 2};
+    assert_null(atoll_memory_new_shared(w.store, &bad));
+    wasm_memorytype_t *type = wasm_memorytype_new(&limits);
+    memory = wasm_memory_new(w.store, type);
+    assert_null(atoll_memory_share(memory));
+    wasm_memory_delete(memory);
+    wasm_memorytype_delete(type);
+    close_world(&w);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(stores_on_threads_share_a_memory),
         cmocka_unit_test(the_same_entity_is_the_same_object),
         cmocka_unit_test(finalizers_run_once_when_the_store_is_deleted),
         cmocka_unit_test(a_finalizer_may_own_objects_of_its_store),
