@@ -31,7 +31,8 @@ enum api_kind {
     API_MODULE,
     API_TRAP,
     API_FOREIGN,
-    API_VALUE /* a managed object or an i31 */
+    API_VALUE, /* a managed object or an i31 */
+    API_WORD   /* an externref that is no object of the API: a native library's handle */
 };
 
 struct wasm_config_t {

@@ -186,6 +186,8 @@ static void *managed_of(wasm_store_t *store, struct wasm_ref_t *ref, const struc
         object && !rt_ref_is_i31(ref->entity) && rt_ref_layout(ref->entity)->form == RT_OBJECT_EXCEPTION;
     if (exception != is_exn(type)) return NULL;
     if (exception) return ref->entity;
+    if (ref->kind == API_WORD)
+        return is_extern(type) ? ref->entity : rt_ref_internalize(store->rt, ref->entity);
     if (object) return is_extern(type) ? rt_ref_externalize(ref->entity) : ref->entity;
     ref->pinned = true; /* the program may keep it */
     return is_extern(type) ? ref : rt_ref_internalize(store->rt, ref);
@@ -213,16 +215,21 @@ struct wasm_ref_t *api_ref_of_object(wasm_store_t *store, void *object) {
     return NULL;
 }
 
+/* Other owners of externrefs use words that are no addresses. */
+static struct wasm_ref_t *ref_of_host(wasm_store_t *store, void *word) {
+    return (uintptr_t)word >> 63 ? api_ref(store, API_WORD, word, 0) : api_ref_copy(word);
+}
+
 struct wasm_ref_t *api_ref_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type) {
     if (!slot.ref) return NULL;
     if (!rt_valtype_managed(type)) return api_ref(store, API_FUNC, slot.ref, 0);
     void *any = slot.ref;
     if (is_extern(type)) {
         bool of_host = !((uintptr_t)slot.ref & 3);
-        if (of_host) return api_ref_copy(slot.ref);
+        if (of_host) return ref_of_host(store, slot.ref);
         any = rt_ref_internalize(store->rt, slot.ref);
     } else if (!rt_ref_is_i31(any) && rt_ref_layout(any)->form == RT_OBJECT_HOST) {
-        return api_ref_copy(rt_ref_externalize(any));
+        return ref_of_host(store, rt_ref_externalize(any));
     }
     return api_ref_of_object(store, any);
 }

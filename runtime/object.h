@@ -4,7 +4,8 @@
  *                                        ...xxx1   i31: the value in bits 1 .. 31
  *                                        ...xx00   object: its first word is its layout
  *   in the extern hierarchy              ...xx10   an object of the any hierarchy, externalized
- *                                        ...xx00   the host's own: any word whose two low bits are zero
+ *                                        ...xx00   the host's own: any word whose two low bits are zero;
+ *                                                  bit 63 tells words that are no addresses (native handles)
  *                                        ...xxx1   i31
  *   in the exn hierarchy                           object (struct rt_exception)
  *

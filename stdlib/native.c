@@ -16,39 +16,62 @@ static ffi_type *ffi_of(const struct native_param *p) {
     }
 }
 
-static struct rt_valtype wasm_of(const struct native_param *p) {
+static struct rt_valtype of_scalar(const struct native_scalar *s, bool wide) {
+    bool eight = s->guest_size[wide] == 8;
+    return (struct rt_valtype){.kind = s->is_float ? eight ? BC_KIND_F64 : BC_KIND_F32
+                                       : eight     ? BC_KIND_I64
+                                                   : BC_KIND_I32};
+}
+
+static struct rt_valtype wasm_of(const struct native_param *p, bool wide) {
     if (p->kind == NATIVE_HANDLE || p->kind == NATIVE_HANDLE_OUT)
         return (struct rt_valtype){.kind = BC_KIND_REF, .nullable = true, .heap = BC_HEAP_EXTERN};
     if (p->kind == NATIVE_CALLBACK)
         return (struct rt_valtype){.kind = BC_KIND_REF, .nullable = true, .heap = BC_HEAP_FUNC};
-    if (p->kind != NATIVE_SCALAR) return (struct rt_valtype){.kind = BC_KIND_I32};
-    bool wide = p->scalar->guest_size == 8;
-    return (struct rt_valtype){.kind = p->scalar->is_float ? wide ? BC_KIND_F64 : BC_KIND_F32
-                                       : wide              ? BC_KIND_I64
-                                                           : BC_KIND_I32};
+    const struct native_scalar *single = p->kind == NATIVE_STRUCT ? native_struct_single(p->st) : NULL;
+    if (p->kind == NATIVE_SCALAR || single) return of_scalar(single ? single : p->scalar, wide);
+    return (struct rt_valtype){.kind = wide ? BC_KIND_I64 : BC_KIND_I32};
 }
 
-static const struct rt_type *wasm_type(struct native_func *f) {
-    struct rt_valtype params[NATIVE_PARAMS + 3], results[NATIVE_PARAMS + 2], i32 = {.kind = BC_KIND_I32};
+static const struct rt_type *wasm_type(struct native_func *f, bool wide) {
+    struct rt_valtype params[NATIVE_PARAMS + 3], results[NATIVE_PARAMS + 2];
+    struct rt_valtype address = {.kind = wide ? BC_KIND_I64 : BC_KIND_I32}, i32 = {.kind = BC_KIND_I32};
     uint32_t n_params = 0, n_results = 0;
-    if (f->result.kind == NATIVE_STRUCT)
-        params[n_params++] = i32;
+    if (f->result.kind == NATIVE_STRUCT && !native_struct_single(f->result.st))
+        params[n_params++] = address;
     else if (f->result.kind != NATIVE_VOID)
-        results[n_results++] = wasm_of(&f->result);
+        results[n_results++] = wasm_of(&f->result, wide);
     for (uint32_t i = 0; i < f->n_params; i++) {
         if (f->params[i].kind == NATIVE_HANDLE_OUT)
-            results[n_results++] = wasm_of(&f->params[i]);
-        else
-            params[n_params++] = wasm_of(&f->params[i]);
+            results[n_results++] = wasm_of(&f->params[i], wide);
+        else if (f->params[i].kind != NATIVE_NULL)
+            params[n_params++] = wasm_of(&f->params[i], wide);
     }
-    if (f->result.kind == NATIVE_STRING) params[n_params++] = i32, params[n_params++] = i32;
+    if (f->result.kind == NATIVE_STRING) params[n_params++] = address, params[n_params++] = address;
     if (f->gives_errno) results[n_results++] = i32;
     return rt_func_type(f->native->store->engine, params, n_params, results, n_results);
+}
+
+/* Where the copies of a call lie: the result first. False when they are too many. */
+static bool plan_scratch(struct native_func *f) {
+    uint32_t at = f->result.kind == NATIVE_STRUCT ? (f->result.st->host_size + 15) / 16 * 16 : 16;
+    for (uint32_t i = 0; i < f->n_params; i++) {
+        struct native_param *p = &f->params[i];
+        bool is_struct = p->kind == NATIVE_STRUCT || p->kind == NATIVE_STRUCT_PTR;
+        p->scratch_at = at;
+        if (is_struct || p->kind == NATIVE_CELL || p->kind == NATIVE_HANDLE_OUT)
+            at += is_struct ? (p->st->host_size + 15) / 16 * 16 : 16;
+    }
+    f->scratch_bytes = at;
+    return at <= NATIVE_SCRATCH;
 }
 
 static enum atoll_status prepare(struct native_func *f, struct atoll_error *err) {
     for (uint32_t i = 0; i < f->n_params; i++) f->ffi_params[i] = ffi_of(&f->params[i]);
     ffi_type *result = ffi_of(&f->result);
+    if (!plan_scratch(f))
+        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "%u:%u: the structs of %s are too large",
+                          f->line, f->column, f->name);
     ffi_status status =
         f->variadic
             ? ffi_prep_cif_var(&f->cif, FFI_DEFAULT_ABI, f->n_fixed, f->n_params, result, f->ffi_params)
@@ -56,8 +79,11 @@ static enum atoll_status prepare(struct native_func *f, struct atoll_error *err)
     if (status != FFI_OK)
         return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "%u:%u: %s cannot be called", f->line,
                           f->column, f->name);
-    f->type = wasm_type(f);
-    return f->type ? ATOLL_OK : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    for (int w = 0; w < 2; w++) {
+        f->bindings[w] = (struct native_binding){.of = f, .wide = w, .type = wasm_type(f, w)};
+        if (!f->bindings[w].type) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    }
+    return ATOLL_OK;
 }
 
 /* ---- loading ---- */
@@ -114,11 +140,21 @@ enum atoll_status native_new(struct rt_store *store, struct sandbox *sandbox, co
         atoll_free((n)->alloc, at, sizeof *at);                                                              \
     }
 
+/* Whether nobody has the library loaded any more. */
+static bool unload(struct native *n) {
+    if (n->dl && dlclose(n->dl)) return false;
+    void *still = n->dl ? dlopen(n->library, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD) : NULL;
+    if (still) dlclose(still);
+    return !still;
+}
+
 void native_free(struct native *n) {
     if (!n) return;
-    for (struct native_closure *k = n->closures; k; k = k->next) ffi_closure_free(k->closure);
-    if (n->dl) dlclose(n->dl);
-    FREE_LIST(n, struct native_closure, n->closures);
+    native_closures_free(n, unload(n));
+    for (struct native_struct *s = n->structs; s; s = s->next) {
+        atoll_free(n->alloc, s->fields, s->cap_fields * sizeof *s->fields);
+        atoll_free(n->alloc, s->elements, s->cap_elements * sizeof *s->elements);
+    }
     FREE_LIST(n, struct native_func, n->funcs);
     FREE_LIST(n, struct native_func, n->callbacks);
     FREE_LIST(n, struct native_struct, n->structs);
@@ -136,12 +172,13 @@ static bool name_is(struct bc_name name, const char *text) {
 bool native_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
                     struct rt_extern *out) {
     struct native *n = context;
-    (void)module;
     if (!n || import->kind != BC_EXTERN_FUNC || !name_is(import->module, n->module)) return false;
     struct native_func *f = n->funcs;
     while (f && !name_is(import->name, f->name)) f = f->next;
-    if (!f || (!f->func && rt_host_func_new(n->store, f->type, native_call, f, f->name, &f->func)))
-        return false;
-    *out = (struct rt_extern){.kind = BC_EXTERN_FUNC, .func = f->func};
+    if (!f) return false;
+    bool wide = module->bc->n_memories && module->bc->memories[0].limits.is64;
+    struct native_binding *b = &f->bindings[wide];
+    if (!b->func && rt_host_func_new(n->store, b->type, native_call, b, f->name, &b->func)) return false;
+    *out = (struct rt_extern){.kind = BC_EXTERN_FUNC, .func = b->func};
     return true;
 }

@@ -5,38 +5,6 @@
 
 #include <stdio.h>
 
-#define SC(text, type, ffi, guest, sign, flt)                                                                \
-    { text, &ffi, sizeof(type), guest, sign, flt }
-static const struct native_scalar scalars[] = {
-    SC("char", char, ffi_type_schar, 1, true, false),
-    SC("signed char", signed char, ffi_type_schar, 1, true, false),
-    SC("unsigned char", unsigned char, ffi_type_uchar, 1, false, false),
-    SC("short", short, ffi_type_sshort, 2, true, false),
-    SC("unsigned short", unsigned short, ffi_type_ushort, 2, false, false),
-    SC("int", int, ffi_type_sint, 4, true, false),
-    SC("enum", int, ffi_type_sint, 4, true, false),
-    SC("unsigned int", unsigned, ffi_type_uint, 4, false, false),
-    SC("unsigned", unsigned, ffi_type_uint, 4, false, false),
-    SC("long", long, ffi_type_slong, 4, true, false),
-    SC("unsigned long", unsigned long, ffi_type_ulong, 4, false, false),
-    SC("long long", long long, ffi_type_sint64, 8, true, false),
-    SC("unsigned long long", unsigned long long, ffi_type_uint64, 8, false, false),
-    SC("size_t", size_t, ffi_type_uint64, 4, false, false),
-    SC("ssize_t", ssize_t, ffi_type_sint64, 4, true, false),
-    SC("int8_t", int8_t, ffi_type_sint8, 1, true, false),
-    SC("uint8_t", uint8_t, ffi_type_uint8, 1, false, false),
-    SC("int16_t", int16_t, ffi_type_sint16, 2, true, false),
-    SC("uint16_t", uint16_t, ffi_type_uint16, 2, false, false),
-    SC("int32_t", int32_t, ffi_type_sint32, 4, true, false),
-    SC("uint32_t", uint32_t, ffi_type_uint32, 4, false, false),
-    SC("int64_t", int64_t, ffi_type_sint64, 8, true, false),
-    SC("uint64_t", uint64_t, ffi_type_uint64, 8, false, false),
-    SC("_Bool", bool, ffi_type_uint8, 1, false, false),
-    SC("bool", bool, ffi_type_uint8, 1, false, false),
-    SC("float", float, ffi_type_float, 4, true, true),
-    SC("double", double, ffi_type_double, 8, true, true),
-};
-
 struct parser {
     struct native *n;
     const char *at, *end, *line_start, *token;
@@ -71,6 +39,19 @@ static bool word_char(char c) {
     return c == '_' || (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z');
 }
 
+/* To the end of a block comment; false when it has none. */
+static bool skip_comment(struct parser *p) {
+    p->token = p->at;
+    uint32_t line = p->line;
+    const char *line_start = p->line_start;
+    for (p->at += 2; p->at < p->end; p->at++) {
+        if (p->end - p->at >= 2 && !memcmp(p->at, "*/", 2)) return p->at += 2, true;
+        if (*p->at == '\n') p->line++, p->line_start = p->at + 1;
+    }
+    p->line = line, p->line_start = line_start;
+    return fail(p, "this comment does not end");
+}
+
 static void skip_blank(struct parser *p) {
     while (p->at < p->end) {
         size_t left = (size_t)(p->end - p->at);
@@ -81,6 +62,8 @@ static void skip_blank(struct parser *p) {
             p->at++;
         } else if (left > 1 && !memcmp(p->at, "//", 2)) {
             while (p->at < p->end && *p->at != '\n') p->at++;
+        } else if (left > 1 && !memcmp(p->at, "/*", 2)) {
+            if (!skip_comment(p)) return;
         } else {
             return;
         }
@@ -89,6 +72,10 @@ static void skip_blank(struct parser *p) {
 
 static void next(struct parser *p) {
     skip_blank(p);
+    if (p->status) {
+        p->size = 0;
+        return;
+    }
     const char *s = p->token = p->at;
     if (s < p->end && word_char(*s)) {
         while (s < p->end && word_char(*s)) s++;
@@ -145,6 +132,18 @@ static bool take_string(struct parser *p, char out[NATIVE_NAME]) {
     return expect(p, ";");
 }
 
+/* Decimal, up to ten digits. */
+static bool take_number(struct parser *p, uint64_t *out) {
+    *out = 0;
+    if (!p->size || p->size > 10) return fail(p, "expected a number");
+    for (size_t i = 0; i < p->size; i++) {
+        if (p->token[i] < '0' || p->token[i] > '9') return fail(p, "expected a number");
+        *out = *out * 10 + (uint64_t)(p->token[i] - '0');
+    }
+    next(p);
+    return !p->status;
+}
+
 /* ---- types ---- */
 
 static bool arithmetic_word(const struct parser *p) {
@@ -175,8 +174,7 @@ static bool take_arithmetic(struct parser *p, struct ctype *t) {
     if (!base) base = longs == 2 ? "long long" : longs ? "long" : "int";
     bool named = sign && (!minus || !strcmp(base, "char"));
     snprintf(name, sizeof name, "%s%s", !named ? "" : minus ? "signed " : "unsigned ", base);
-    for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++)
-        if (!strcmp(scalars[i].name, name)) t->scalar = &scalars[i];
+    t->scalar = native_scalar_named(name);
     return true;
 }
 
@@ -186,8 +184,7 @@ static bool take_declared(struct parser *p, struct ctype *t) {
     if (p->size >= NATIVE_NAME || !at_name(p)) return fail(p, "expected a type");
     memcpy(name, token, p->size);
     name[p->size] = 0;
-    for (size_t i = 0; i < sizeof scalars / sizeof *scalars; i++)
-        if (!strcmp(scalars[i].name, name)) t->scalar = &scalars[i];
+    t->scalar = native_scalar_named(name);
     for (const struct native_handle_type *h = p->n->handle_types; h; h = h->next)
         if (!strcmp(h->name, name)) t->handle = h;
     for (struct native_struct *s = p->n->structs; s; s = s->next)
@@ -208,7 +205,7 @@ static bool take_type(struct parser *p, struct ctype *t) {
     if (tagged_enum) {
         char name[NATIVE_NAME];
         if (!take_name(p, name)) return false;
-        t->scalar = &scalars[6];
+        t->scalar = native_scalar_named("enum");
     } else if (arithmetic_word(p)) {
         if (!take_arithmetic(p, t)) return false;
     } else {
@@ -226,13 +223,22 @@ static bool take_type(struct parser *p, struct ctype *t) {
 /* ---- lengths and annotations ---- */
 
 /* Parameters may be named before they are declared, so names are resolved behind the list. */
-struct length_names {
-    char name[NATIVE_FACTORS][NATIVE_NAME];
+struct place {
     uint32_t line;
     const char *token, *line_start;
 };
+struct later_names {
+    char name[NATIVE_FACTORS][NATIVE_NAME], owner[NATIVE_NAME];
+    struct place length_place, owner_place;
+};
 
-static bool take_factor(struct parser *p, struct native_param *out, struct length_names *names) {
+static struct place here(const struct parser *p) { return (struct place){p->line, p->token, p->line_start}; }
+static bool fail_at(struct parser *p, struct place at, const char *what) {
+    p->line = at.line, p->token = at.token, p->line_start = at.line_start;
+    return fail(p, what);
+}
+
+static bool take_factor(struct parser *p, struct native_param *out, struct later_names *names) {
     if (out->n_factors == NATIVE_FACTORS) return fail(p, "too many factors in a length");
     struct native_factor *f = &out->factors[out->n_factors];
     *f = (struct native_factor){.param = -1, .deref = take(p, "*")};
@@ -240,12 +246,7 @@ static bool take_factor(struct parser *p, struct native_param *out, struct lengt
     if (!at_name(p)) {
         if (!p->size || f->deref || *p->token < '0' || *p->token > '9')
             return fail(p, "expected a parameter's name or a number");
-        for (size_t i = 0; i < p->size; i++) {
-            if (p->token[i] < '0' || p->token[i] > '9' || f->constant > UINT32_MAX)
-                return fail(p, "this is not a length");
-            f->constant = f->constant * 10 + (uint64_t)(p->token[i] - '0');
-        }
-        next(p);
+        if (!take_number(p, &f->constant)) return false;
     } else if (!take_name(p, names->name[out->n_factors])) {
         return false;
     }
@@ -253,29 +254,66 @@ static bool take_factor(struct parser *p, struct native_param *out, struct lengt
     return true;
 }
 
-static bool take_length(struct parser *p, struct native_param *out, struct length_names *names) {
+static bool take_length(struct parser *p, struct native_param *out, struct later_names *names) {
     if (!take(p, "(")) return !p->status;
-    names->line = p->line, names->token = p->token, names->line_start = p->line_start;
+    names->length_place = here(p);
     do {
         if (!take_factor(p, out, names)) return false;
     } while (take(p, "*"));
     return expect(p, ")");
 }
 
-static bool take_annotations(struct parser *p, struct native_param *out, struct length_names *names,
-                             bool *string, bool *data, bool *inside) {
+static bool take_owner(struct parser *p, struct later_names *names) {
+    if (names->owner[0]) return fail(p, "owner twice");
+    next(p);
+    if (!expect(p, "(")) return false;
+    names->owner_place = here(p);
+    return take_name(p, names->owner) && expect(p, ")");
+}
+
+/* "destroy", "destroy when -1" */
+static bool take_destroy(struct parser *p, struct native_param *out) {
+    uint64_t number;
+    out->destroy = true;
+    next(p);
+    if (!take(p, "when")) return !p->status;
+    bool minus = take(p, "-");
+    if (!take_number(p, &number)) return false;
+    out->conditional = true;
+    out->destroy_when = minus ? -(int64_t)number : (int64_t)number;
+    return true;
+}
+
+/* Annotations that say what a pointer is, one of them. */
+struct roles {
+    bool string, data, inside, null;
+};
+
+static bool *role_of(const struct parser *p, struct roles *roles) {
+    return is(p, "string")   ? &roles->string
+           : is(p, "data")   ? &roles->data
+           : is(p, "inside") ? &roles->inside
+           : is(p, "null")   ? &roles->null
+                             : NULL;
+}
+
+static bool take_annotations(struct parser *p, struct native_param *out, struct later_names *names,
+                             struct roles *roles) {
     while (at_name(p)) {
-        bool in = is(p, "in"), both = is(p, "inout");
-        if (in || both || is(p, "out")) {
+        bool in = is(p, "in"), both = is(p, "inout"), *role = role_of(p, roles);
+        if (role) {
+            *role = true;
+            next(p);
+        } else if (in || both || is(p, "out")) {
             if (out->direction) return fail(p, "in, out or inout twice");
             out->direction = (uint8_t)(in ? NATIVE_IN : both ? NATIVE_IN | NATIVE_OUT : NATIVE_OUT);
             next(p);
             if (!take_length(p, out, names)) return false;
-        } else if (!((*string |= is(p, "string")) && take(p, "string")) &&
-                   !((*data |= is(p, "data")) && take(p, "data")) &&
-                   !((*inside |= is(p, "inside")) && take(p, "inside")) &&
-                   !(is(p, "nullable") && (out->nullable = take(p, "nullable"))) &&
-                   !(is(p, "destroy") && (out->destroy = take(p, "destroy"))) &&
+        } else if (is(p, "owner")) {
+            if (!take_owner(p, names)) return false;
+        } else if (is(p, "destroy")) {
+            if (!take_destroy(p, out)) return false;
+        } else if (!(is(p, "nullable") && (out->nullable = take(p, "nullable"))) &&
                    !(is(p, "persistent") && (out->persistent = take(p, "persistent")))) {
             return fail(p, "unknown annotation");
         }
@@ -290,11 +328,12 @@ static bool classify_pointer(struct parser *p, const struct ctype *t, struct nat
     if (t->handle || t->stars != 1) return fail(p, "a pointer to a pointer can only be a handle marked out");
     if (!out->direction) return fail(p, "say what this pointer is: in, out, inout, string, data ...");
     if (out->n_factors) {
-        if (t->st || (t->scalar && t->scalar->host_size != t->scalar->guest_size))
+        if (t->st ? !native_struct_in_place(t->st)
+                  : t->scalar && t->scalar->host_size != t->scalar->guest_size[0])
             return fail(p,
                         "elements differ in size between the host and wasm32, so they cannot stay in place");
         out->kind = NATIVE_BUFFER;
-        out->element = t->scalar ? t->scalar->host_size : 1;
+        out->element = t->st ? t->st->host_size : t->scalar ? t->scalar->host_size : 1;
         return true;
     }
     if (t->is_void) return fail(p, "a void pointer needs a length");
@@ -302,13 +341,16 @@ static bool classify_pointer(struct parser *p, const struct ctype *t, struct nat
     return true;
 }
 
-static bool classify(struct parser *p, const struct ctype *t, struct native_param *out, bool string,
-                     bool data, bool inside) {
-    out->scalar = t->scalar, out->st = t->st, out->handle = t->handle, out->callback = t->callback;
-    if ((string || data || inside) && !t->stars) return fail(p, "this annotation is for pointers");
-    if (data) return out->kind = NATIVE_DATA, true;
-    if (inside) return out->kind = NATIVE_INSIDE, true;
-    if (string) {
+static bool classify_kind(struct parser *p, const struct ctype *t, struct native_param *out,
+                          const struct roles *roles) {
+    int n_roles = roles->string + roles->data + roles->inside + roles->null;
+    if (n_roles && !t->stars && !(roles->null && t->callback))
+        return fail(p, "this annotation is for pointers");
+    if (n_roles > 1 || (n_roles && out->direction)) return fail(p, "these annotations do not go together");
+    if (roles->null) return out->kind = NATIVE_NULL, true;
+    if (roles->data) return out->kind = NATIVE_DATA, true;
+    if (roles->inside) return out->kind = NATIVE_INSIDE, true;
+    if (roles->string) {
         if (t->stars != 1 || !t->scalar || t->scalar->host_size != 1) return fail(p, "a string is a char *");
         return out->kind = NATIVE_STRING, true;
     }
@@ -319,8 +361,19 @@ static bool classify(struct parser *p, const struct ctype *t, struct native_para
     return true;
 }
 
+static bool classify(struct parser *p, const struct ctype *t, struct native_param *out,
+                     const struct roles *roles, const struct later_names *names) {
+    out->scalar = t->scalar, out->st = t->st, out->handle = t->handle, out->callback = t->callback;
+    if (!classify_kind(p, t, out, roles)) return false;
+    if (out->destroy && out->kind != NATIVE_HANDLE) return fail(p, "destroy is for handles");
+    if (out->persistent && out->kind != NATIVE_CALLBACK) return fail(p, "persistent is for callbacks");
+    if (names->owner[0] && out->kind != NATIVE_HANDLE_OUT)
+        return fail_at(p, names->owner_place, "owner is for new handles: those marked out, or the result");
+    return true;
+}
+
 static bool resolve_lengths(struct parser *p, struct native_func *f, uint32_t i,
-                            const struct length_names *names) {
+                            const struct later_names *names) {
     for (uint32_t k = 0; k < f->params[i].n_factors; k++) {
         struct native_factor *factor = &f->params[i].factors[k];
         if (!names->name[k][0]) continue;
@@ -331,25 +384,38 @@ static bool resolve_lengths(struct parser *p, struct native_func *f, uint32_t i,
         if (of && of->kind == wanted && !of->scalar->is_float &&
             (!factor->deref || (of->direction & NATIVE_IN)))
             continue;
-        p->line = names->line, p->token = names->token, p->line_start = names->line_start;
-        return fail(p, "a length is an integer parameter, or * and an integer that C reads");
+        return fail_at(p, names->length_place,
+                       "a length is an integer parameter, or * and an integer that C reads");
     }
+    return true;
+}
+
+/* Of a new handle: a handle that C is given and that the call does not end. */
+static bool resolve_owner(struct parser *p, struct native_func *f, struct native_param *out,
+                          const struct later_names *names) {
+    out->owner = -1;
+    if (!names->owner[0]) return true;
+    for (uint32_t i = 0; i < f->n_params; i++)
+        if (!strcmp(f->params[i].name, names->owner)) out->owner = (int)i;
+    const struct native_param *of = out->owner < 0 ? NULL : &f->params[out->owner];
+    bool fits = of && of->kind == NATIVE_HANDLE && !of->destroy;
+    if (!fits) return fail_at(p, names->owner_place, "an owner is a handle parameter that lives on");
     return true;
 }
 
 /* ---- declarations ---- */
 
-static bool take_param(struct parser *p, struct native_func *f, struct length_names *names, bool callback) {
+static bool take_param(struct parser *p, struct native_func *f, struct later_names *names, bool callback) {
     if (f->n_params == NATIVE_PARAMS) return fail(p, "too many parameters");
     struct native_param *out = &f->params[f->n_params];
     struct ctype t;
-    bool string = false, data = false, inside = false;
-    if (!take_type(p, &t) || !take_name(p, out->name) ||
-        !take_annotations(p, out, names, &string, &data, &inside) ||
-        !classify(p, &t, out, string, data, inside))
+    struct roles roles = {false};
+    if (!take_type(p, &t) || !take_name(p, out->name) || !take_annotations(p, out, names, &roles) ||
+        !classify(p, &t, out, &roles, names))
         return false;
-    if (callback && out->kind != NATIVE_SCALAR && out->kind != NATIVE_DATA && out->kind != NATIVE_INSIDE &&
-        out->kind != NATIVE_HANDLE)
+    if (callback && ((out->kind != NATIVE_SCALAR && out->kind != NATIVE_DATA && out->kind != NATIVE_INSIDE &&
+                      out->kind != NATIVE_HANDLE) ||
+                     out->destroy))
         return fail(p, "a callback takes scalars, handles, data and pointers marked inside");
     if (!callback && out->kind == NATIVE_INSIDE) return fail(p, "inside is for the parameters of callbacks");
     if (f->variadic && out->kind == NATIVE_SCALAR &&
@@ -360,23 +426,22 @@ static bool take_param(struct parser *p, struct native_func *f, struct length_na
 }
 
 /* A number of the guest's may stand for a pointer only where C hands it to a callback and has no other use
- * for it: without a callback that takes one, C would follow it. */
-static bool data_is_for_a_callback(struct parser *p, const struct native_func *f) {
-    bool data = false, taken = false;
+ * for it, so there are as many as callbacks that take one: C would follow any other. */
+static bool data_is_for_callbacks(struct parser *p, const struct native_func *f, bool callback) {
+    uint32_t data = 0, taken = 0;
     for (uint32_t i = 0; i < f->n_params; i++) {
-        data |= f->params[i].kind == NATIVE_DATA;
-        const struct native_func *callback =
-            f->params[i].kind == NATIVE_CALLBACK ? f->params[i].callback : NULL;
-        for (uint32_t k = 0; callback && k < callback->n_params; k++)
-            taken |= callback->params[k].kind == NATIVE_DATA;
+        data += f->params[i].kind == NATIVE_DATA;
+        const struct native_func *of = f->params[i].kind == NATIVE_CALLBACK ? f->params[i].callback : NULL;
+        bool takes = false;
+        for (uint32_t k = 0; of && k < of->n_params; k++) takes |= of->params[k].kind == NATIVE_DATA;
+        taken += takes;
     }
-    return !data || taken ||
+    if (callback) return data <= 1 || fail(p, "a callback takes one data pointer");
+    return data <= taken ||
            fail(p, "data is for a callback that takes data; elsewhere C would follow the number");
 }
 
-static bool take_params(struct parser *p, struct native_func *f, bool callback) {
-    struct length_names *names = atoll_new(p->n->alloc, NATIVE_PARAMS + 1, sizeof *names);
-    if (!names) return no_memory(p);
+static bool take_list(struct parser *p, struct native_func *f, struct later_names *names, bool callback) {
     bool ok = expect(p, "(");
     if (ok && is(p, "void")) { /* (void), but also (void *p ...) */
         struct parser before = *p;
@@ -390,13 +455,9 @@ static bool take_params(struct parser *p, struct native_func *f, bool callback) 
         } else {
             ok = take_param(p, f, &names[f->n_params], callback);
         }
-        if (ok && !is(p, ")")) ok = expect(p, ",");
+        if (ok && !is(p, ")")) ok = expect(p, ",") && (!is(p, ")") || fail(p, "expected a type"));
     }
-    ok = ok && (callback || data_is_for_a_callback(p, f));
-    ok = ok && expect(p, ")");
-    for (uint32_t i = 0; ok && i < f->n_params; i++) ok = resolve_lengths(p, f, i, &names[i]);
-    atoll_free(p->n->alloc, names, (NATIVE_PARAMS + 1) * sizeof *names);
-    return ok;
+    return ok && data_is_for_callbacks(p, f, callback) && expect(p, ")");
 }
 
 static bool classify_result(struct parser *p, const struct ctype *t, struct native_param *out,
@@ -411,6 +472,29 @@ static bool classify_result(struct parser *p, const struct ctype *t, struct nati
     return fail(p, "a function returns a scalar, a struct, a handle, a string or nothing");
 }
 
+/* What stands behind the parameters; the last of `names` is the result's. */
+static bool take_rest(struct parser *p, struct native_func *f, struct later_names *names) {
+    for (;;) {
+        if (take(p, "errno")) {
+            f->gives_errno = true;
+        } else if (take(p, "as")) {
+            if (!take_name(p, f->name)) return false;
+        } else if (is(p, "owner") && f->result.kind == NATIVE_HANDLE) {
+            if (!take_owner(p, &names[NATIVE_PARAMS])) return false;
+        } else {
+            break;
+        }
+    }
+    f->result.owner = -1;
+    bool ok = resolve_owner(p, f, &f->result, &names[NATIVE_PARAMS]);
+    for (uint32_t i = 0; ok && i < f->n_params; i++) {
+        ok = resolve_lengths(p, f, i, &names[i]) && resolve_owner(p, f, &f->params[i], &names[i]);
+        if (ok && f->params[i].conditional && (f->result.kind != NATIVE_SCALAR || f->result.scalar->is_float))
+            ok = fail(p, "destroy when needs a function that returns an integer");
+    }
+    return ok;
+}
+
 static bool take_prototype(struct parser *p, bool callback) {
     struct native_func *f = atoll_new(p->n->alloc, 1, sizeof *f);
     if (!f) return no_memory(p);
@@ -421,54 +505,52 @@ static bool take_prototype(struct parser *p, bool callback) {
     struct ctype t;
     if (!take_type(p, &t) || !classify_result(p, &t, &f->result, callback)) return false;
     f->line = p->line, f->column = (uint32_t)(p->token - p->line_start) + 1;
-    if (!take_name(p, f->symbol_name) || !take_params(p, f, callback)) return false;
+    if (!take_name(p, f->symbol_name)) return false;
     memcpy(f->name, f->symbol_name, sizeof f->name);
+    struct later_names *names = atoll_new(p->n->alloc, NATIVE_PARAMS + 1, sizeof *names);
+    if (!names) return no_memory(p);
+    bool ok = take_list(p, f, names, callback) && take_rest(p, f, names);
+    atoll_free(p->n->alloc, names, (NATIVE_PARAMS + 1) * sizeof *names);
+    if (!ok) return false;
     if (!f->variadic) f->n_fixed = f->n_params;
-    for (;;) {
-        if (take(p, "errno")) {
-            f->gives_errno = true;
-        } else if (take(p, "as")) {
-            if (!take_name(p, f->name)) return false;
-        } else {
-            break;
-        }
-    }
     for (; last; last = last->next)
         if (!strcmp(last->name, f->name)) return fail(p, "this name is declared twice; use \"as\"");
     return expect(p, ";");
 }
 
-static uint32_t align_up(uint32_t at, uint32_t align) { return (at + align - 1) / align * align; }
+static bool take_field(struct parser *p, struct native_struct *s) {
+    char name[NATIVE_NAME];
+    struct ctype t;
+    uint64_t count = 1;
+    if (!take_type(p, &t)) return false;
+    if (t.stars || (!t.scalar && !t.st))
+        return fail(p, "a field is a scalar or a struct; pointers cannot cross inside a struct");
+    if (t.st == s) return fail(p, "a struct cannot hold itself");
+    struct place at = here(p);
+    if (!take_name(p, name)) return false;
+    while (take(p, "[")) {
+        uint64_t n;
+        if (!take_number(p, &n) || !expect(p, "]")) return false;
+        if (!n || n > NATIVE_STRUCT_BYTES || (count *= n) > NATIVE_STRUCT_BYTES)
+            return fail_at(p, at, "this struct is too large");
+    }
+    enum atoll_status status = native_struct_add(p->n, s, t.scalar, t.st, (uint32_t)count);
+    if (status == ATOLL_E_NOMEM) return no_memory(p);
+    if (status) return fail_at(p, at, "this struct is too large");
+    return expect(p, ";");
+}
 
 static bool take_struct(struct parser *p) {
     struct native_struct *s = atoll_new(p->n->alloc, 1, sizeof *s);
     if (!s) return no_memory(p);
     s->next = p->n->structs;
     p->n->structs = s;
-    uint32_t host_align = 1;
-    s->guest_align = 1;
+    s->host_align = s->guest_align[0] = s->guest_align[1] = 1;
     if (!take_name(p, s->name) || !expect(p, "{")) return false;
-    while (!is(p, "}")) {
-        struct ctype t;
-        if (s->n_fields == NATIVE_FIELDS) return fail(p, "too many fields");
-        struct native_field *f = &s->fields[s->n_fields];
-        if (!take_type(p, &t)) return false;
-        if (!t.scalar || t.stars)
-            return fail(p, "a field is a scalar; pointers cannot cross inside a struct");
-        if (!take_name(p, f->name) || !expect(p, ";")) return false;
-        f->scalar = t.scalar;
-        f->host_at = align_up(s->host_size, t.scalar->host_size);
-        f->guest_at = align_up(s->guest_size, t.scalar->guest_size);
-        s->host_size = f->host_at + t.scalar->host_size;
-        s->guest_size = f->guest_at + t.scalar->guest_size;
-        if (t.scalar->host_size > host_align) host_align = t.scalar->host_size;
-        if (t.scalar->guest_size > s->guest_align) s->guest_align = t.scalar->guest_size;
-        s->elements[s->n_fields++] = t.scalar->ffi;
-    }
+    while (!is(p, "}"))
+        if (!take_field(p, s)) return false;
     if (!s->n_fields) return fail(p, "a struct has fields");
-    s->host_size = align_up(s->host_size, host_align);
-    s->guest_size = align_up(s->guest_size, s->guest_align);
-    s->ffi = (ffi_type){.type = FFI_TYPE_STRUCT, .elements = s->elements};
+    native_struct_end(s);
     next(p);
     return expect(p, ";");
 }

@@ -1,5 +1,6 @@
 /* tests/stdlib/native_library.c: the shared library native_test.c calls; each kind of parameter once. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,3 +60,92 @@ API int fill_around(int (*f)(int, void *), unsigned char *to, size_t n) {
     return to[n - 1];
 }
 API const char *greeting(void) { return "hello"; }
+
+/* Trees own their leaves; a tree with leaves is busy and lives on. */
+struct tree {
+    int n_leaves;
+};
+struct leaf {
+    struct tree *tree;
+    int value;
+};
+API struct tree *tree_new(void) { return calloc(1, sizeof(struct tree)); }
+API struct leaf *leaf_new(struct tree *t, int value) {
+    struct leaf *l = malloc(sizeof *l);
+    *l = (struct leaf){t, value};
+    t->n_leaves++;
+    return l;
+}
+API int leaf_out(struct tree *t, struct leaf **out) {
+    *out = leaf_new(t, 9);
+    return 0;
+}
+API int leaf_value(struct leaf *l) { return l->value; }
+API struct leaf *leaf_below(struct leaf *l) { return leaf_new(l->tree, l->value + 1); }
+API void leaf_free(struct leaf *l) {
+    l->tree->n_leaves--;
+    free(l);
+}
+API int tree_close(struct tree *t) {
+    if (t->n_leaves) return 5;
+    free(t);
+    return 0;
+}
+/* Takes its leaves with it; they are the caller's to forget. */
+API int tree_drop(struct tree *t) { return t->n_leaves = 0, free(t), 0; }
+API int leaf_each(struct leaf *l, int (*f)(int, void *), void *data) { return f(l->value, data); }
+
+API void keep(int (*f)(int, void *)) { kept = f; }
+struct job {
+    int (*f)(int, void *);
+    int result;
+};
+static void *run_job(void *p) {
+    struct job *j = p;
+    j->result = j->f(3, NULL);
+    return NULL;
+}
+/* On a thread of its own, while the program waits here. */
+API int on_thread(int (*f)(int, void *), void *data) {
+    struct job j = {f, -1};
+    pthread_t thread;
+    (void)data;
+    if (pthread_create(&thread, NULL, run_job, &j)) return -2;
+    pthread_join(thread, NULL);
+    return j.result;
+}
+API int is_null(void *p, int (*f)(int, void *)) { return p == NULL && f == NULL; }
+
+struct one {
+    long only;
+};
+API struct one one_twice(struct one o) { return (struct one){o.only * 2}; }
+struct inner {
+    short a;
+    long b;
+};
+struct outer {
+    char c;
+    struct inner in[2];
+    int tail[3];
+    double d;
+};
+API double outer_sum(struct outer o) {
+    return o.c + o.in[0].a + (double)o.in[0].b + o.in[1].a + (double)o.in[1].b + o.tail[0] + o.tail[1] +
+           o.tail[2] + o.d;
+}
+API void outer_bump(struct outer *o) { o->c++, o->in[0].b++, o->in[1].a++, o->tail[2]++, o->d++; }
+API struct outer outer_make(int i) { return (struct outer){(char)i, {{1, 2}, {3, 4}}, {5, 6, 7}, 8.5}; }
+struct point {
+    int x, y;
+};
+API int points_sum(const struct point *p, size_t n) {
+    int sum = 0;
+    for (size_t i = 0; i < n; i++) sum += p[i].x * p[i].y;
+    return sum;
+}
+API long add_long(long a, size_t b) { return a + (long)b; }
+API int fill_rows(unsigned char *to, int rows, long *width) {
+    memset(to, 5, (size_t)rows * (size_t)*width);
+    return 1;
+}

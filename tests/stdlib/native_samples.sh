@@ -18,6 +18,7 @@ check 11 libm exponent 1024
 check 1 qsort sorted 0
 check 9 qsort sorted 3
 check 42 sqlite ask
+check 50 sqlite busy
 "$atoll" run --invoke size "$samples/zlib.wat" 2>&1 | grep -q "unknown import: z.compress" ||
     { echo "not granted, yet linked"; failed=1; }
 exit $failed

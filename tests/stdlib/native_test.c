@@ -1,13 +1,7 @@
 /* tests/stdlib/native_test.c: every kind of parameter of a native library, and guests that misuse it: a trap
  * with a message, never a crash. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-#include <cmocka.h>
-#include "interp/interp.h"
-#include "stdlib/stdlib.h"
+#include <errno.h>
+#include "tests/stdlib/native_host.h"
 
 static const char prototypes[] =
     "library \"" NATIVE_LIBRARY "\"; module \"n\";\n"
@@ -85,29 +79,6 @@ static const char guest[] =
     "(func (export \"grow\") (result i32)"
     "  (call $fill_around (ref.func $grow) (i32.const 0) (i32.const 65536))))";
 
-struct host {
-    struct rt_engine *engine;
-    struct rt_store *store;
-    struct sandbox *sandbox;
-    struct native *native;
-    struct rt_instance *instance;
-    struct atoll_error err;
-};
-
-static void open_store(struct host *h) {
-    struct rt_config config = {.tier = &interp_tier};
-    assert_int_equal(rt_engine_new(&config, &h->engine, &h->err), 0);
-    assert_int_equal(rt_store_new(h->engine, &(struct rt_limits){0}, &h->store, &h->err), 0);
-    assert_int_equal(sb_new(&(struct sb_config){0}, &h->sandbox, &h->err), 0);
-}
-
-static void close_store(struct host *h) {
-    native_free(h->native);
-    rt_store_free(h->store);
-    rt_engine_unref(h->engine);
-    sb_free(h->sandbox);
-}
-
 /* In a shared memory, where buffers are copied, everything is to look the same. */
 static char *guest_with(const char *memory) {
     static const char plain[] = "(memory (export \"m\") 1)";
@@ -118,48 +89,17 @@ static char *guest_with(const char *memory) {
     return text;
 }
 
-static int open_guest(void **state) {
+static int open_all(void **state) {
     static struct host host;
-    host = (struct host){0};
     bool shared = *state != NULL;
-    struct host *h = *state = &host;
-    open_store(h);
-    if (native_new(h->store, h->sandbox, NULL, prototypes, strlen(prototypes), &h->native, &h->err))
-        fail_msg("%s", h->err.text);
-    struct rt_module *module;
-    const char *text =
-        guest_with(shared ? "(memory (export \"m\") 1 100 shared)" : "(memory (export \"m\") 1)");
-    if (rt_module_load(h->engine, (const uint8_t *)text, strlen(text), false, "guest", &module, &h->err) ||
-        rt_instantiate(h->store, module, native_resolve, h->native, &h->instance, &h->err))
-        fail_msg("%s", h->err.text);
-    rt_module_unref(module);
+    open_guest(*state = &host, prototypes,
+               guest_with(shared ? "(memory (export \"m\") 1 100 shared)" : "(memory (export \"m\") 1)"));
     return 0;
 }
 
-static int close_guest(void **state) {
+static int close_all(void **state) {
     close_store(*state);
     return 0;
-}
-
-static enum atoll_status call(struct host *h, const char *name, uint32_t a, uint32_t b, uint32_t *out) {
-    struct rt_extern found;
-    union rt_slot slots[4] = {{.u64 = a}, {.u64 = b}};
-    assert_true(rt_instance_export(h->instance, name, strlen(name), &found));
-    enum atoll_status status = rt_call(h->store, found.func, slots, &h->err);
-    *out = slots[0].u32;
-    return status;
-}
-
-static void gives(struct host *h, const char *name, uint32_t a, uint32_t b, uint32_t expected) {
-    uint32_t got;
-    if (call(h, name, a, b, &got)) fail_msg("%s: %s %s", name, h->err.text, h->store->trap_text);
-    assert_int_equal(got, expected);
-}
-
-static void traps(struct host *h, const char *name, uint32_t a, uint32_t b, const char *text) {
-    uint32_t got;
-    assert_int_equal(call(h, name, a, b, &got), ATOLL_E_TRAP);
-    if (!strstr(h->store->trap_text, text)) fail_msg("%s: %s", name, h->store->trap_text);
 }
 
 static void values_cross_and_are_checked(void **state) {
@@ -197,7 +137,7 @@ static void handles_are_checked_at_each_use(void **state) {
 
 static void callbacks_nest_trap_and_expire(void **state) {
     struct host *h = *state;
-    uint32_t got;
+    uint64_t got;
     gives(h, "callback", 0, 0, 23);
     gives(h, "kept", 0, 0, 0);
     gives(h, "deep", 5, 0, 32);
@@ -226,9 +166,61 @@ static void broken_files_say_where(void **state) {
         {"int f(void);", "names no library"},
         {"library \"libm.so.6\"; int no_such(void);", "has no function no_such"},
         {"library \"libnone.so\";", "libnone.so"},
+        {"library \"\";", "1:9: this string does not fit"},
+        {"int f(int a,);", "1:13: expected a type"},
+        {"/* a comment\nthat does not end", "1:1: this comment does not end"},
+        {"/* one\ntwo */ int f(foo x);", "2:14: unknown type"},
+        {"signed unsigned f(void);", "twice"},
+        {"long long long f(void);", "no C type is that long"},
+        {"long char f(void);", "does not go with char"},
+        {"char int f(void);", "int does not go with char"},
+        {"int f(char *s string in);", "do not go together"},
+        {"int f(char s string);", "this annotation is for pointers"},
+        {"int f(int *s string);", "a string is a char *"},
+        {"int f(int *p in out);", "in, out or inout twice"},
+        {"int f(int *p in x);", "unknown annotation"},
+        {"int f(int **p in);", "a pointer to a pointer"},
+        {"int f(void *p in);", "a void pointer needs a length"},
+        {"int f(void *p in(1*2*3*4*5));", "too many factors"},
+        {"int f(void *p in(*n), float *n in);", "a length is an integer parameter"},
+        {"int f(void *p in(*n), int *n out);", "a length is an integer parameter"},
+        {"int f(void *p in(99999999999));", "expected a number"},
+        {"int f(void);\nint g(...);", "2:10: ... stands once"},
+        {"int f(void x);", "a parameter cannot be of this type"},
+        {"handle h; int f(h x);", "a parameter cannot be of this type"},
+        {"handle h; int f(int x destroy);", "destroy is for handles"},
+        {"handle h; void f(h *x destroy when 0);", "needs a function that returns an integer"},
+        {"handle h; double f(h *x destroy when 0);", "needs a function that returns an integer"},
+        {"handle h; int f(h *x destroy when q);", "expected a number"},
+        {"handle h; int f(h *x, h **y out owner(z));", "1:39: an owner is a handle parameter"},
+        {"handle h; int f(h *x destroy, h **y out owner(x));",
+         "an owner is a handle parameter that lives on"},
+        {"handle h; int f(h *x owner(x));", "owner is for new handles"},
+        {"handle h; int f(h *x) owner(x);", "expected \";\""},
+        {"int f(int x persistent);", "persistent is for callbacks"},
+        {"callback int c(int *p in);", "a callback takes scalars"},
+        {"callback int c(void *a data, void *b data);", "a callback takes one data pointer"},
+        {"callback char *c(void);", "a callback returns a scalar or nothing"},
+        {"callback void c(void *d data); int f(c *x);", "without a star"},
+        {"callback void c(int i); int f(c x, void *d data);", "data is for a callback"},
+        {"callback void c(void *d data); int f(c x, void *d data, void *e data);", "data is for a callback"},
+        {"int f(void *p inside);", "inside is for the parameters of callbacks"},
+        {"double *f(void);", "a function returns"},
+        {"struct s { };", "a struct has fields"},
+        {"struct s { struct s a; };", "a struct cannot hold itself"},
+        {"struct s { char c[1025]; };", "1:17: this struct is too large"},
+        {"struct s { char c[0]; };", "this struct is too large"},
+        {"struct a { char c[1024]; }; struct b { struct a x[2]; };", "too large"},
+        {"struct a { long l; }; int f(struct a *p in(3));", "differ in size"},
+        {"struct a { char c[1024]; };\nlibrary \"libm.so.6\";\nint cos(struct a *a in, struct a *b in, "
+         "struct a "
+         "*c in, struct a *d in, struct a *e in, struct a *f in, struct a *g in, struct a *h in);",
+         "3:5: the structs of cos are too large"},
+        {"enum 3 f(void);", "expected a name"},
+        {"int f(void) as;", "expected a name"},
     };
     (void)state;
-    struct host h = {0};
+    struct host h;
     open_store(&h);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         assert_int_not_equal(
@@ -238,15 +230,36 @@ static void broken_files_say_where(void **state) {
     close_store(&h);
 }
 
+static bool denied;
+int __real_sb_ask(struct sandbox *sb, const struct sb_request *request);
+int __wrap_sb_ask(struct sandbox *sb, const struct sb_request *request);
+int __wrap_sb_ask(struct sandbox *sb, const struct sb_request *request) {
+    bool native = request->kind == SB_NATIVE_OPEN || request->kind == SB_NATIVE_CALL;
+    return denied && native ? EPERM : __real_sb_ask(sb, request);
+}
+
+static void the_sandbox_has_the_last_word(void **state) {
+    struct host *h = *state;
+    struct native *more = NULL;
+    gives(h, "callback", 0, 0, 23);
+    denied = true;
+    traps(h, "callback", 0, 0, "n.call_twice: call: the sandbox refused it");
+    assert_int_equal(native_new(h->store, h->sandbox, NULL, prototypes, strlen(prototypes), &more, &h->err),
+                     ATOLL_E_DENIED);
+    denied = false;
+    gives(h, "callback", 0, 0, 23);
+}
+
 int main(void) {
 #define GUEST(test)                                                                                          \
-    cmocka_unit_test_setup_teardown(test, open_guest, close_guest), {                                        \
-#test " (shared memory)", test, open_guest, close_guest, (void *)(uintptr_t)1                        \
+    cmocka_unit_test_setup_teardown(test, open_all, close_all), {                                            \
+        #test " (shared memory)", test, open_all, close_all, (void *)(uintptr_t)1                            \
     }
     const struct CMUnitTest tests[] = {
         GUEST(values_cross_and_are_checked),           GUEST(buffers_and_strings_stay_inside),
         GUEST(handles_are_checked_at_each_use),        GUEST(callbacks_nest_trap_and_expire),
-        GUEST(a_buffer_survives_growth_in_a_callback), cmocka_unit_test(broken_files_say_where),
+        GUEST(a_buffer_survives_growth_in_a_callback), GUEST(the_sandbox_has_the_last_word),
+        cmocka_unit_test(broken_files_say_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
