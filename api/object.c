@@ -23,7 +23,7 @@ const atoll_heaptype_t *atoll_ref_heaptype(const wasm_ref_t *ref) {
     return is_aggregate(ref) ? (const atoll_heaptype_t *)rt_ref_layout(ref->entity)->type : NULL;
 }
 bool atoll_ref_is_a(const wasm_ref_t *ref, const atoll_heaptype_t *type) {
-    return is_aggregate(ref) && rt_ref_is_a(ref->entity, rt_of(type));
+    return type && is_aggregate(ref) && rt_ref_is_a(ref->entity, rt_of(type));
 }
 
 /* ---- i31 ---- */
@@ -98,7 +98,7 @@ bool atoll_object_set(const wasm_ref_t *ref, uint32_t index, const wasm_val_t *v
 
 static const struct rt_layout *layout_of(wasm_store_t *store, const atoll_heaptype_t *type,
                                          enum bc_type_form form) {
-    if (rt_of(type)->form != form || rt_heap_start(store->rt, NULL)) return NULL;
+    if (!type || rt_of(type)->form != form || rt_heap_start(store->rt, NULL)) return NULL;
     return rt_layout_of(store->rt->engine, rt_of(type));
 }
 

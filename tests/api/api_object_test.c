@@ -57,6 +57,7 @@ static void structs_and_arrays_are_made_and_read(void **state) {
     assert_null(atoll_struct_new(g.w.store, q, &four));
     assert_null(atoll_struct_new(g.w.store, p, &three));
     assert_null(atoll_struct_new(g.w.store, a, NULL));
+    assert_null(atoll_struct_new(g.w.store, atoll_module_heaptype(g.module, 100), NULL));
     assert_null(atoll_struct_new(g.w.store, atoll_module_heaptype(g.module, 4), NULL)); /* no default */
     assert_int_equal(atoll_ref_kind(object), ATOLL_REF_STRUCT);
     assert_ptr_equal(atoll_ref_heaptype(object), q);

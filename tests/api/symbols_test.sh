@@ -17,6 +17,7 @@ alt_stack_key     fault.c: frees the signal stack of a thread that ends
 buckets           wait.c: who waits at which address; a futex table is one a process, as shared memories are of no store
 collector         heap.c: Boehm GC is one a process
 innermost         fault.c: the runs of this thread; thread-local
+innermost_call    native_callback.c: the native calls of this thread; thread-local
 install_once      fault.c: the handlers are of the process
 installed         fault.c: the handlers are of the process
 low               stack.c: where the native stack of this thread ends; thread-local
