@@ -16,11 +16,15 @@ allowed='
 alt_stack_key     fault.c: frees the signal stack of a thread that ends
 buckets           wait.c: who waits at which address; a futex table is one a process, as shared memories are of no store
 collector         heap.c: Boehm GC is one a process
+cpu               compile.c: what this processor can do, looked at once
+cpu_once          compile.c: guards the one above
 innermost         fault.c: the runs of this thread; thread-local
 innermost_call    native_callback.c: the native calls of this thread; thread-local
 install_once      fault.c: the handlers are of the process
 installed         fault.c: the handlers are of the process
 low               stack.c: where the native stack of this thread ends; thread-local
+none              emit.c: takes what is written when memory has ended; nobody reads it
+opening           module.c: guards the making of compiled code; held for a moment
 prepared          fault.c: this thread has a signal stack; thread-local
 previous_bus      fault.c: the handler before ours
 previous_segv     fault.c: the handler before ours

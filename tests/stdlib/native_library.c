@@ -63,18 +63,25 @@ API const char *greeting(void) { return "hello"; }
 
 /* Trees own their leaves; a tree with leaves is busy and lives on. */
 struct tree {
-    int n_leaves;
+    struct tree *next;
+    struct leaf *leaves;
 };
 struct leaf {
     struct tree *tree;
+    struct leaf *before, *after;
     int value;
 };
-API struct tree *tree_new(void) { return calloc(1, sizeof(struct tree)); }
+static struct tree *trees; /* all, for those that a guest forgets */
+API struct tree *tree_new(void) {
+    struct tree *t = calloc(1, sizeof *t);
+    t->next = trees;
+    return trees = t;
+}
 API struct leaf *leaf_new(struct tree *t, int value) {
     struct leaf *l = malloc(sizeof *l);
-    *l = (struct leaf){t, value};
-    t->n_leaves++;
-    return l;
+    *l = (struct leaf){t, NULL, t->leaves, value};
+    if (t->leaves) t->leaves->before = l;
+    return t->leaves = l;
 }
 API int leaf_out(struct tree *t, struct leaf **out) {
     *out = leaf_new(t, 9);
@@ -83,16 +90,22 @@ API int leaf_out(struct tree *t, struct leaf **out) {
 API int leaf_value(struct leaf *l) { return l->value; }
 API struct leaf *leaf_below(struct leaf *l) { return leaf_new(l->tree, l->value + 1); }
 API void leaf_free(struct leaf *l) {
-    l->tree->n_leaves--;
+    *(l->before ? &l->before->after : &l->tree->leaves) = l->after;
+    if (l->after) l->after->before = l->before;
     free(l);
 }
-API int tree_close(struct tree *t) {
-    if (t->n_leaves) return 5;
+API int tree_drop(struct tree *t) {
+    struct tree **at = &trees;
+    while (t->leaves) leaf_free(t->leaves);
+    while (*at != t) at = &(*at)->next;
+    *at = t->next;
     free(t);
     return 0;
 }
-/* Takes its leaves with it; they are the caller's to forget. */
-API int tree_drop(struct tree *t) { return t->n_leaves = 0, free(t), 0; }
+API int tree_close(struct tree *t) { return t->leaves ? 5 : tree_drop(t); }
+static __attribute__((destructor)) void forget(void) {
+    while (trees) tree_drop(trees);
+}
 API int leaf_each(struct leaf *l, int (*f)(int, void *), void *data) { return f(l->value, data); }
 
 API void keep(int (*f)(int, void *)) { kept = f; }
