@@ -61,6 +61,18 @@ void build_control(struct build *b, const struct bc_instr *in);
 void build_unreachable_code(struct build *b, const struct bc_instr *in);
 void build_enter_function(struct build *b);
 
+/* Branches with what the label wants on the stack, or returns, when the value is not zero. */
+void build_branch_if(struct build *b, uint32_t condition, uint32_t depth);
+void build_trap_if(struct build *b, uint32_t condition, enum rt_trap trap);
+/* Pops a reference that must not be null. */
+uint32_t build_pop_non_null(struct build *b, enum rt_trap trap);
+
+/* ---- build_object.c ---- */
+
+/* Managed objects: false when the instruction has no machine code. */
+bool build_object(struct build *b, const struct bc_instr *in);
+void build_branch_on_cast(struct build *b, const struct bc_instr *in);
+
 /* ---- build_ops.c ---- */
 
 void build_instr(struct build *b, const struct bc_instr *in);

@@ -130,7 +130,7 @@ static void return_from(struct build *b, uint32_t block) {
     b->n_stack = height;
 }
 
-static void branch_if(struct build *b, uint32_t condition, uint32_t depth) {
+void build_branch_if(struct build *b, uint32_t condition, uint32_t depth) {
     struct ir_func *f = b->f;
     struct frame *frame = frame_at(b, depth);
     if (ir_is_const(f, condition)) {
@@ -407,12 +407,20 @@ static void table_function(struct build *b, const struct bc_instr *in) {
     build_push(b, v);
 }
 
-static void non_null(struct build *b, enum rt_trap trap) {
+uint32_t build_pop_non_null(struct build *b, enum rt_trap trap) {
     uint32_t a = build_pop(b), v = build_new(b, IR_NON_NULL, IR_I64);
-    if (b->f->failed) return;
+    if (b->f->failed) return 0;
     b->f->ins[v].a = a;
     b->f->ins[v].imm = trap;
-    build_push(b, v);
+    return v;
+}
+
+void build_trap_if(struct build *b, uint32_t condition, enum rt_trap trap) {
+    if (!b->f->failed && ir_is_const(b->f, condition) && !b->f->ins[condition].imm) return;
+    uint32_t v = build_new(b, IR_TRAP_IF, IR_VOID);
+    if (b->f->failed) return;
+    b->f->ins[v].a = condition;
+    b->f->ins[v].imm = trap;
 }
 
 static void branch_on_null(struct build *b, const struct bc_instr *in) {
@@ -421,16 +429,15 @@ static void branch_on_null(struct build *b, const struct bc_instr *in) {
     uint32_t v = build_pop(b);
     uint32_t test = ir_unary(f, b->block, BC_I64_EQZ, IR_I32, v);
     if (when_null) {
-        branch_if(b, test, in->index);
+        build_branch_if(b, test, in->index);
         if (b->block != IR_NONE) build_push(b, v);
     } else {
         build_push(b, v);
-        branch_if(b, ir_unary(f, b->block, BC_I32_EQZ, IR_I32, test), in->index);
+        build_branch_if(b, ir_unary(f, b->block, BC_I32_EQZ, IR_I32, test), in->index);
         if (b->block != IR_NONE) build_pop(b);
     }
 }
 
-/* The cast itself is the interpreter's ref.test on the same immediates; the reference stays. */
 static void unreachable(struct build *b) {
     uint32_t v = build_new(b, IR_TRAP, IR_VOID);
     if (b->f->failed) return;
@@ -450,7 +457,7 @@ void build_control(struct build *b, const struct bc_instr *in) {
     case BC_BR: branch(b, frame_at(b, in->index)); break;
     case BC_BR_IF: {
         uint32_t condition = build_pop(b);
-        branch_if(b, condition, in->index);
+        build_branch_if(b, condition, in->index);
         break;
     }
     case BC_BR_TABLE: br_table(b, in); break;
@@ -464,11 +471,11 @@ void build_control(struct build *b, const struct bc_instr *in) {
         break;
     case BC_CALL_REF:
     case BC_RETURN_CALL_REF:
-        non_null(b, RT_TRAP_NULL_FUNCTION);
+        build_push(b, build_pop_non_null(b, RT_TRAP_NULL_FUNCTION));
         call_reference(b, in->index, in->op == BC_RETURN_CALL_REF);
         break;
     case BC_BR_ON_NULL:
     case BC_BR_ON_NON_NULL: branch_on_null(b, in); break;
-    default: b->f->declined = "br_on_cast"; break;
+    default: build_branch_on_cast(b, in); break;
     }
 }

@@ -317,14 +317,6 @@ static void shuffle(struct build *b, const struct bc_instr *in) {
     build_push(b, v);
 }
 
-static void non_null(struct build *b) {
-    uint32_t a = build_pop(b), v = build_new(b, IR_NON_NULL, IR_I64);
-    if (b->f->failed) return;
-    b->f->ins[v].a = a;
-    b->f->ins[v].imm = RT_TRAP_NULL_REFERENCE;
-    build_push(b, v);
-}
-
 static void ref_func(struct build *b, uint32_t func) {
     uint32_t v = build_new(b, IR_REF_FUNC, IR_I64);
     if (b->f->failed) return;
@@ -339,6 +331,8 @@ static void other(struct build *b, const struct bc_instr *in) {
         load(b, in, letter_type(b, in, strchr(info->signature, ':')[1]));
     else if (info->access && native)
         store(b, in);
+    else if (build_object(b, in))
+        return;
     else if (!info->signature)
         slow_special(b, in);
     else if (native)
@@ -393,7 +387,7 @@ void build_instr(struct build *b, const struct bc_instr *in) {
     case BC_REF_NULL: build_push(b, ir_const(f, IR_I64, 0)); break;
     case BC_REF_IS_NULL: build_push(b, ir_unary(f, b->block, BC_I64_EQZ, IR_I32, build_pop(b))); break;
     case BC_REF_FUNC: ref_func(b, in->index); break;
-    case BC_REF_AS_NON_NULL: non_null(b); break;
+    case BC_REF_AS_NON_NULL: build_push(b, build_pop_non_null(b, RT_TRAP_NULL_REFERENCE)); break;
     case BC_REF_EQ: {
         uint32_t right = build_pop(b), left = build_pop(b);
         build_push(b, ir_binary(f, b->block, BC_I64_EQ, IR_I32, left, right));

@@ -173,6 +173,39 @@ static void type_stub(struct emit *e, const struct stub *s) {
     emit_pc(e, s->where);
 }
 
+/* A new struct whose fields are words comes from the store's free list in line, as in the interpreter; its
+ * values stand in the outgoing area. Where the list is empty the code goes on to the interpreter's. */
+static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
+    struct ir_func *f = e->f;
+    struct x86 *a = &e->a;
+    struct bc_instr in;
+    if (!f->module->engine->heap || bc_decode_instr(f->bc, i->where, (uint32_t)f->bc->n_bytes, &in, NULL))
+        return;
+    if (in.op != BC_STRUCT_NEW && in.op != BC_STRUCT_NEW_DEFAULT) return;
+    const struct rt_layout *layout = rt_layout_of(f->module->engine, f->module->types[in.index]);
+    if (!layout || !layout->uniform || layout->size_bytes > RT_SMALL_BYTES) return;
+    int32_t list =
+        (int32_t)(offsetof(struct rt_heap, free) + sizeof(void *) * rt_free_list(layout, layout->size_bytes));
+    uint32_t empty = emit_label(e);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+    x86_op(a, X86_MOV_LOAD | X86_W, RCX, x86_mem(SCRATCH, offsetof(struct rt_store, heap)));
+    x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_mem(RCX, list));
+    x86_op(a, X86_TEST | X86_W, RAX, x86_reg(RAX));
+    x86_branch(a, CC_E, empty);
+    x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_mem(RAX, 0)); /* off the list before the first word is written */
+    x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RCX, list));
+    x86_const(a, RDX, (uintptr_t)layout);
+    x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RAX, 0));
+    if (in.op == BC_STRUCT_NEW_DEFAULT) x86_op(a, X86_XOR, RDX, x86_reg(RDX));
+    for (uint32_t k = 0; k < layout->n_fields; k++) {
+        if (in.op == BC_STRUCT_NEW) x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_mem(RSP, 8 * (int32_t)k));
+        x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RAX, 8 + 8 * (int32_t)k));
+    }
+    x86_op(a, X86_MOV_STORE | X86_W, RAX, x86_mem(RSP, 0));
+    x86_jump(a, done);
+    emit_bind(e, empty);
+}
+
 static void slow(struct emit *e, const struct ir_ins *i) {
     struct ir_func *f = e->f;
     struct x86 *a = &e->a;
@@ -187,6 +220,8 @@ static void slow(struct emit *e, const struct ir_ins *i) {
         at += f->ins[v].type == IR_V128 ? 16 : 8;
     }
     moves_flush(e);
+    uint32_t done = emit_label(e);
+    new_struct(e, i, done);
     x86_op(a, X86_MOV_LOAD | X86_W, RDI, x86_reg(INSTANCE));
     x86_op(a, X86_MOV_LOAD | X86_W, RSI, x86_reg(RSP));
     x86_const(a, RDX, i->imm);
@@ -198,6 +233,7 @@ static void slow(struct emit *e, const struct ir_ins *i) {
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));
     struct stub *s = emit_stub(e, STUB_LEAVE, i->where);
     x86_branch(a, CC_NE, s->label);
+    emit_bind(e, done);
 }
 
 /* A result behind the first, or any of a slow instruction. */

@@ -135,7 +135,7 @@ static void select_ins(struct select *s, uint32_t v) {
     struct ir_func *f = s->f;
     struct ir_ins *i = f->ins + v;
     if (i->folded) return;
-    if (i->op == IR_BRANCH) {
+    if (i->op == IR_BRANCH || i->op == IR_TRAP_IF) {
         fold_condition(s, i->a, v);
     } else if (i->op == IR_SELECT) {
         fold_condition(s, i->c, v);
