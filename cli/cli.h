@@ -144,8 +144,8 @@ int cli_file_write(const char *path, const void *bytes, size_t size);
 /* ---- program files (program.c) ---- */
 
 /* The bytes of a program file in either format. No bytes at all are the text of an empty module in a file
- * named .wat and a broken program elsewhere: what made it failed. fails  as cli_file_read; E_MALFORMED where
- * the file begins as no program, before it is read to its end */
+ * named .wat and a broken program elsewhere: what made it failed.
+ * fails   as cli_file_read; E_MALFORMED where the file begins as no program, before it is read to its end */
 enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err);
 
 /* What tools see: a program file, read, assembled when it is text, and decoded. */

@@ -1,7 +1,6 @@
 /* cli/run.c: runs a program.
  *
- *   flags -> struct run -> sandbox (grants) -> engine, store -> preloads, program -> _start or --invoke ->
- * exit */
+ *   flags -> struct run -> sandbox (grants) -> engine, store -> preloads, program -> _start or --invoke -> exit */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

@@ -3,7 +3,7 @@
  * The operand stack exists only here. A value is where it is cheapest: still in the local or the constant it
  * came from, in an accumulator, or in its own slot of the frame. Rules that keep this true:
  *   - a value in an accumulator has a producer whose destination is still free: spilling it patches the
- * producer to its _D form, which costs no instruction
+ *     producer to its _D form, which costs no instruction
  *   - before a local is written, values that still stand for it move to their slots
  *   - at block entries and merges every value is in its slot, constants below a block excepted
  *   - at labels nothing is known of the accumulators */

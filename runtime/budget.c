@@ -1,9 +1,8 @@
 /* runtime/budget.c: what the stores of one program use together: bytes, elements, counts, fuel. */
 #include "runtime/internal.h"
 
-#define FUEL_PORTION                                                                                         \
-    INT64_C(1000000) /* at most; what a store takes at once is out of its siblings' reach                    \
-                      */
+/* At most: what a store takes at once is out of its siblings' reach. */
+#define FUEL_PORTION INT64_C(1000000)
 
 struct rt_budget *rt_budget_new(const struct atoll_alloc *alloc, const struct rt_limits *limits) {
     struct rt_budget *budget = atoll_new(alloc, 1, sizeof *budget);

@@ -1,9 +1,12 @@
 /* runtime/heap.c: the managed heap. The one file that knows Boehm GC.
  *
- *   what the collector looks at      the native stacks and registers of the threads that run stores with a
- * heap, each such store's wasm stack, managed globals, tables and segment items, host roots, the exception in
- * flight, free objects in its lists what it never looks at           linear memories, static data, malloc'd
- * memory
+ *   what the collector looks at                        what it never looks at
+ *   native stacks and registers of the threads           linear memories
+ *     that run stores with a heap                        static data
+ *   each such store's wasm stack                         malloc'd memory
+ *   managed globals, tables and segment items
+ *   host roots, the exception in flight
+ *   free objects in its lists
  *
  * The collector is one for the process, as libgc is; so is the list of heaps below, which changes only under
  * the collector's own lock. Layouts live in the heap and are marked through the objects that point to them:

@@ -12,8 +12,7 @@
  *   object   | layout | fields, each at its natural alignment                          |  struct
  *            | layout | length (32 bits) | - | elements from byte 16                    |  array
  *            | layout | tag              | the tag's values in slots                    |  exception
- *            | layout | the host's word                                                |  host reference in
- * any
+ *            | layout | the host's word                                                |  host reference in any
  *
  * The heap is Boehm GC (heap.c); it starts with the first module that declares a managed type, or with the
  * first exception that becomes a reference. */

@@ -1,9 +1,9 @@
 /* runtime/runtime.h: a program brought to life. The one header of this folder for the others.
  *
- *   struct rt_engine    configuration, the canonical type registry, the tier that executes      shared by
- * threads struct rt_module    a validated bc_module plus what execution adds; immutable               shared
- * by threads struct rt_store     all instances of one program, their limits, the stack, the stop flag    one
- * thread at a time struct rt_instance  one instantiated module
+ *   struct rt_engine    configuration, the canonical type registry, the tier that executes    shared by threads
+ *   struct rt_module    a validated bc_module plus what execution adds; immutable             shared by threads
+ *   struct rt_store     all instances of one program, limits, the stack, the stop flag        one thread at a time
+ *   struct rt_instance  one instantiated module
  *
  * The structs are open because interp/ and jit/ read their fields in every second instruction; others use the
  * functions. Values travel in 64-bit slots without tags (design.md D3): i32 and f32 in the low half (the
@@ -373,9 +373,10 @@ typedef bool rt_resolver(void *context, const struct rt_module *module, const st
 enum atoll_status rt_link_check(const struct rt_module *module, rt_resolver *resolve, void *context,
                                 struct atoll_error *err);
 /* Instantiates: resolves and checks imports, allocates, evaluates constant expressions, copies active
- * segments, runs start. fails   E_LINK ("unknown import", "incompatible import type" + which), E_LIMIT,
- * E_NOMEM, E_TRAP / E_EXIT / E_INTERRUPTED (store->trap ...) The instance belongs to the store and lives as
- * long as it, also after a trap, since its functions may be in others' tables. */
+ * segments, runs start.
+ * fails   E_LINK ("unknown import", "incompatible import type" + which), E_LIMIT, E_NOMEM, E_TRAP / E_EXIT /
+ *         E_INTERRUPTED (store->trap ...) The instance belongs to the store and lives as long as it, also
+ *         after a trap, since its functions may be in others' tables. */
 enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *module, rt_resolver *resolve,
                                  void *context, struct rt_instance **out, struct atoll_error *err);
 /* False when there is no such export. `name` need not be NUL-terminated. */
@@ -461,7 +462,8 @@ struct rt_tier {
      * functions. */
     enum rt_trap (*call)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
     void (*module_free)(struct rt_module *module); /* frees module->tier_data and module->jit_data */
-    enum atoll_status (*engine_new)(struct rt_engine *engine); /* makes engine->jit_data and bridge; NULL: none */
+    enum atoll_status (*engine_new)(
+        struct rt_engine *engine); /* makes engine->jit_data and bridge; NULL: none */
     void (*engine_free)(struct rt_engine *engine);
     /* Runs a function that has machine code, for the interpreter; as `call`. NULL: there are none. */
     enum rt_trap (*call_compiled)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);

@@ -24,8 +24,8 @@ struct wasi_config {
 
 /* The state of one program: its descriptor table over the sandbox's grants (3, 4, ... in the order granted).
  * The sandbox and the store have to outlive it; store->wake and sb_set_stop are set, so that
- * rt_store_interrupt ends blocking calls. fails  E_NOMEM, E_LIMIT (more descriptors than max_fds), E_IO (a
- * stdio descriptor is not open) */
+ * rt_store_interrupt ends blocking calls.
+ * fails   E_NOMEM, E_LIMIT (more descriptors than max_fds), E_IO (a stdio descriptor is not open) */
 enum atoll_status wasi_new(struct rt_store *store, struct sandbox *sandbox, const struct wasi_config *config,
                            struct wasi **out, struct atoll_error *err);
 /* Closes the program's descriptors. Not while the program runs. NULL is allowed. */

@@ -32,7 +32,8 @@ struct text_lexer {
     const struct atoll_alloc *alloc; /* for identifiers of annotations; NULL: their UTF-8 is not checked */
 };
 
-/* Whether a whole text can be read: not too long, valid UTF-8. fails  E_LIMIT; E_SYNTAX with the place */
+/* Whether a whole text can be read: not too long, valid UTF-8.
+ * fails   E_LIMIT; E_SYNTAX with the place */
 enum atoll_status text_check(const char *text, size_t n_bytes, struct atoll_error *err);
 /* The text has to be valid UTF-8. Annotations that nobody here reads are skipped as white space. */
 void text_lexer_init(struct text_lexer *lexer, const char *text, size_t n_bytes, struct atoll_error *err);
