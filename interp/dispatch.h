@@ -7,7 +7,9 @@
  *
  * A handler reads its operands, computes, and tail-calls the handler whose address stands behind it, so the
  * state stays in the argument registers. Handlers of hot paths call nothing, since a call would save all
- * eight. Where the compiler cannot promise tail calls (ATOLL_INTERP_LOOP) a handler parks the state and
+ * eight. The address of a handler's local never leaves it: the local might be looked at later, so the
+ * handler's frame would stay on the native stack, one for each execution; results that come through a pointer
+ * go to slots. Where the compiler cannot promise tail calls (ATOLL_INTERP_LOOP) a handler parks the state and
  * returns to a loop; the bodies are the same. Leaving the run = returning a trap, RT_TRAP_NONE at the end of
  * the function the host called. */
 #ifndef ATOLL_INTERP_DISPATCH_H
