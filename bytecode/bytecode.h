@@ -1,9 +1,10 @@
 /* bytecode/bytecode.h: what a program is. The one header of this folder for the others.
  *
- *   .wat -> bc_text_assemble -> bytes -> bc_module_decode -> struct bc_module -> bc_module_validate ->
- * (runtime, interp, jit) ^                              |
- *                                 +---- bc_text_print <----------+        (atoll dis; its output assembles to
- * the same bytes)
+ *   .wat -> bc_text_assemble -> bytes -> bc_module_decode -> struct bc_module -> bc_module_validate -> (runtime, ...)
+ *                               ^                                   |
+ *                               +---------- bc_text_print <---------+
+ *
+ * atoll dis prints; its output assembles to the same bytes.
  *
  * A module keeps the bytes it was decoded from; function bodies and constant expressions stay byte ranges in
  * them, and every consumer walks them with bc_decode_instr. After validation a module never changes and any
@@ -327,7 +328,8 @@ typedef uint64_t bc_features; /* bit set of enum bc_feature */
 #define BC_MAX_PARAMS          1000u
 #define BC_MAX_RESULTS         1000u
 #define BC_MAX_FUNC_BYTES      7654321u
-#define BC_MAX_LOCALS          50000u /* parameters included */
+#define BC_MAX_LOCALS          50000u   /* parameters included */
+#define BC_MAX_OPERANDS        1000000u /* on the stack at once; no frame of more fits the usual stack */
 #define BC_MAX_STRUCT_FIELDS   10000u
 #define BC_MAX_ARRAY_NEW_FIXED 10000u
 #define BC_MAX_BR_TABLE        65520u
@@ -346,13 +348,14 @@ struct bc_config {
 static inline bool bc_is_binary(const uint8_t *bytes, size_t n_bytes) { return !n_bytes || !bytes[0]; }
 
 /* Decodes a binary module: sections, types (with canonical recursion groups), segment and body ranges. Bodies
- * are delimited and their local declarations checked; their instructions are checked by validation. in
- * bytes[0 .. n_bytes); kept by reference: they have to outlive the module (bc_module_own_bytes changes that)
+ * are delimited and their local declarations checked; their instructions are checked by validation. in bytes[0
+ * .. n_bytes); kept by reference: they have to outlive the module (bc_module_own_bytes changes that)
  * out     *out_module, owned by the caller (bc_module_free)
  * fails   ATOLL_E_MALFORMED, E_LIMIT, E_INVALID (types), E_NOMEM; err->offset is the byte; texts begin with
- * the official tests' wording ("unexpected end", "integer too large", ...) bounds  time and memory linear in
- * n_bytes; no recursion on input; counts allocate nothing before their items are seen source  core spec,
- * "Binary Format" */
+ *         the official tests' wording ("unexpected end", "integer too large", ...)
+ * bounds  time and memory linear in n_bytes; no recursion on input; counts allocate nothing before their items
+ *         are seen
+ * source  core spec, "Binary Format" */
 enum atoll_status bc_module_decode(const uint8_t *bytes, size_t n_bytes, const struct bc_config *config,
                                    struct bc_module **out_module, struct atoll_error *err);
 /* Hands the module the ownership of its bytes, which came from config->alloc and have capacity n_allocated.
@@ -361,9 +364,10 @@ void bc_module_own_bytes(struct bc_module *module, size_t n_allocated);
 void bc_module_free(struct bc_module *module); /* NULL is allowed */
 
 /* Validates everything: types, all function bodies, constant expressions, segments, exports (3.0,
- * "Validation"). fails   ATOLL_E_INVALID with the official wording first ("type mismatch", "unknown local 7",
- * ...); E_MALFORMED for faults of the instruction encoding, which only show here; E_LIMIT; E_NOMEM. On
- * success module->validated is true. */
+ * "Validation").
+ * fails   ATOLL_E_INVALID with the official wording first ("type mismatch", "unknown local 7", ...);
+ *         E_MALFORMED for faults of the instruction encoding, which only show here; E_LIMIT; E_NOMEM. On
+ *         success module->validated is true. */
 enum atoll_status bc_module_validate(struct bc_module *module, const struct bc_config *config,
                                      struct atoll_error *err);
 
@@ -565,8 +569,9 @@ void bc_source_map_fini(struct bc_source_map *map, const struct atoll_alloc *all
 const struct bc_source_map_entry *bc_source_map_find(const struct bc_source_map *map, uint32_t offset);
 
 /* Assembles one module in text format ("(module ...)" or the bare fields) to the binary format. Identifiers
- * go to the name section (the text keeps its names). The result decodes; it may still be invalid. in text[0
- * .. n_bytes): UTF-8, checked out     appended to *out_bytes; *map (NULL allowed) receives source positions
+ * go to the name section (the text keeps its names). The result decodes; it may still be invalid.
+ * in      text[0 .. n_bytes): UTF-8, checked
+ * out     appended to *out_bytes; *map (NULL allowed) receives source positions
  * fails   ATOLL_E_SYNTAX with line and column and the official wording; E_LIMIT, E_NOMEM
  * bounds  no recursion on input; time linear but for name look-up (hashed)
  * source  core spec, "Text Format" */
@@ -580,7 +585,8 @@ struct bc_print_options {
     bool no_names; /* ignore the name section */
 };
 /* Prints a decoded module as text that assembles to the same bytes (for modules in canonical encoding:
- * shortest LEB128). fails   ATOLL_E_MALFORMED where a body does not decode, E_NOMEM */
+ * shortest LEB128).
+ * fails   ATOLL_E_MALFORMED where a body does not decode, E_NOMEM */
 enum atoll_status bc_text_print(const struct bc_module *m, const struct bc_print_options *options,
                                 struct bc_buf *out, struct atoll_error *err);
 /* Sections by id, as the text format names places of custom sections; 0, custom, has no word. */

@@ -105,6 +105,16 @@ static bool flatten_locals(struct validator *v, const struct bc_func *f) {
     return true;
 }
 
+/* Clears n bits from bit `from` on, a word at a time: few bytes declare many locals. */
+static void clear_bits(uint64_t *words, uint32_t from, uint32_t n) {
+    while (n) {
+        uint32_t at = from % 64, here = n < 64 - at ? n : 64 - at;
+        words[from / 64] &= here == 64 ? 0 : ~(((UINT64_C(1) << here) - 1) << at);
+        from += here;
+        n -= here;
+    }
+}
+
 /* Parameters and locals with a default value start initialised. */
 static bool begin_init(struct validator *v, const struct bc_func *f) {
     v->tracks_init = false;
@@ -118,11 +128,9 @@ static bool begin_init(struct validator *v, const struct bc_func *f) {
     v->is_init = p;
     memset(v->is_init, 0xFF, n_words * sizeof *v->is_init);
     uint32_t local = v->n_params;
-    for (uint32_t i = 0; i < f->n_local_runs; local += f->local_runs[i++].count) {
-        if (bc_valtype_defaultable(f->local_runs[i].type)) continue;
-        for (uint32_t k = 0; k < f->local_runs[i].count; k++)
-            v->is_init[(local + k) / 64] &= ~(UINT64_C(1) << (local + k) % 64);
-    }
+    for (uint32_t i = 0; i < f->n_local_runs; local += f->local_runs[i++].count)
+        if (!bc_valtype_defaultable(f->local_runs[i].type))
+            clear_bits(v->is_init, local, f->local_runs[i].count);
     return true;
 }
 

@@ -32,6 +32,7 @@ struct validator {
 
     bc_valtype *stack;
     size_t n_stack, stack_capacity;
+    size_t stack_room; /* of the capacity what the limit allows */
     struct control *controls;
     size_t n_controls, controls_capacity;
 
@@ -61,7 +62,7 @@ bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected);
 static inline struct control *bc_v_top(struct validator *v) { return &v->controls[v->n_controls - 1]; }
 
 static inline void bc_v_push(struct validator *v, bc_valtype type) {
-    if (__builtin_expect(v->n_stack < v->stack_capacity, 1))
+    if (__builtin_expect(v->n_stack < v->stack_room, 1))
         v->stack[v->n_stack++] = type;
     else
         bc_v_push_slow(v, type);

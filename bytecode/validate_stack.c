@@ -22,14 +22,23 @@ void bc_v_mismatch(struct validator *v, bc_valtype expected, bc_valtype found) {
               bc_valtype_text(expected, a, sizeof a), bc_valtype_text(found, b, sizeof b));
 }
 
-void bc_v_push_slow(struct validator *v, bc_valtype type) {
+/* Makes room for n operands more. A thousand come with a call of two bytes: without a limit here a small
+ * module would take all memory, in the validator and again where it is made code. */
+static bool reserve(struct validator *v, uint32_t n) {
     void *p = v->stack;
-    if (atoll_grow(v->alloc, &p, &v->stack_capacity, v->n_stack + 1, sizeof *v->stack)) {
+    if (v->n_stack + n > BC_MAX_OPERANDS)
+        bc_reader_fail(&v->r, ATOLL_E_LIMIT, v->in.offset,
+                       "too many operands on the stack: %zu, the limit is %u", v->n_stack + n,
+                       BC_MAX_OPERANDS);
+    else if (atoll_grow(v->alloc, &p, &v->stack_capacity, v->n_stack + n, sizeof *v->stack))
         bc_v_nomem(v);
-        return;
-    }
     v->stack = p;
-    v->stack[v->n_stack++] = type;
+    v->stack_room = v->stack_capacity < BC_MAX_OPERANDS ? v->stack_capacity : BC_MAX_OPERANDS;
+    return !v->r.status;
+}
+
+void bc_v_push_slow(struct validator *v, bc_valtype type) {
+    if (reserve(v, 1)) v->stack[v->n_stack++] = type;
 }
 
 bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
@@ -49,13 +58,7 @@ bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
  * ---- */
 
 void bc_v_push_many(struct validator *v, const bc_valtype *types, uint32_t n) {
-    if (!n) return;
-    void *p = v->stack;
-    if (atoll_grow(v->alloc, &p, &v->stack_capacity, v->n_stack + n, sizeof *v->stack)) {
-        bc_v_nomem(v);
-        return;
-    }
-    v->stack = p;
+    if (!n || !reserve(v, n)) return;
     memcpy(v->stack + v->n_stack, types, n * sizeof *types);
     v->n_stack += n;
 }

@@ -186,6 +186,30 @@ static void array_operands(struct bc_buf *b, uint32_t n) {
     section(b, 10, &code);
 }
 
+/* Calls of a thousand results, then single ones. */
+static void operands(struct bc_buf *b, uint32_t n) {
+    struct bc_buf type, body, code;
+    bc_buf_init(&type, &atoll_default_alloc);
+    PUT(&type, "\2\140\0\0\140\0");
+    bc_buf_u32(&type, BC_MAX_RESULTS);
+    for (uint32_t i = 0; i < BC_MAX_RESULTS; i++) PUT(&type, "\177");
+    section(b, 1, &type);
+    SECTION(b, 3, "\2\0\1");
+    bc_buf_init(&body, &atoll_default_alloc);
+    PUT(&body, "\0");
+    uint32_t n_calls = n / BC_MAX_RESULTS - 1;
+    for (uint32_t i = 0; i < n_calls; i++) PUT(&body, "\20\1");
+    for (uint32_t i = n_calls * BC_MAX_RESULTS; i < n; i++) PUT(&body, "\101\0");
+    PUT(&body, "\0\13");
+    bc_buf_init(&code, &atoll_default_alloc);
+    bc_buf_u8(&code, 2);
+    bc_buf_u32(&code, (uint32_t)body.size);
+    bc_buf_bytes(&code, body.data, body.size);
+    bc_buf_fini(&body);
+    PUT(&code, "\3\0\0\13");
+    section(b, 10, &code);
+}
+
 static void every_limit_holds_at_its_value_and_not_above(void **state) {
     (void)state;
     static const struct {
@@ -211,6 +235,7 @@ static void every_limit_holds_at_its_value_and_not_above(void **state) {
         {params, BC_MAX_PARAMS, "too many parameters: 1001, the limit is 1000"},
         {results, BC_MAX_RESULTS, "too many results: 1001, the limit is 1000"},
         {type_of_fields, BC_MAX_STRUCT_FIELDS, "too many fields: 10001, the limit is 10000"},
+        {operands, BC_MAX_OPERANDS, "too many operands on the stack: 1000001, the limit is 1000000"},
         {body_of_locals, BC_MAX_LOCALS, "too many locals: 50001, the limit is 50000"}};
     for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
         struct atoll_error err;

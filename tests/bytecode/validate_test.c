@@ -248,6 +248,27 @@ static void wide_operands_that_are_missing_are_told(void **state) {
     assert_string_equal(err.text, "type mismatch: call expects (ref null any), found nothing");
 }
 
+/* 60 numbers, 70 references that are never null, 5 numbers: the references share words of the bit set with both. */
+static void only_locals_without_a_default_start_uninitialised(void **state) {
+    (void)state;
+    for (uint32_t local = 0; local < 135; local++) {
+        struct bc_buf b, code;
+        struct atoll_error err;
+        bc_buf_init(&code, &atoll_default_alloc);
+        PUT(&code, "\3\74\177\106\144\160\5\177\40");
+        bc_buf_u32(&code, local);
+        PUT(&code, "\32\13");
+        module_of(&b, &code);
+        enum atoll_status status = module_check(&b, NULL, &err);
+        if (local < 60 || local >= 130) {
+            assert_int_equal(status, ATOLL_OK);
+        } else {
+            assert_int_equal(status, ATOLL_E_INVALID);
+            assert_non_null(strstr(err.text, "uninitialized local"));
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_nested_blocks_need_no_native_stack),
@@ -256,6 +277,7 @@ int main(void) {
         cmocka_unit_test(a_branch_table_has_a_limit),
         cmocka_unit_test(a_body_has_a_limit),
         cmocka_unit_test(faults_name_their_instruction),
+        cmocka_unit_test(only_locals_without_a_default_start_uninitialised),
         cmocka_unit_test(wide_operands_are_checked_to_the_last_one),
         cmocka_unit_test(wide_operands_that_are_missing_are_told),
     };
