@@ -191,9 +191,11 @@ struct bc_table {
     bc_valtype type;
     struct bc_limits limits;
     struct bc_range init; /* constant expression incl. its end; size 0 = null */
+    uint32_t at;
 };
 struct bc_memory {
     struct bc_limits limits;
+    uint32_t at; /* byte offset of its description, here and in the next ones */
 };
 struct bc_global {
     bc_valtype type;
@@ -201,7 +203,7 @@ struct bc_global {
     struct bc_range init; /* own globals */
 };
 struct bc_tag {
-    uint32_t type;
+    uint32_t type, at;
 };
 struct bc_import {
     struct bc_name module, name;
@@ -263,7 +265,7 @@ struct bc_module {
     struct bc_elem *elems;
     struct bc_data *datas;
     struct bc_custom *customs;
-    uint32_t start; /* function index or BC_NONE */
+    uint32_t start, start_at; /* function index or BC_NONE; its byte offset */
     bool has_data_count;
     bool uses_gc; /* declares a struct or array type, or mentions an i31/any-hierarchy type: needs the managed
                      heap */
@@ -557,7 +559,8 @@ uint32_t bc_debug_find(struct bc_debug *debug, uint32_t offset, struct bc_source
  * if          a written else is encoded, even an empty one
  * locals      neighbours of one type share a run */
 
-/* Where bytes of an assembled module came from: sorted by offset, one entry an instruction or item. */
+/* Where bytes of an assembled module came from: sorted by offset, one entry an instruction, definition, type, import,
+ * export or segment. */
 struct bc_source_map {
     struct bc_source_map_entry {
         uint32_t offset, line, column;
@@ -567,6 +570,9 @@ struct bc_source_map {
 void bc_source_map_fini(struct bc_source_map *map, const struct atoll_alloc *alloc);
 /* The entry with the greatest offset <= `offset`, or NULL. */
 const struct bc_source_map_entry *bc_source_map_find(const struct bc_source_map *map, uint32_t offset);
+/* The user wrote text: a fault found in the bytes made from it gets its place there instead of an offset. NULL map:
+ * the bytes are the user's own, nothing changes. */
+void bc_source_map_place(const struct bc_source_map *map, struct atoll_error *err);
 
 /* Assembles one module in text format ("(module ...)" or the bare fields) to the binary format. Identifiers
  * go to the name section (the text keeps its names). The result decodes; it may still be invalid.

@@ -59,7 +59,10 @@ struct bc_limits bc_decode_limits(struct decoder *d, bool is_memory) {
 
 /* ---- sections ---- */
 
-static void decode_start(struct decoder *d) { d->m->start = bc_reader_u32(&d->r); }
+static void decode_start(struct decoder *d) {
+    d->m->start_at = d->r.at;
+    d->m->start = bc_reader_u32(&d->r);
+}
 
 static void decode_data_count(struct decoder *d) {
     d->data_count = bc_reader_u32(&d->r);

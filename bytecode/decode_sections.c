@@ -22,9 +22,15 @@ static uint32_t read_func_type_index(struct decoder *d) {
 }
 
 static struct bc_table read_table(struct decoder *d) {
-    struct bc_table t = {.type = bc_reader_reftype(&d->r)};
+    uint32_t at = d->r.at;
+    struct bc_table t = {.type = bc_reader_reftype(&d->r), .at = at};
     t.limits = bc_decode_limits(d, false);
     return t;
+}
+
+static struct bc_memory read_memory(struct decoder *d) {
+    uint32_t at = d->r.at;
+    return (struct bc_memory){bc_decode_limits(d, true), at};
 }
 
 static struct bc_global read_global(struct decoder *d) {
@@ -37,7 +43,7 @@ static struct bc_tag read_tag(struct decoder *d) {
     uint32_t at = d->r.at;
     bc_reader_need(&d->r, BC_FEATURE_EXCEPTIONS, at, "a tag");
     if (bc_reader_u8(&d->r)) bc_reader_fail(&d->r, ATOLL_E_MALFORMED, at, "malformed tag attribute");
-    return (struct bc_tag){read_func_type_index(d)};
+    return (struct bc_tag){read_func_type_index(d), at};
 }
 
 /* ---- imports ---- */
@@ -48,7 +54,7 @@ static void store_import(struct decoder *d, enum bc_extern kind) {
     switch (kind) {
     case BC_EXTERN_FUNC: m->funcs[m->n_funcs++].type = read_func_type_index(d); break;
     case BC_EXTERN_TABLE: m->tables[m->n_tables++] = read_table(d); break;
-    case BC_EXTERN_MEMORY: m->memories[m->n_memories++].limits = bc_decode_limits(d, true); break;
+    case BC_EXTERN_MEMORY: m->memories[m->n_memories++] = read_memory(d); break;
     case BC_EXTERN_GLOBAL: m->globals[m->n_globals++] = read_global(d); break;
     case BC_EXTERN_TAG: m->tags[m->n_tags++] = read_tag(d); break;
     }
@@ -168,8 +174,7 @@ void bc_decode_memories(struct decoder *d) {
         bc_decode_extend(d, m->memories, m->n_memories, m->n_memories + n, sizeof *memories);
     if (!memories) return;
     m->memories = memories;
-    for (uint32_t i = 0; i < n && !d->r.status; i++)
-        memories[m->n_memories++].limits = bc_decode_limits(d, true);
+    for (uint32_t i = 0; i < n && !d->r.status; i++) memories[m->n_memories++] = read_memory(d);
 }
 
 void bc_decode_tags(struct decoder *d) {

@@ -237,6 +237,7 @@ static void check_limits(struct validator *v, const struct bc_limits *l, uint64_
 static void check_sizes(struct validator *v) {
     for (uint32_t i = 0; i < v->m->n_memories && !v->r.status; i++) {
         const struct bc_limits *l = &v->m->memories[i].limits;
+        at_offset(v, v->m->memories[i].at);
         unsigned address_bits = l->is64 ? 64 : 32, log2 = l->page_size_log2;
         if (log2 && log2 != 16) {
             bc_v_fail(v, "invalid custom page size");
@@ -252,13 +253,16 @@ static void check_sizes(struct validator *v) {
     }
     for (uint32_t i = 0; i < v->m->n_tables && !v->r.status; i++) {
         const struct bc_limits *l = &v->m->tables[i].limits;
+        at_offset(v, v->m->tables[i].at);
         check_limits(v, l, l->is64 ? UINT64_MAX : UINT32_MAX, "table size must be at most 2^32-1");
     }
 }
 
 static void check_tags(struct validator *v) {
-    for (uint32_t i = 0; i < v->m->n_tags && !v->r.status; i++)
+    for (uint32_t i = 0; i < v->m->n_tags && !v->r.status; i++) {
+        at_offset(v, v->m->tags[i].at);
         if (v->m->types[v->m->tags[i].type].n_results) bc_v_fail(v, "non-empty tag result type");
+    }
 }
 
 static void check_globals(struct validator *v, bc_features features) {
@@ -269,6 +273,7 @@ static void check_globals(struct validator *v, bc_features features) {
 static void check_tables(struct validator *v, bc_features features) {
     for (uint32_t i = v->m->n_imported_tables; i < v->m->n_tables && !v->r.status; i++) {
         const struct bc_table *t = &v->m->tables[i];
+        at_offset(v, t->at);
         if (t->init.size)
             constant(v, t->init, t->type, v->m->n_imported_globals, features);
         else if (!bc_valtype_defaultable(t->type))
@@ -305,6 +310,7 @@ static void check_data(struct validator *v, const struct bc_data *d, bc_features
 
 static void check_start(struct validator *v) {
     if (v->m->start == BC_NONE) return;
+    at_offset(v, v->m->start_at);
     if (v->m->start >= v->m->n_funcs) {
         bc_v_fail(v, "unknown function %u", v->m->start);
         return;

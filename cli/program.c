@@ -31,15 +31,6 @@ enum atoll_status cli_program_read(const char *path, struct cli_file *out, struc
 
 /* ---- modules ---- */
 
-static void place_in_text(const struct cli_program *p, struct atoll_error *err) {
-    if (!p->map || err->line || err->offset > UINT32_MAX) return;
-    const struct bc_source_map_entry *entry = bc_source_map_find(p->map, (uint32_t)err->offset);
-    err->offset = ATOLL_NO_OFFSET;
-    if (!entry) return;
-    err->line = entry->line;
-    err->column = entry->column;
-}
-
 static enum atoll_status assemble(struct cli_program *p, struct atoll_error *err) {
     p->map = atoll_new(&atoll_default_alloc, 1, sizeof *p->map);
     if (!p->map) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
@@ -64,7 +55,7 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
         status = binary ? bc_module_decode(p->file.bytes, p->file.size, &everything, &p->module, err)
                         : bc_module_decode(p->bytes.data, p->bytes.size, &everything, &p->module, err);
     if (!status && validate) status = bc_module_validate(p->module, &everything, err);
-    if (status) place_in_text(p, err);
+    if (status) bc_source_map_place(p->map, err);
     return status;
 }
 

@@ -129,9 +129,12 @@ static enum atoll_status find_import(const struct rt_module *module, const struc
                                      struct atoll_error *err) {
     struct rt_extern_type wanted = rt_extern_type_wanted(module, import);
     *out = (struct rt_extern){0};
-    if (!resolve || !resolve(context, module, import, out)) return link_error(import, &wanted, NULL, err);
-    struct rt_extern_type found = rt_extern_type_found(out);
-    return rt_extern_type_matches(&found, &wanted) ? ATOLL_OK : link_error(import, &wanted, &found, err);
+    bool there = resolve && resolve(context, module, import, out);
+    struct rt_extern_type found = there ? rt_extern_type_found(out) : wanted;
+    if (there && rt_extern_type_matches(&found, &wanted)) return ATOLL_OK;
+    enum atoll_status status = link_error(import, &wanted, there ? &found : NULL, err);
+    bc_source_map_place(module->source_map, err);
+    return status;
 }
 
 enum atoll_status rt_link_check(const struct rt_module *module, rt_resolver *resolve, void *context,

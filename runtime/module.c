@@ -85,16 +85,6 @@ static enum atoll_status assemble(const struct bc_config *config, const uint8_t 
     return status;
 }
 
-/* The user wrote text: a fault found in the bytes made from it is shown in the text. */
-static void place_in_text(const struct bc_source_map *map, struct atoll_error *err) {
-    if (!map || !err || err->line || err->offset > UINT32_MAX) return;
-    const struct bc_source_map_entry *entry = bc_source_map_find(map, (uint32_t)err->offset);
-    if (!entry) return;
-    err->line = entry->line;
-    err->column = entry->column;
-    err->offset = ATOLL_NO_OFFSET;
-}
-
 /* Decodes and validates. `buf` holds the bytes when the module is to own them (it is emptied then). */
 static enum atoll_status decode(const struct bc_config *config, const uint8_t *bytes, size_t n_bytes,
                                 struct bc_buf *buf, struct bc_module **out, struct atoll_error *err) {
@@ -130,7 +120,7 @@ enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes,
     if (!status) {
         bool owned = buf.data != NULL;
         status = decode(&config, owned ? buf.data : bytes, owned ? buf.size : n_bytes, &buf, &bc, err);
-        if (status) place_in_text(map, err);
+        if (status) bc_source_map_place(map, err);
     }
     bc_buf_fini(&buf);
     if (!status) return rt_module_new(engine, bc, map, label, out, err);

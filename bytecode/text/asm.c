@@ -496,20 +496,19 @@ static void put_names(struct assembler *a, const struct asm_customs *customs, st
     bc_buf_fini(&content);
 }
 
-/* The content of a section with its count; the start section has none. */
-static void section_content(struct assembler *a, uint8_t id, struct bc_buf *content) {
+/* The content of a section with its count, whose size is returned; the start section has none. */
+static size_t section_content(struct assembler *a, uint8_t id, struct bc_buf *content) {
+    size_t head = 0;
     if (id == 1) {
-        asm_put_types(a, content);
+        head = asm_put_types(a, content);
     } else if (id == 12) {
         if (a->needs_data_count) bc_buf_u32(content, a->items[11]);
     } else if (a->section[id].size) {
         if (id != 8) bc_buf_u32(content, a->items[id]);
+        head = content->size;
         bc_buf_bytes(content, a->section[id].data, a->section[id].size);
     }
-}
-
-static void shift_map(struct assembler *a, size_t base) {
-    for (size_t i = 0; a->map && i < a->map->n_entries; i++) a->map->entries[i].offset += (uint32_t)base;
+    return head;
 }
 
 static void put_module(struct assembler *a, const struct asm_customs *customs, struct bc_buf *out) {
@@ -523,11 +522,10 @@ static void put_module(struct assembler *a, const struct asm_customs *customs, s
         struct bc_buf content;
         bc_buf_init(&content, a->alloc);
         put_customs(out, customs, order[i], true);
-        section_content(a, order[i], &content);
+        size_t head = section_content(a, order[i], &content);
         out->failed |= a->section[order[i]].failed | content.failed;
         if (content.size) put_section(out, order[i], &content);
-        /* positions in the code are counted from the buffer, which ends where the section does */
-        if (order[i] == 10 && content.size) shift_map(a, out->size - start - a->section[10].size);
+        asm_map_section(a, order[i], out->size - start - content.size + head);
         put_customs(out, customs, order[i], false);
         bc_buf_fini(&content);
     }
@@ -589,7 +587,10 @@ void asm_fini(struct assembler *a) {
     bc_buf_fini(&a->groups);
     bc_buf_fini(&a->body);
     bc_buf_fini(&a->held);
-    for (size_t i = 0; i < 14; i++) bc_buf_fini(&a->section[i]);
+    for (size_t i = 0; i < 14; i++) {
+        bc_buf_fini(&a->section[i]);
+        bc_source_map_fini(&a->places[i], alloc);
+    }
 }
 
 /* A quoted module's text is a module text of its own; it cannot quote again more than the nesting of its

@@ -54,6 +54,7 @@ struct asm_type {
     uint32_t n_params, n_results, n_fields;
     bc_valtype *params, *results;
     struct bc_field *fields;
+    uint32_t token; /* its keyword; 0: made from a type use */
 };
 struct asm_sig {       /* a type use read from the text */
     bc_valtype *types; /* parameters, then results */
@@ -123,8 +124,8 @@ struct assembler {
         struct text_token string;
     } * annotated;
     size_t n_annotated, annotated_capacity;
-    struct bc_source_map *map;
-    struct asm_mark { /* source positions of the current body */
+    struct bc_source_map *map, places[14]; /* places: by section, not yet in the map (asm_place.c) */
+    struct asm_mark { /* source positions of the current body or expression */
         uint32_t at, token;
     } * marks;
     size_t n_marks, marks_capacity;
@@ -187,7 +188,8 @@ uint32_t asm_heaptype(struct assembler *a);
  * ids. */
 void asm_sig_read(struct assembler *a, struct asm_sig *sig, bool bind, bool ids);
 uint32_t asm_sig_type(struct assembler *a, struct asm_sig *sig, const struct text_token *at);
-void asm_put_types(struct assembler *a, struct bc_buf *out);
+/* The type section; returns the size of its count. */
+size_t asm_put_types(struct assembler *a, struct bc_buf *out);
 
 /* ---- instructions (asm_instr.c, asm_immediate.c) ---- */
 
@@ -201,5 +203,18 @@ void asm_put_blocktype(struct assembler *a, struct bc_buf *out);
 void asm_plain(struct assembler *a, enum bc_op op, struct bc_buf *out);
 uint32_t asm_label_index(struct assembler *a);
 void asm_put_catches(struct assembler *a, struct bc_buf *out);
+
+/* ---- places in the text (asm_place.c) ---- */
+
+/* Byte `at` of the section's buffer comes from the token. */
+void asm_place(struct assembler *a, unsigned section, size_t at, uint32_t token);
+/* What is appended next to the section comes from the keyword before the cursor. */
+void asm_place_item(struct assembler *a, unsigned section);
+/* The instructions just assembled stand at byte `at`. */
+void asm_place_instrs(struct assembler *a, unsigned section, size_t at);
+/* Places [from, to) of a section move: their bytes were appended to it only now. */
+void asm_move_places(struct assembler *a, unsigned section, size_t from, size_t to, size_t by);
+/* The section's buffer stands at byte `at` of the module: its places go to the map, sections in their order. */
+void asm_map_section(struct assembler *a, unsigned section, size_t at);
 
 #endif

@@ -89,6 +89,7 @@ static void import_type(struct assembler *a, unsigned kind, struct bc_buf *out) 
 void asm_import(struct assembler *a) {
     struct bc_buf *out = &a->section[2];
     struct asm_id id;
+    asm_place_item(a, 2);
     put_name(a, out);
     put_name(a, out);
     for (unsigned kind = 0; kind < BC_EXTERN_COUNT; kind++) {
@@ -104,6 +105,7 @@ void asm_import(struct assembler *a) {
 
 static void inline_exports(struct assembler *a, unsigned kind, uint32_t index) {
     while (!asm_failed(a) && asm_open(a, "export")) {
+        asm_place_item(a, 7);
         put_name(a, &a->section[7]);
         bc_buf_u8(&a->section[7], (uint8_t)kind);
         bc_buf_u32(&a->section[7], index);
@@ -115,6 +117,7 @@ static void inline_exports(struct assembler *a, unsigned kind, uint32_t index) {
 /* (import "m" "n") in a definition: true, and the whole field is an import. */
 static bool inline_import(struct assembler *a, unsigned kind) {
     if (!asm_open(a, "import")) return false;
+    asm_place_item(a, 2);
     put_name(a, &a->section[2]);
     put_name(a, &a->section[2]);
     asm_expect_close(a);
@@ -125,6 +128,7 @@ static bool inline_import(struct assembler *a, unsigned kind) {
 
 void asm_export(struct assembler *a) {
     struct bc_buf *out = &a->section[7];
+    asm_place_item(a, 7);
     put_name(a, out);
     for (unsigned kind = 0; kind < BC_EXTERN_COUNT; kind++) {
         if (!asm_open(a, kind_words[kind])) continue;
@@ -173,26 +177,6 @@ static void read_locals(struct assembler *a, struct runs *r, uint32_t index) {
     flush_run(r);
 }
 
-/* Source positions of the body that was just appended at `base` of the code section's buffer. */
-static void keep_mark(struct assembler *a, size_t at, uint32_t token) {
-    struct bc_source_map *map = a->map;
-    void *p = map->entries;
-    if (atoll_grow(a->alloc, &p, &map->capacity, map->n_entries + 1, sizeof *map->entries)) {
-        asm_nomem(a);
-        return;
-    }
-    map->entries = p;
-    const struct text_token *t = &a->t[token];
-    map->entries[map->n_entries++] = (struct bc_source_map_entry){(uint32_t)at, t->line, t->column};
-}
-
-/* A body without instructions still has a place: the keyword's. */
-static void keep_marks(struct assembler *a, size_t base, uint32_t keyword) {
-    if (a->map && !a->n_marks) keep_mark(a, base, keyword);
-    for (size_t i = 0; a->map && i < a->n_marks && !asm_failed(a); i++)
-        keep_mark(a, base + a->marks[i].at, a->marks[i].token);
-}
-
 void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
     struct asm_id id;
     struct runs runs = {0};
@@ -216,7 +200,8 @@ void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
     bc_buf_bytes(&head, runs.out.data, runs.out.size);
     bc_buf_u32(&a->section[10], (uint32_t)(head.size + a->body.size));
     bc_buf_bytes(&a->section[10], head.data, head.size);
-    keep_marks(a, a->section[10].size, keyword);
+    if (!a->n_marks) asm_place(a, 10, a->section[10].size, keyword); /* a body without instructions */
+    asm_place_instrs(a, 10, a->section[10].size);
     bc_buf_bytes(&a->section[10], a->body.data, a->body.size);
     a->items[10]++;
     if (head.failed || runs.out.failed || a->body.failed) asm_nomem(a);
@@ -226,11 +211,13 @@ void asm_func(struct assembler *a, uint32_t index, uint32_t end) {
 
 /* ---- constant expressions ---- */
 
-static void const_expr(struct assembler *a, uint32_t end, struct bc_buf *out) {
+/* Its places are counted from `out`. */
+static void const_expr(struct assembler *a, uint32_t end, struct bc_buf *out, unsigned section) {
     struct bc_buf code;
     bc_buf_init(&code, a->alloc);
     a->func = BC_NONE;
     asm_instrs(a, end, &code);
+    asm_place_instrs(a, section, out->size);
     bc_buf_bytes(out, code.data, code.size);
     bc_put_op(out, BC_END);
     if (code.failed) asm_nomem(a);
@@ -238,14 +225,14 @@ static void const_expr(struct assembler *a, uint32_t end, struct bc_buf *out) {
 }
 
 /* (offset instr*) or one folded instruction. */
-static void offset_expr(struct assembler *a, struct bc_buf *out) {
+static void offset_expr(struct assembler *a, struct bc_buf *out, unsigned section) {
     if (asm_at_open(a, "offset")) {
         uint32_t end = a->close[a->i];
         a->i += 2;
-        const_expr(a, end, out);
+        const_expr(a, end, out, section);
         asm_expect_close(a);
     } else if (asm_peek(a)->kind == TEXT_LPAREN) {
-        const_expr(a, a->close[a->i] + 1, out);
+        const_expr(a, a->close[a->i] + 1, out, section);
     } else {
         asm_unexpected(a);
     }
@@ -262,6 +249,7 @@ static void zero_offset(struct bc_buf *out, bool is64) {
 struct items {
     struct bc_buf out;
     uint32_t n;
+    size_t first_place; /* of theirs, counted from `out` */
 };
 
 /* (item instr*) or one folded instruction, each. */
@@ -270,10 +258,10 @@ static void item_exprs(struct assembler *a, struct items *items) {
         if (asm_at_open(a, "item")) {
             uint32_t end = a->close[a->i];
             a->i += 2;
-            const_expr(a, end, &items->out);
+            const_expr(a, end, &items->out, 9);
             asm_expect_close(a);
         } else {
-            const_expr(a, a->close[a->i] + 1, &items->out);
+            const_expr(a, a->close[a->i] + 1, &items->out, 9);
         }
         items->n++;
     }
@@ -288,6 +276,7 @@ enum { NOT_ACTIVE = 1, EXPLICIT = 2, EXPRESSIONS = 4 };
 
 static void put_items(struct assembler *a, struct bc_buf *out, struct items *items) {
     bc_buf_u32(out, items->n);
+    asm_move_places(a, 9, items->first_place, a->places[9].n_entries, out->size);
     bc_buf_bytes(out, items->out.data, items->out.size);
     if (items->out.failed) asm_nomem(a);
     bc_buf_fini(&items->out);
@@ -302,6 +291,8 @@ void asm_elem(struct assembler *a) {
     bc_valtype type = BC_FUNCREF;
     bc_buf_init(&place, a->alloc);
     bc_buf_init(&items.out, a->alloc);
+    asm_place_item(a, 9);
+    size_t first_place = a->places[9].n_entries;
     asm_take_id(a, &id);
     if (asm_accept(a, "declare")) {
         flags = NOT_ACTIVE | EXPLICIT;
@@ -309,13 +300,14 @@ void asm_elem(struct assembler *a) {
         flags = EXPLICIT;
         table = asm_index(a, SPACE_TABLE, 0);
         asm_expect_close(a);
-        offset_expr(a, &place);
+        offset_expr(a, &place, 9);
     } else if (asm_peek(a)->kind == TEXT_LPAREN && !asm_at_open(a, "ref")) {
-        offset_expr(a, &place);
+        offset_expr(a, &place, 9);
     } else {
         flags = NOT_ACTIVE;
     }
     bool active = !(flags & NOT_ACTIVE);
+    items.first_place = a->places[9].n_entries;
     if (asm_accept(a, "func")) {
         item_funcs(a, &items);
     } else if (asm_at_reftype(a)) {
@@ -330,6 +322,7 @@ void asm_elem(struct assembler *a) {
     }
     bc_buf_u32(out, flags);
     if (active && flags & EXPLICIT) bc_buf_u32(out, table);
+    asm_move_places(a, 9, first_place, items.first_place, out->size);
     bc_buf_bytes(out, place.data, place.size);
     if (flags & (NOT_ACTIVE | EXPLICIT)) {
         if (flags & EXPRESSIONS)
@@ -347,6 +340,8 @@ static uint32_t inline_elem(struct assembler *a, uint32_t table, bc_valtype type
     struct items items = {0};
     struct bc_buf *out = &a->section[9];
     bc_buf_init(&items.out, a->alloc);
+    asm_place_item(a, 9);
+    items.first_place = a->places[9].n_entries;
     bool expressions = asm_peek(a)->kind == TEXT_LPAREN;
     if (expressions) {
         item_exprs(a, &items);
@@ -380,9 +375,11 @@ static uint32_t inline_elem(struct assembler *a, uint32_t table, bc_valtype type
 void asm_table(struct assembler *a, uint32_t index, uint32_t end) {
     struct asm_id id;
     struct bc_buf *out = &a->section[4];
+    uint32_t keyword = a->i - 1;
     asm_take_id(a, &id);
     inline_exports(a, BC_EXTERN_TABLE, index);
     if (inline_import(a, BC_EXTERN_TABLE)) return;
+    asm_place(a, 4, out->size, keyword);
     struct limits l = {.is64 = address_type(a)};
     a->items[4]++;
     if (asm_peek(a)->kind != TEXT_NAT) {
@@ -407,7 +404,7 @@ void asm_table(struct assembler *a, uint32_t index, uint32_t end) {
     }
     bc_put_valtype(out, type);
     put_limits(out, &l);
-    if (init) const_expr(a, end, out);
+    if (init) const_expr(a, end, out, 4);
 }
 
 static void strings(struct assembler *a, struct bc_buf *out) {
@@ -422,9 +419,11 @@ static void strings(struct assembler *a, struct bc_buf *out) {
 
 void asm_memory(struct assembler *a, uint32_t index) {
     struct asm_id id;
+    uint32_t keyword = a->i - 1;
     asm_take_id(a, &id);
     inline_exports(a, BC_EXTERN_MEMORY, index);
     if (inline_import(a, BC_EXTERN_MEMORY)) return;
+    asm_place(a, 5, a->section[5].size, keyword);
     a->items[5]++;
     uint32_t begin = a->i;
     struct limits l = {.is64 = address_type(a)};
@@ -435,6 +434,7 @@ void asm_memory(struct assembler *a, uint32_t index) {
         return;
     }
     a->i += 2;
+    asm_place_item(a, 11);
     struct bc_buf *out = &a->section[11], data;
     bc_buf_init(&data, a->alloc);
     strings(a, &data);
@@ -459,19 +459,23 @@ void asm_memory(struct assembler *a, uint32_t index) {
 
 void asm_global(struct assembler *a, uint32_t index, uint32_t end) {
     struct asm_id id;
+    uint32_t keyword = a->i - 1;
     asm_take_id(a, &id);
     inline_exports(a, BC_EXTERN_GLOBAL, index);
     if (inline_import(a, BC_EXTERN_GLOBAL)) return;
+    asm_place(a, 6, a->section[6].size, keyword);
     global_type(a, &a->section[6]);
-    const_expr(a, end, &a->section[6]);
+    const_expr(a, end, &a->section[6], 6);
     a->items[6]++;
 }
 
 void asm_tag(struct assembler *a, uint32_t index) {
     struct asm_id id;
+    uint32_t keyword = a->i - 1;
     asm_take_id(a, &id);
     inline_exports(a, BC_EXTERN_TAG, index);
     if (inline_import(a, BC_EXTERN_TAG)) return;
+    asm_place(a, 13, a->section[13].size, keyword);
     bc_buf_u8(&a->section[13], 0);
     bc_buf_u32(&a->section[13], type_use(a, false));
     a->items[13]++;
@@ -480,16 +484,17 @@ void asm_tag(struct assembler *a, uint32_t index) {
 void asm_data(struct assembler *a) {
     struct asm_id id;
     struct bc_buf *out = &a->section[11];
+    asm_place_item(a, 11);
     asm_take_id(a, &id);
     if (asm_open(a, "memory")) {
         uint32_t memory = asm_index(a, SPACE_MEMORY, 0);
         asm_expect_close(a);
         bc_buf_u32(out, 2);
         bc_buf_u32(out, memory);
-        offset_expr(a, out);
+        offset_expr(a, out, 11);
     } else if (asm_peek(a)->kind == TEXT_LPAREN) {
         bc_buf_u32(out, 0);
-        offset_expr(a, out);
+        offset_expr(a, out, 11);
     } else {
         bc_buf_u32(out, 1);
     }
@@ -497,4 +502,7 @@ void asm_data(struct assembler *a) {
     a->items[11]++;
 }
 
-void asm_start(struct assembler *a) { bc_buf_u32(&a->section[8], asm_index(a, SPACE_FUNC, 0)); }
+void asm_start(struct assembler *a) {
+    asm_place_item(a, 8);
+    bc_buf_u32(&a->section[8], asm_index(a, SPACE_FUNC, 0));
+}

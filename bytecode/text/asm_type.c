@@ -249,7 +249,7 @@ static void read_composite(struct assembler *a, struct asm_type *t, uint32_t ind
 /* (type $id? (sub final? x? composite) | composite) behind "(type". */
 static void read_type(struct assembler *a, uint32_t index) {
     struct asm_id id;
-    struct asm_type t = {.super = BC_NONE, .final = true};
+    struct asm_type t = {.super = BC_NONE, .final = true, .token = a->i - 1};
     asm_take_id(a, &id); /* defined in pass 1 */
     if (asm_open(a, "sub")) {
         t.explicit_sub = true;
@@ -307,15 +307,20 @@ void asm_types(struct assembler *a) {
         }
         if (asm_failed(a)) return;
         a->n_groups++;
-        for (uint32_t i = first; i < a->n_types; i++) put_type(&a->groups, &a->types[i]);
+        for (uint32_t i = first; i < a->n_types; i++) {
+            asm_place(a, 1, a->groups.size, a->types[i].token);
+            put_type(&a->groups, &a->types[i]);
+        }
         if (a->n_types - first == 1) offer_implicit(a, first);
     }
 }
 
-void asm_put_types(struct assembler *a, struct bc_buf *out) {
+size_t asm_put_types(struct assembler *a, struct bc_buf *out) {
     uint32_t n_explicit = a->counts[SPACE_TYPE], n_groups = a->n_groups + (uint32_t)a->n_types - n_explicit;
-    if (!n_groups) return;
+    if (!n_groups) return 0;
     bc_buf_u32(out, n_groups);
+    size_t head = out->size;
     bc_buf_bytes(out, a->groups.data, a->groups.size);
     for (size_t i = n_explicit; i < a->n_types; i++) put_type(out, &a->types[i]);
+    return head;
 }

@@ -17,3 +17,13 @@ const struct bc_source_map_entry *bc_source_map_find(const struct bc_source_map 
     }
     return low ? &map->entries[low - 1] : NULL;
 }
+
+void bc_source_map_place(const struct bc_source_map *map, struct atoll_error *err) {
+    if (!map || !err || err->line || err->offset == ATOLL_NO_OFFSET) return;
+    const struct bc_source_map_entry *entry =
+        err->offset <= UINT32_MAX ? bc_source_map_find(map, (uint32_t)err->offset) : NULL;
+    err->offset = ATOLL_NO_OFFSET;
+    if (!entry) return;
+    err->line = entry->line;
+    err->column = entry->column;
+}
