@@ -340,9 +340,13 @@ typedef uint64_t bc_features; /* bit set of enum bc_feature */
 
 /* ---- decoding and validation ---- */
 
+/* Any thread or signal handler may make it other than 0: what reads a program then ends soon, with
+ * E_INTERRUPTED. */
+typedef _Atomic uint32_t bc_stop;
 struct bc_config {
     const struct atoll_alloc *alloc; /* NULL = atoll_default_alloc */
     bc_features features;            /* 0 = BC_FEATURES_DEFAULT */
+    const bc_stop *stop;             /* NULL = nobody stops it */
 };
 
 /* Whether a program file is in the binary format, be it broken: it begins with a zero byte, which no text
@@ -354,7 +358,7 @@ static inline bool bc_is_binary(const uint8_t *bytes, size_t n_bytes) { return !
  * .. n_bytes); kept by reference: they have to outlive the module (bc_module_own_bytes changes that)
  * out     *out_module, owned by the caller (bc_module_free)
  * fails   ATOLL_E_MALFORMED, E_LIMIT, E_INVALID (types), E_NOMEM; err->offset is the byte; texts begin with
- *         the official tests' wording ("unexpected end", "integer too large", ...)
+ *         the official tests' wording ("unexpected end", "integer too large", ...); E_INTERRUPTED
  * bounds  time and memory linear in n_bytes; no recursion on input; counts allocate nothing before their items
  *         are seen
  * source  core spec, "Binary Format" */
@@ -368,8 +372,8 @@ void bc_module_free(struct bc_module *module); /* NULL is allowed */
 /* Validates everything: types, all function bodies, constant expressions, segments, exports (3.0,
  * "Validation").
  * fails   ATOLL_E_INVALID with the official wording first ("type mismatch", "unknown local 7", ...);
- *         E_MALFORMED for faults of the instruction encoding, which only show here; E_LIMIT; E_NOMEM. On
- *         success module->validated is true. */
+ *         E_MALFORMED for faults of the instruction encoding, which only show here; E_LIMIT; E_NOMEM;
+ *         E_INTERRUPTED. On success module->validated is true. */
 enum atoll_status bc_module_validate(struct bc_module *module, const struct bc_config *config,
                                      struct atoll_error *err);
 
@@ -578,7 +582,7 @@ void bc_source_map_place(const struct bc_source_map *map, struct atoll_error *er
  * go to the name section (the text keeps its names). The result decodes; it may still be invalid.
  * in      text[0 .. n_bytes): UTF-8, checked
  * out     appended to *out_bytes; *map (NULL allowed) receives source positions
- * fails   ATOLL_E_SYNTAX with line and column and the official wording; E_LIMIT, E_NOMEM
+ * fails   ATOLL_E_SYNTAX with line and column and the official wording; E_LIMIT, E_NOMEM, E_INTERRUPTED
  * bounds  no recursion on input; time linear but for name look-up (hashed)
  * source  core spec, "Text Format" */
 enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struct bc_config *config,

@@ -167,7 +167,8 @@ void bc_types_check(struct decoder *d, const uint32_t *offsets, uint32_t n_group
         bc_reader_fail(&d->r, ATOLL_E_NOMEM, BC_NO_OFFSET, "out of memory");
         return;
     }
-    for (uint32_t first = 0; first < d->m->n_types && !d->r.status; first += d->m->types[first].rec_count)
+    for (uint32_t first = 0; first < d->m->n_types && !bc_reader_stopped(&d->r);
+         first += d->m->types[first].rec_count)
         check_group(d, offsets, slots, n_slots - 1, first);
     atoll_free(alloc, slots, n_slots * sizeof *slots);
 }

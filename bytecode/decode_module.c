@@ -5,6 +5,7 @@
 /* ---- services for the sections ---- */
 
 void *bc_decode_new(struct decoder *d, size_t n_items, size_t item_size) {
+    if (bc_reader_stopped(&d->r)) return NULL;
     void *p = bc_arena_new(&d->m->arena, n_items, item_size);
     if (!p) bc_reader_fail(&d->r, ATOLL_E_NOMEM, BC_NO_OFFSET, "out of memory");
     return p;
@@ -168,7 +169,7 @@ static void keep_customs(struct decoder *d) {
 
 static enum atoll_status decode_bytes(struct decoder *d) {
     decode_header(d);
-    while (!d->r.status && d->r.at < d->r.end) decode_section(d);
+    while (!bc_reader_stopped(&d->r) && d->r.at < d->r.end) decode_section(d);
     check_counts(d);
     keep_customs(d);
     atoll_free(d->m->arena.alloc, d->customs, d->customs_capacity * sizeof *d->customs);
@@ -188,7 +189,11 @@ enum atoll_status bc_module_decode(const uint8_t *bytes, size_t n_bytes, const s
     m->n_bytes = n_bytes;
     m->start = BC_NONE;
     struct decoder d = {.m = m, .features = bc_config_features(config)};
-    d.r = (struct bc_reader){.bytes = bytes, .end = (uint32_t)n_bytes, .features = d.features, .err = err};
+    d.r = (struct bc_reader){.bytes = bytes,
+                             .end = (uint32_t)n_bytes,
+                             .features = d.features,
+                             .err = err,
+                             .stop = bc_config_stop(config)};
     enum atoll_status status = decode_bytes(&d);
     if (status)
         bc_module_free(m);

@@ -141,5 +141,6 @@ void bc_decode_code(struct decoder *d) {
     d->has_code = true;
     if (!d->r.status && n != m->n_funcs - m->n_imported_funcs)
         bc_reader_fail(&d->r, ATOLL_E_MALFORMED, at, "function and code section have inconsistent lengths");
-    for (uint32_t i = m->n_imported_funcs; i < m->n_funcs && !d->r.status; i++) read_body(d, &m->funcs[i]);
+    for (uint32_t i = m->n_imported_funcs; i < m->n_funcs && !bc_reader_stopped(&d->r); i++)
+        read_body(d, &m->funcs[i]);
 }

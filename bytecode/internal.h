@@ -2,6 +2,7 @@
 #ifndef ATOLL_BYTECODE_INTERNAL_H
 #define ATOLL_BYTECODE_INTERNAL_H
 
+#include <stdatomic.h>
 #include "bytecode/bytecode.h"
 
 /* ---- hashing ---- */
@@ -20,6 +21,12 @@ uint64_t bc_hash_bytes(uint64_t seed, const void *bytes, size_t n);
 
 /* ---- modules ---- */
 
+static inline bool bc_stop_asked(const bc_stop *stop) {
+    return stop && atomic_load_explicit(stop, memory_order_relaxed);
+}
+static inline const bc_stop *bc_config_stop(const struct bc_config *config) {
+    return config ? config->stop : NULL;
+}
 static inline bc_features bc_config_features(const struct bc_config *config) {
     return config && config->features ? config->features : BC_FEATURES_DEFAULT;
 }

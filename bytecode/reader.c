@@ -1,5 +1,6 @@
 /* bytecode/reader.c: numbers, names and types of the binary format. */
 #include "bytecode/reader.h"
+#include "bytecode/internal.h"
 
 #include <stdio.h>
 
@@ -10,6 +11,11 @@ void bc_reader_fail(struct bc_reader *r, enum atoll_status code, uint32_t offset
     va_start(args, format);
     r->status = atoll_vfail(r->err, code, offset == BC_NO_OFFSET ? ATOLL_NO_OFFSET : offset, format, args);
     va_end(args);
+}
+
+bool bc_reader_stopped(struct bc_reader *r) {
+    if (bc_stop_asked(r->stop)) bc_reader_fail(r, ATOLL_E_INTERRUPTED, BC_NO_OFFSET, "interrupted");
+    return r->status != ATOLL_OK;
 }
 
 const char *bc_feature_word(enum bc_feature f) {

@@ -18,6 +18,7 @@ struct bc_reader {
     bool saw_gc;          /* a type of the `any` hierarchy was read */
     enum atoll_status status;
     struct atoll_error *err;
+    const bc_stop *stop;
 };
 
 #define BC_NO_OFFSET      UINT32_MAX /* a fault without a place: out of memory */
@@ -26,6 +27,9 @@ struct bc_reader {
 /* Records the first fault and moves the cursor to the end. */
 void bc_reader_fail(struct bc_reader *r, enum atoll_status code, uint32_t offset, const char *format, ...)
     __attribute__((format(printf, 4, 5), cold));
+/* Whether reading has to end; E_INTERRUPTED when somebody asks for that. Called where much work is behind an
+ * item. */
+bool bc_reader_stopped(struct bc_reader *r);
 /* LEB128 of up to `bits` bits with all checks; the in-line readers take the one-byte case. */
 uint64_t bc_reader_unsigned(struct bc_reader *r, unsigned bits);
 int64_t bc_reader_signed(struct bc_reader *r, unsigned bits);

@@ -141,7 +141,7 @@ static void run(struct validator *v, struct bc_range code, uint32_t first, bc_fe
     v->r.at = first;
     v->r.end = code.offset + code.size;
     v->n_stack = 0;
-    while (!v->r.status && v->n_controls) {
+    while (!bc_reader_stopped(&v->r) && v->n_controls) {
         if (v->r.at == v->r.end)
             bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
                            is_last(v) ? BC_UNEXPECTED_END : "END opcode expected");
@@ -213,7 +213,7 @@ static void constant(struct validator *v, struct bc_range expr, bc_valtype type,
     v->r.at = expr.offset;
     v->r.end = expr.offset + expr.size;
     bc_v_enter(v, BC_BLOCK, type);
-    while (!v->r.status && v->n_controls) {
+    while (!bc_reader_stopped(&v->r) && v->n_controls) {
         if (!bc_reader_instr(&v->r, &v->in)) return;
         if (!is_constant(v, features))
             bc_v_fail(v, "constant expression required");
@@ -336,7 +336,7 @@ static void check_exports(struct validator *v) {
         bc_v_nomem(v);
         return;
     }
-    for (uint32_t i = 0; i < n && !v->r.status; i++) {
+    for (uint32_t i = 0; i < n && !bc_reader_stopped(&v->r); i++) {
         const struct bc_export *e = &v->m->exports[i];
         at_offset(v, e->offset);
         check_export_target(v, e);
@@ -366,7 +366,11 @@ enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config
     struct validator v = {
         .m = m,
         .alloc = m->arena.alloc,
-        .r = {.bytes = m->bytes, .n_types = m->n_types, .features = features, .err = err},
+        .r = {.bytes = m->bytes,
+              .n_types = m->n_types,
+              .features = features,
+              .err = err,
+              .stop = bc_config_stop(config)},
     };
     check_sizes(&v);
     check_tags(&v);

@@ -303,6 +303,7 @@ static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
 static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
                                .tier = r->tier ? r->tier : &interp_tier,
+                               .stop = cli_stop_flag(),
                                .fuel = r->fuel_given,
                                .relaxed_deterministic = r->relaxed_deterministic,
                                .stack_bytes = r->max_stack,

@@ -14,7 +14,8 @@ enum atoll_status cli_invoke(struct rt_store *store, struct rt_instance *instanc
  * A second Ctrl-C ends atoll at once. */
 void cli_stop_watch(struct rt_store *store, uint64_t timeout_ns);
 void cli_stop_unwatch(void);
-int cli_stop_signal(void); /* the signal that came, or 0 */
+const bc_stop *cli_stop_flag(void); /* what is not 0 once one of them has come */
+int cli_stop_signal(void);          /* the signal that came, or 0 */
 
 /* coredump.c: a file that tells what a trapped program held: frames with locals and operands, memories,
  * globals. source  WebAssembly tool conventions, "Coredump" */

@@ -6,18 +6,20 @@
 #include "cli/run.h"
 
 static struct rt_store *_Atomic watched;
-static volatile sig_atomic_t signal_seen, alarm_seen;
+static volatile sig_atomic_t signal_seen;
+static bc_stop stopped; /* a signal or the timer came */
 
 static void on_stop(int number) {
     if (signal_seen) _exit(CLI_SIGNAL + number);
     signal_seen = number;
+    stopped = 1;
     struct rt_store *store = watched;
     if (store) rt_store_interrupt(store, RT_INTERRUPT_CANCEL);
 }
 
 static void on_alarm(int number) {
     (void)number;
-    alarm_seen = 1;
+    stopped = 1;
     struct rt_store *store = watched;
     if (store) rt_store_interrupt(store, RT_INTERRUPT_TIMEOUT);
 }
@@ -52,5 +54,6 @@ void cli_stop_unwatch(void) {
     set_timer(0);
 }
 
-bool cli_stopped(void) { return signal_seen || alarm_seen; }
+bool cli_stopped(void) { return stopped; }
+const bc_stop *cli_stop_flag(void) { return &stopped; }
 int cli_stop_signal(void) { return signal_seen; }

@@ -50,7 +50,7 @@ enum atoll_status interp_dump(struct rt_module *module, uint32_t func, struct bc
     const struct atoll_alloc *alloc = module->engine->alloc;
     struct interp_code code = {0};
     struct known *known = atoll_new(alloc, H_COUNT, sizeof *known);
-    enum atoll_status status = known ? interp_lower(module, func, true, &code) : ATOLL_E_NOMEM;
+    enum atoll_status status = known ? interp_lower(module, func, true, NULL, &code) : ATOLL_E_NOMEM;
     if (!status) {
         for (uint32_t i = 0; i < H_COUNT; i++)
             known[i] = (struct known){(uint64_t)(uintptr_t)interp_handlers[i], (enum interp_op)i};

@@ -110,16 +110,18 @@ static inline struct interp_run *interp_run_of(struct rt_store *store) {
     return (struct interp_run *)store->activation;
 }
 
-/* Lowers own function `func` (index in the module). fails ATOLL_E_NOMEM; code is then untouched */
+/* Lowers own function `func` (index in the module). fails ATOLL_E_NOMEM, E_INTERRUPTED when *stop (NULL:
+ * nobody does) asks for an end; code is then untouched */
 enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
-                               struct interp_code *out);
+                               const bc_stop *stop, struct interp_code *out);
 /* Lowers the one instruction at byte `at` on operands of these kinds in slots from 0 on; its results end up
  * in slots from 0 on, *n_results of them. fails ATOLL_E_NOMEM */
 enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func, uint32_t at,
                                    uint32_t n_args, const uint8_t *kinds, struct interp_code *out,
                                    uint32_t *n_results);
-/* The code of the function, made now if need be; NULL when out of memory. */
-struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded);
+/* The code of the function, made now if need be; NULL when out of memory or stopped. */
+struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded,
+                                   const bc_stop *stop);
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
 /* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. */
 struct interp_operand {

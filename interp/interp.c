@@ -43,24 +43,26 @@ const struct interp_code *interp_code_running(const struct rt_func *func) {
     return known_code(func->instance->module, func->index, interp_guarded(func->instance));
 }
 
-static struct interp_code *make_code(const struct rt_module *module, uint32_t func, bool guarded) {
+static struct interp_code *make_code(const struct rt_module *module, uint32_t func, bool guarded,
+                                     const bc_stop *stop) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     struct interp_code *code = atoll_new(alloc, 1, sizeof *code);
-    if (code && interp_lower(module, func, guarded, code)) {
+    if (code && interp_lower(module, func, guarded, stop, code)) {
         atoll_free(alloc, code, sizeof *code);
         code = NULL;
     }
     return code;
 }
 
-struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded) {
+struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded,
+                                   const bc_stop *stop) {
     struct interp_module *data = module_data(module);
     pthread_mutex_lock(&data->lock);
     if (!data->codes[guarded])
         data->codes[guarded] = atoll_new(module->engine->alloc, n_own(module), sizeof(void *));
     struct interp_code *code = data->codes[guarded] ? known_code(module, func, guarded) : NULL;
     if (!code && data->codes[guarded]) {
-        code = make_code(module, func, guarded);
+        code = make_code(module, func, guarded, stop);
         atomic_store_explicit(&data->codes[guarded][func - module->bc->n_imported_funcs], code,
                               memory_order_release);
     }
@@ -112,7 +114,9 @@ static enum atoll_status prepare(struct rt_instance *instance, struct atoll_erro
 HANDLER(LOWER)
 {
     struct rt_func *self = fp[-1].ref;
-    const struct interp_code *code = interp_code_of(inst->module, self->index, interp_guarded(inst));
+    const struct interp_code *code =
+        interp_code_of(inst->module, self->index, interp_guarded(inst), &store->interrupt);
+    if (!code && atomic_load_explicit(&store->interrupt, memory_order_relaxed)) GOTO_HANDLER(INTERRUPTED);
     if (!code) TRAP(RT_TRAP_OUT_OF_MEMORY);
     __atomic_store_n(&self->code, code->words, __ATOMIC_RELEASE);
     ip = code->words;

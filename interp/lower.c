@@ -36,6 +36,10 @@ static void probe(struct lower *l) {
     l->last = NOTHING; /* nothing is fused with it */
 }
 
+static bool stopped(const struct lower *l) {
+    return l->stop && atomic_load_explicit(l->stop, memory_order_relaxed);
+}
+
 static void lower_body(struct lower *l) {
     const struct bc_func *func = &l->bc->funcs[l->func];
     uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
@@ -47,6 +51,7 @@ static void lower_body(struct lower *l) {
         if (l->probes && !l->dead) probe(l);
         if (at == l->stop_at) return;
         at = in.next;
+        l->failed |= stopped(l);
         if (l->dead) {
             lower_dead(l, &in);
         } else {
@@ -99,13 +104,15 @@ static bool init(struct lower *l, const struct rt_module *module, uint32_t func,
 }
 
 enum atoll_status interp_lower(const struct rt_module *module, uint32_t func, bool guarded,
-                               struct interp_code *out) {
+                               const bc_stop *stop, struct interp_code *out) {
     struct lower l;
-    if (init(&l, module, func, guarded, out)) lower_function(&l);
+    bool ready = init(&l, module, func, guarded, out);
+    l.stop = stop;
+    if (ready) lower_function(&l);
     fini(&l);
     if (!l.failed) return ATOLL_OK;
     interp_code_fini(l.alloc, out);
-    return ATOLL_E_NOMEM;
+    return stopped(&l) ? ATOLL_E_INTERRUPTED : ATOLL_E_NOMEM;
 }
 
 /* ---- one instruction ---- */

@@ -53,6 +53,7 @@ struct fixup {
 #define FIXUP_CLAUSE 0x80000000u
 
 struct lower {
+    const bc_stop *stop; /* of the store that calls, or NULL */
     const struct rt_module *module;
     const struct bc_module *bc;
     const struct atoll_alloc *alloc;

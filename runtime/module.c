@@ -104,7 +104,8 @@ static enum atoll_status decode(const struct bc_config *config, const uint8_t *b
 
 enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
                                  const char *label, struct rt_module **out, struct atoll_error *err) {
-    struct bc_config config = {.alloc = engine->alloc, .features = engine->config.features};
+    struct bc_config config = {
+        .alloc = engine->alloc, .features = engine->config.features, .stop = engine->config.stop};
     bool binary = bc_is_binary(bytes, n_bytes);
     struct bc_source_map *map = NULL;
     struct bc_module *bc = NULL;

@@ -87,6 +87,7 @@ struct rt_config {
     const struct atoll_alloc *alloc; /* NULL = default */
     bc_features features;            /* 0 = default */
     const struct rt_tier *tier;      /* who executes: &interp_tier */
+    const bc_stop *stop;             /* ends the loading of modules; NULL = nobody does */
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */

@@ -401,7 +401,7 @@ static void scan_field(struct assembler *a, uint32_t close) {
 }
 
 static void scan(struct assembler *a, uint32_t begin) {
-    for (a->i = begin; a->i < a->limit && !asm_failed(a);) {
+    for (a->i = begin; a->i < a->limit && !text_lexer_stopped(&a->x);) {
         if (asm_peek(a)->kind != TEXT_LPAREN) {
             asm_unexpected(a);
             return;
@@ -453,7 +453,7 @@ static int import_space(struct assembler *a, uint32_t close) {
 
 static void emit(struct assembler *a, uint32_t begin) {
     uint32_t next[N_INDEX_SPACES] = {0};
-    for (a->i = begin; a->i < a->limit && !asm_failed(a);) {
+    for (a->i = begin; a->i < a->limit && !text_lexer_stopped(&a->x);) {
         uint32_t close = a->close[a->i];
         int space = asm_at_open(a, "import") ? import_space(a, close) : -1;
         emit_field(a, next, close);
@@ -593,8 +593,11 @@ void asm_fini(struct assembler *a) {
     }
 }
 
-/* A quoted module's text is a module text of its own; it cannot quote again more than the nesting of its
- * quotes. */
+static enum atoll_status assemble(const char *text, size_t n_bytes, const struct bc_config *config,
+                                  bool in_quotes, struct bc_buf *out, struct bc_source_map *map,
+                                  struct atoll_error *err);
+
+/* A quoted module's text is a module text of its own, which cannot quote again. */
 static enum atoll_status quoted(struct assembler *a, const struct bc_config *config, struct bc_buf *out,
                                 struct bc_source_map *map, bool binary) {
     struct bc_buf bytes;
@@ -606,7 +609,7 @@ static enum atoll_status quoted(struct assembler *a, const struct bc_config *con
     if (!status && binary)
         bc_buf_bytes(out, bytes.data, bytes.size);
     else if (!status)
-        status = bc_text_assemble((const char *)bytes.data, bytes.size, config, out, map, a->x.err);
+        status = assemble((const char *)bytes.data, bytes.size, config, true, out, map, a->x.err);
     bc_buf_fini(&bytes);
     return status;
 }
@@ -624,9 +627,9 @@ enum atoll_status asm_tokens(struct assembler *a, const struct atoll_alloc *allo
     return a->x.status;
 }
 
-enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struct bc_config *config,
-                                   struct bc_buf *out_bytes, struct bc_source_map *map,
-                                   struct atoll_error *err) {
+static enum atoll_status assemble(const char *text, size_t n_bytes, const struct bc_config *config,
+                                  bool in_quotes, struct bc_buf *out, struct bc_source_map *map,
+                                  struct atoll_error *err) {
     const struct atoll_alloc *alloc = config && config->alloc ? config->alloc : &atoll_default_alloc;
     struct assembler a;
     struct asm_customs customs = {0};
@@ -637,15 +640,16 @@ enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struc
     bc_buf_init(&customs.bytes, alloc);
     text_lexer_init(&a.x, text, n_bytes, err);
     a.x.alloc = alloc;
+    a.x.stop = bc_config_stop(config);
     tokenize(&a, &customs);
     status = a.x.status;
     if (!status) {
         uint32_t begin = open_module(&a);
-        bool binary = asm_accept(&a, "binary");
-        if (binary || asm_accept(&a, "quote")) {
-            status = quoted(&a, config, out_bytes, map, binary);
+        bool binary = !in_quotes && asm_accept(&a, "binary");
+        if (binary || (!in_quotes && asm_accept(&a, "quote"))) {
+            status = quoted(&a, config, out, map, binary);
         } else {
-            assemble_fields(&a, &customs, begin, out_bytes);
+            assemble_fields(&a, &customs, begin, out);
             status = a.x.status;
         }
     }
@@ -653,4 +657,10 @@ enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struc
     bc_buf_fini(&customs.bytes);
     asm_fini(&a);
     return status;
+}
+
+enum atoll_status bc_text_assemble(const char *text, size_t n_bytes, const struct bc_config *config,
+                                   struct bc_buf *out_bytes, struct bc_source_map *map,
+                                   struct atoll_error *err) {
+    return assemble(text, n_bytes, config, false, out_bytes, map, err);
 }

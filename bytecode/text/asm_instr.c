@@ -270,7 +270,7 @@ void asm_instrs(struct assembler *a, uint32_t end, struct bc_buf *out) {
     a->n_marks = 0;
     push_label(a, (struct asm_id){0}); /* the body itself */
     a->n_func_labels = 0;
-    while (a->i < end && !asm_failed(a)) {
+    while (a->i < end && !text_lexer_stopped(&a->x)) {
         const struct text_token *t = asm_peek(a);
         if (t->kind == TEXT_LPAREN)
             open_paren(a);

@@ -291,7 +291,7 @@ static void offer_implicit(struct assembler *a, uint32_t index) {
 
 void asm_types(struct assembler *a) {
     uint32_t end = a->limit;
-    while (a->i < end && !asm_failed(a)) {
+    while (a->i < end && !text_lexer_stopped(&a->x)) {
         uint32_t close = a->close[a->i], first = (uint32_t)a->n_types;
         bool group = asm_open(a, "rec");
         if (group) {

@@ -331,8 +331,13 @@ static void dump_code(struct dumper *d) {
         const struct bc_func *f = m->funcs + i;
         bc_buf_text(out(d), "\n%06x func[%u]", f->body.offset, i);
         named(d, BC_NAMES_FUNC, i);
-        print_types(&d->p, "param", m->types[f->type].params, m->types[f->type].n_params);
-        print_types(&d->p, "result", m->types[f->type].results, m->types[f->type].n_results);
+        const struct bc_type *t = &m->types[f->type];
+        if (print_repeats(t->n_params, t->n_results)) {
+            print_types(&d->p, "param", t->params, t->n_params);
+            print_types(&d->p, "result", t->results, t->n_results);
+        } else {
+            bc_buf_text(out(d), " type %u", f->type);
+        }
         bc_buf_text(out(d), ":\n");
         d->depth = 0;
         d->p.func = i;

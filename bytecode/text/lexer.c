@@ -1,6 +1,6 @@
 /* bytecode/text/lexer.c: text to tokens. Source: core spec, "Text Format / Lexical Format"; annotations. */
 #include "bytecode/text/text.h"
-#include "bytecode/reader.h"
+#include "bytecode/internal.h"
 
 #include <stdarg.h>
 #include <string.h>
@@ -44,6 +44,12 @@ void text_lexer_fail(struct text_lexer *x, const struct text_token *token, const
     if (!x->err) return;
     x->err->line = token->line;
     x->err->column = token->column;
+}
+
+bool text_lexer_stopped(struct text_lexer *x) {
+    if (!x->status && bc_stop_asked(x->stop))
+        x->status = atoll_fail(x->err, ATOLL_E_INTERRUPTED, ATOLL_NO_OFFSET, "interrupted");
+    return x->status != ATOLL_OK;
 }
 
 static struct text_token token_here(const struct text_lexer *x, enum text_token_kind kind) {
@@ -297,7 +303,7 @@ static struct text_token annotation_id(struct text_lexer *x) {
 }
 
 static void skip_annotation(struct text_lexer *x, const struct text_token *start) {
-    for (size_t depth = 1; depth && !x->status;) {
+    for (size_t depth = 1; depth && !text_lexer_stopped(x);) {
         if (!skip_space(x)) return;
         struct text_token t = lex_plain(x);
         if (t.kind == TEXT_LPAREN) depth++;
@@ -307,7 +313,7 @@ static void skip_annotation(struct text_lexer *x, const struct text_token *start
 }
 
 struct text_token text_lexer_next(struct text_lexer *x) {
-    while (!x->status && skip_space(x)) {
+    while (!text_lexer_stopped(x) && skip_space(x)) {
         if (!starts(x, "(@")) {
             struct text_token t = lex_plain(x);
             if (!x->status) return t;

@@ -201,9 +201,11 @@ static void print_func(struct printer *p, uint32_t index) {
     if (p->names) v.names = bc_name_groups_find(&p->names->locals, index);
     print_newline(p, 1);
     print_entity(p, BC_EXTERN_FUNC, index);
-    for (uint32_t i = 0; i < t->n_params; i++) print_variable(p, &v, i, t->params[i]);
-    close_variables(p, &v);
-    print_types(p, "result", t->results, t->n_results);
+    if (v.names.n_entries || print_repeats(t->n_params, t->n_results)) {
+        for (uint32_t i = 0; i < t->n_params; i++) print_variable(p, &v, i, t->params[i]);
+        close_variables(p, &v);
+        print_types(p, "result", t->results, t->n_results);
+    }
     print_locals(p, f, &v, t->n_params);
     p->func = index;
     print_body(p);

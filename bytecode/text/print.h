@@ -74,6 +74,12 @@ void print_valtype(struct printer *p, bc_valtype t);
 void print_heaptype(struct printer *p, uint32_t heap);
 /* " (param ...)" and " (result ...)" */
 void print_types(struct printer *p, const char *word, const bc_valtype *types, uint32_t n);
+/* A signature behind its (type x), which it repeats for the reader: left out where it is so long that a few bytes of
+ * the program would make kilobytes of text. */
+#define PRINT_SIGNATURE_MAX 32
+static inline bool print_repeats(uint32_t n_params, uint32_t n_results) {
+    return n_params + n_results <= PRINT_SIGNATURE_MAX;
+}
 /* The keyword and the immediates. Of a block: its label's name, too; `label` is the one it opens. */
 void print_instr(struct printer *p, const struct bc_instr *in, const struct print_label *label);
 

@@ -131,6 +131,7 @@ static void print_blocktype(struct printer *p, uint32_t t) {
         if (index >= p->m->n_types || p->m->types[index].form != BC_TYPE_FUNC) return;
     }
     bc_block_signature(p->m, t, &sig);
+    if (!print_repeats(sig.n_params, sig.n_results)) return;
     print_types(p, "param", sig.params, sig.n_params);
     print_types(p, "result", sig.results, sig.n_results);
 }

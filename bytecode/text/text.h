@@ -29,6 +29,7 @@ struct text_lexer {
     uint32_t line;
     enum atoll_status status; /* sticky */
     struct atoll_error *err;
+    const bc_stop *stop;
     const struct atoll_alloc *alloc; /* for identifiers of annotations; NULL: their UTF-8 is not checked */
 };
 
@@ -38,6 +39,8 @@ enum atoll_status text_check(const char *text, size_t n_bytes, struct atoll_erro
 /* The text has to be valid UTF-8. Annotations that nobody here reads are skipped as white space. */
 void text_lexer_init(struct text_lexer *lexer, const char *text, size_t n_bytes, struct atoll_error *err);
 struct text_token text_lexer_next(struct text_lexer *lexer);
+/* Whether reading has to end; E_INTERRUPTED when somebody asks for that. */
+bool text_lexer_stopped(struct text_lexer *lexer);
 /* Fails at a token's place with ATOLL_E_SYNTAX; only the first fault is kept. */
 void text_lexer_fail(struct text_lexer *lexer, const struct text_token *token, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

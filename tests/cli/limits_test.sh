@@ -46,7 +46,51 @@ for signal in INT TERM; do
         check "SIG$signal ends $program with $want, not $got" [ "$got" -eq "$want" ]
     done
 done
+# a stop comes through in whatever stage it finds the program: read, checked, lowered or running
+{
+    printf '(module (func (export "_start") (local i32)'
+    yes '(local.set 0 (i32.add (local.get 0) (i32.const 1)))' | head -n 500000
+    echo '(loop (br 0))))'
+} >"$dir/long.wat"
+"$atoll" asm "$dir/long.wat" -o "$dir/long.wasm"
+for program in long.wat long.wasm; do
+    for time in 1ms 20ms 100ms; do
+        expect 124 "--timeout" run --timeout $time "$dir/$program"
+        one_line
+    done
+    for time in 0.02 0.1; do
+        timeout --preserve-status -s INT -k 20 $time "$atoll" run "$dir/$program" >"$dir/out" 2>&1
+        got=$?
+        check "SIGINT ends $program with 130, not $got" [ "$got" -eq 130 ]
+    done
+done
+rm "$dir/long.wat" "$dir/long.wasm"
+
+# tools end by a signal as any tool does, and leave nothing
 mkfifo "$dir/fifo"
+mkdir "$dir/only"
+{
+    printf '\0asm\1\0\0\0\1\4\1\140\0\0\3\352\007\350\007'
+    head -c 1000 /dev/zero
+    printf '\12\332\066\350\007'
+    yes | head -n 1000 | while read -r _; do printf '\6\1\320\206\3\177\13'; done
+} >"$dir/locals.wasm"
+expect 0 "" validate "$dir/locals.wasm"
+for verb in validate asm dis objdump; do
+    timeout --preserve-status -s INT -k 20 0.1 "$atoll" "$verb" "$dir/fifo" >"$dir/out" 2>&1
+    got=$?
+    check "SIGINT ends $verb with 130, not $got" [ "$got" -eq 130 ]
+done
+for signal in INT TERM HUP; do
+    timeout --preserve-status -s "$signal" -k 20 0.1 "$atoll" dis "$dir/locals.wasm" -o "$dir/only/text.wat" >"$dir/out" 2>&1
+    got=$?
+    check "SIG$signal ends dis, $got" [ "$got" -gt 128 ]
+    check "a text that was being written goes" no_leftovers "$dir/only" 0
+done
+"$atoll" dis "$dir/locals.wasm" 2>"$dir/out" | head -c 100 >"$dir/head"
+check "a closed pipe ends it" [ "$(wc -c <"$dir/head")" -eq 100 ]
+check "without a word" same "$dir/out" ""
+
 expect 124 "--timeout" run --timeout 100ms "$dir/fifo"
 expect 124 "--timeout" run --timeout 100ms --stdin "$dir/fifo" "$dir/grow.wat"
 one_line
