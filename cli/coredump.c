@@ -88,7 +88,7 @@ static void put_places(struct coredump *d) {
     d->n_frames = 0;
     for (uint32_t i = 0; i < d->store->n_frames; i++) {
         const struct rt_frame *frame = rt_store_frame(d->store, i);
-        if (!frame || !frame->instance) continue;
+        if (!frame || !frame->instance || frame->func == BC_NONE) continue;
         put_place(&d->frames, frame);
         bc_buf_bytes(&d->frames, "\0", 2); /* no locals, no operands */
         d->n_frames++;

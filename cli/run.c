@@ -31,8 +31,8 @@ struct run {
     /* as the flags say */
     struct list dirs, listens, env, preloads, natives; /* env's strings are owned */
     const char *argv0, *invoke, *stdio[3], *coredump_path;
-    bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given;
-    uint64_t timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output, max_threads;
+    bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given, gdb_given;
+    uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output, max_threads;
     const struct rt_tier *tier; /* NULL: the default */
     bc_features features;
     const char *path;
@@ -44,6 +44,7 @@ struct run {
     struct rt_store *store;
     struct wasi *wasi;
     struct coredump *coredump;    /* NULL: not wanted */
+    struct gdb *gdb;              /* the same */
     struct wasi_threads *threads; /* NULL: the program starts none */
     struct rt_store *told;        /* which knows how the program ended: of the thread that ended it */
     uint32_t told_tid;            /* 0: the first */
@@ -88,6 +89,7 @@ enum {
     RUN_MAX_THREADS,
     RUN_STRACE,
     RUN_COREDUMP,
+    RUN_GDB,
     RUN_TCPLISTEN,
     RUN_RELAXED,
     RUN_DISABLE,
@@ -117,6 +119,7 @@ static const struct cli_flag flags[] = {
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
     {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
+    {RUN_GDB, "gdb", 0, "PORT", "wait for a debugger at this local port (0: a free one) and serve it"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
     {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
     {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
@@ -169,6 +172,10 @@ static bool take_number(struct run *r, int id, const char *text) {
         return (cli_parse_size(text, &r->max_stack) && r->max_stack) || bad_value(r, "max-stack", text);
     case RUN_MAX_GC_HEAP:
         return (cli_parse_size(text, &r->max_gc_heap) && r->max_gc_heap) || bad_value(r, "max-gc-heap", text);
+    case RUN_GDB:
+        r->gdb_given = true;
+        return (cli_parse_count(text, &r->gdb_port) && r->gdb_port <= UINT16_MAX) ||
+               bad_value(r, "gdb", text);
     case RUN_MAX_FDS:
         return (cli_parse_count(text, &r->max_fds) && r->max_fds && r->max_fds <= UINT32_MAX) ||
                bad_value(r, "max-fds", text);
@@ -302,7 +309,8 @@ static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
 
 static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
-                               .tier = r->tier ? r->tier : &interp_tier,
+                               .tier = r->tier && !r->gdb_given ? r->tier : &interp_tier,
+                               .probes = r->gdb_given,
                                .stop = cli_stop_flag(),
                                .fuel = r->fuel_given,
                                .relaxed_deterministic = r->relaxed_deterministic,
@@ -315,6 +323,10 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     if (!status && r->fuel_given) r->store->fuel = (int64_t)r->fuel;
     if (!status && r->coredump_path && !(r->coredump = coredump_new(r->store)))
         status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (!status && r->gdb_given) {
+        r->gdb = gdb_new(r->store, (uint16_t)r->gdb_port, (uint32_t)r->preloads.n, err);
+        if (!r->gdb) status = err->code;
+    }
     return status;
 }
 
@@ -446,6 +458,7 @@ static int report_trap(struct run *r, const char *path) {
 static int report_interruption(struct run *r, const char *path) {
     if (r->told->trap == RT_TRAP_OUT_OF_FUEL) return report_trap(r, path);
     if (cli_stop_signal()) return CLI_SIGNAL + cli_stop_signal();
+    if (gdb_killed(r->gdb)) return CLI_SIGNAL + SIGKILL;
     cli_message("%s: stopped after --timeout", path);
     return CLI_TIMEOUT;
 }
@@ -475,7 +488,9 @@ static int run_watched(struct run *r) {
     status = make_wasi(r, &err);
     if (status) return cli_message("run: %s", err.text), CLI_INTERNAL;
     const char *blame = r->path;
-    status = run_program(r, &blame, &err);
+    if (r->gdb) status = gdb_wait(r->gdb, &err);
+    if (status == ATOLL_E_IO) return cli_message("run: %s", err.text), CLI_INTERNAL;
+    if (!status) status = run_program(r, &blame, &err);
     r->asking = false;
     return exit_status(r, blame, status, &err);
 }
@@ -492,6 +507,7 @@ static int set_up_and_run(struct run *r) {
     signal(SIGPIPE, SIG_IGN); /* the program gets EPIPE as its answer */
     cli_stop_watch(r->store, r->timeout_ns);
     int result = run_watched(r);
+    gdb_finish(r->gdb, result);
     cli_stop_unwatch();
     remove_unused_output(r);
     return result;
@@ -502,6 +518,7 @@ static void release(struct run *r) {
     atoll_free(&atoll_default_alloc, r->granted, r->natives.n * sizeof(struct native *));
     wasi_threads_free(r->threads);
     wasi_free(r->wasi);
+    gdb_free(r->gdb);
     coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
     if (r->engine) rt_engine_unref(r->engine);

@@ -27,4 +27,18 @@ struct coredump *coredump_new(struct rt_store *store);
 int coredump_write(struct coredump *dump, const char *path, const char *program);
 void coredump_free(struct coredump *dump); /* NULL is allowed; the store is still there */
 
+/* gdb.c: serves a debugger over the loopback device by the remote protocol. */
+struct gdb;
+/* Listens at the port (0: one that is free) and says where on standard error. Observes the store from here
+ * on, in front of who did before; its engine has to have been made with probes. `n_preloads`: how many
+ * instances come before the program's own. NULL: fails E_IO, E_NOMEM */
+struct gdb *gdb_new(struct rt_store *store, uint16_t port, uint32_t n_preloads, struct atoll_error *err);
+/* Waits until a debugger is there. fails E_IO, E_INTERRUPTED */
+enum atoll_status gdb_wait(struct gdb *gdb, struct atoll_error *err);
+/* Whether the debugger ended the program; NULL: no. */
+bool gdb_killed(const struct gdb *gdb);
+/* Tells the debugger what atoll exits with. */
+void gdb_finish(struct gdb *gdb, int status);
+void gdb_free(struct gdb *gdb); /* NULL is allowed; the store is still there */
+
 #endif

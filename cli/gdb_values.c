@@ -1,0 +1,205 @@
+/* cli/gdb_values.c: what a debugger reads and writes: memory, module bytes, call stack, locals, operands,
+ * globals. */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/gdb.h"
+
+enum { ERROR_PACKET = 1, ERROR_NO_SUCH = 2, ERROR_NO_MEMORY = 12, ERROR_ADDRESS = 14 };
+#define READ_MAX   (GDB_PACKET_MAX / 2 - 8)
+#define FRAMES_MAX (GDB_PACKET_MAX / 16 - 1) /* 16 digits each */
+
+void gdb_put_error(struct gdb *g, unsigned number) { bc_buf_text(&g->reply, "E%02x", number); }
+
+void gdb_put_bytes(struct gdb *g, const void *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) bc_buf_text(&g->reply, "%02x", ((const uint8_t *)bytes)[i]);
+}
+
+static int digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+bool gdb_take_hex(const char **at, uint64_t *out) {
+    unsigned n = 0;
+    for (*out = 0; digit(**at) >= 0; n++) *out = *out << 4 | (uint64_t)digit(*(*at)++);
+    return n > 0 && n <= 16;
+}
+
+static bool take(const char **at, char wanted) { return **at == wanted && (*at)++; }
+
+/* ---- memory ---- */
+
+/* What lies at the address, and how many bytes follow it in its space, all of it from *start. */
+struct range {
+    uint8_t *bytes;
+    uint64_t n, size;
+    bool writable;
+};
+
+static bool find_range(const struct gdb *g, uint64_t address, struct range *out) {
+    struct gdb_address a;
+    if (!gdb_find_address(g, address, &a)) return false;
+    const struct bc_module *bc = a.instance->module->bc;
+    if (a.space == GDB_OBJECT) {
+        *out = (struct range){.bytes = (uint8_t *)(uintptr_t)bc->bytes, .size = bc->n_bytes};
+    } else {
+        if (!bc->n_memories) return false;
+        struct rt_memory *memory = a.instance->memories[0];
+        *out =
+            (struct range){.bytes = memory->base, .size = atomic_load(&memory->size_bytes), .writable = true};
+    }
+    if (a.offset >= out->size) return false;
+    out->bytes += a.offset;
+    out->n = out->size - a.offset;
+    return true;
+}
+
+/* m ADDRESS,LENGTH: as many of them as there are. */
+void gdb_read_memory(struct gdb *g, const char *p) {
+    uint64_t address, n;
+    struct range r;
+    if (!gdb_take_hex(&p, &address) || !take(&p, ',') || !gdb_take_hex(&p, &n) || *p) {
+        gdb_put_error(g, ERROR_PACKET);
+        return;
+    }
+    if (!find_range(g, address, &r)) {
+        gdb_put_error(g, ERROR_ADDRESS);
+        return;
+    }
+    if (n > r.n) n = r.n;
+    gdb_put_bytes(g, r.bytes, n > READ_MAX ? READ_MAX : n);
+}
+
+/* M ADDRESS,LENGTH:BYTES: all or nothing, and only linear memory. */
+void gdb_write_memory(struct gdb *g, const char *p) {
+    uint64_t address, n;
+    struct range r;
+    bool whole = gdb_take_hex(&p, &address) && take(&p, ',') && gdb_take_hex(&p, &n) && take(&p, ':') &&
+                 n <= GDB_PACKET_MAX && strlen(p) == 2 * n && strspn(p, "0123456789abcdefABCDEF") == 2 * n;
+    if (!whole) {
+        gdb_put_error(g, ERROR_PACKET);
+        return;
+    }
+    if (!find_range(g, address, &r) || !r.writable || n > r.n) {
+        gdb_put_error(g, ERROR_ADDRESS);
+        return;
+    }
+    for (uint64_t i = 0; i < n; i++) r.bytes[i] = (uint8_t)(digit(p[2 * i]) << 4 | digit(p[2 * i + 1]));
+    bc_buf_text(&g->reply, "OK");
+}
+
+void gdb_memory_region(struct gdb *g, const char *p) {
+    uint64_t address;
+    struct range r;
+    if (!gdb_take_hex(&p, &address) || *p) {
+        gdb_put_error(g, ERROR_PACKET);
+        return;
+    }
+    if (find_range(g, address, &r))
+        bc_buf_text(&g->reply, "start:%llx;size:%llx;permissions:%s;",
+                    (unsigned long long)(address - (r.size - r.n)), (unsigned long long)r.size,
+                    r.writable ? "rw" : "rx");
+    else /* to the end of this instance's part of the space */
+        bc_buf_text(&g->reply, "start:%llx;size:%llx;", (unsigned long long)address,
+                    (unsigned long long)((UINT64_C(1) << 32) - (uint32_t)address));
+}
+
+/* ---- frames ---- */
+
+/* A frame that waits for a call shows where it will go on, as machines do: debuggers look one byte before. */
+static uint32_t shown_offset(const struct interp_frame *frame) {
+    const struct bc_module *bc = frame->at.instance->module->bc;
+    const struct bc_func *func = &bc->funcs[frame->at.func];
+    struct bc_instr in;
+    bool waits = frame->calls &&
+                 !bc_decode_instr(bc, frame->at.offset, func->body.offset + func->body.size, &in, NULL);
+    return waits ? in.next : frame->at.offset;
+}
+
+static bool put_pc(void *context, const struct interp_frame *frame) {
+    struct gdb *g = context;
+    uint64_t pc = gdb_address(g, GDB_OBJECT, frame->at.instance, shown_offset(frame));
+    gdb_put_bytes(g, &pc, sizeof pc);
+    return frame->index + 1 < FRAMES_MAX;
+}
+
+void gdb_call_stack(struct gdb *g) { interp_each_frame(g->store, put_pc, g); }
+
+struct wanted { /* FRAME;INDEX, in decimal */
+    struct gdb *g;
+    uint64_t frame, index;
+    bool operand, found;
+};
+
+static bool take_decimal(const char **at, uint64_t *out) {
+    unsigned n = 0;
+    for (*out = 0; **at >= '0' && **at <= '9'; n++) *out = *out * 10 + (uint64_t)(*(*at)++ - '0');
+    return n > 0 && n <= 18;
+}
+
+static bool take_wanted(struct gdb *g, const char *p, struct wanted *out) {
+    *out = (struct wanted){.g = g};
+    if (take_decimal(&p, &out->frame) && take(&p, ';') && take_decimal(&p, &out->index) && !*p) return true;
+    gdb_put_error(g, ERROR_PACKET);
+    return false;
+}
+
+/* References are addresses of the host: they are not shown. */
+static bool put_value(struct gdb *g, uint8_t kind, const void *bits) {
+    switch ((enum bc_kind)kind) {
+    case BC_KIND_I32:
+    case BC_KIND_F32: gdb_put_bytes(g, bits, 4); return true;
+    case BC_KIND_I64:
+    case BC_KIND_F64: gdb_put_bytes(g, bits, 8); return true;
+    case BC_KIND_V128: gdb_put_bytes(g, bits, 16); return true;
+    default: return false;
+    }
+}
+
+static bool find_value(void *context, const struct interp_frame *frame) {
+    struct wanted *w = context;
+    struct interp_values *values = &w->g->values;
+    if (frame->index < w->frame) return true;
+    if (interp_frame_values(frame, w->operand, values)) {
+        gdb_put_error(w->g, ERROR_NO_MEMORY);
+        w->found = true;
+        return false;
+    }
+    uint64_t n = w->operand ? values->n_operands : values->n_locals;
+    uint64_t first = w->operand ? values->n_locals : 0;
+    if (w->index < n) {
+        const struct interp_value *v = values->items + first + w->index;
+        w->found = v->known && put_value(w->g, v->kind, v->bits);
+    }
+    return false;
+}
+
+static void put_wanted(struct gdb *g, const char *arguments, bool operand) {
+    struct wanted w;
+    if (!take_wanted(g, arguments, &w)) return;
+    w.operand = operand;
+    interp_each_frame(g->store, find_value, &w);
+    if (!w.found) gdb_put_error(g, ERROR_NO_SUCH);
+}
+
+void gdb_local(struct gdb *g, const char *arguments) { put_wanted(g, arguments, false); }
+void gdb_operand(struct gdb *g, const char *arguments) { put_wanted(g, arguments, true); }
+
+static bool find_global(void *context, const struct interp_frame *frame) {
+    struct wanted *w = context;
+    if (frame->index < w->frame) return true;
+    const struct rt_instance *instance = frame->at.instance;
+    if (w->index < instance->module->bc->n_globals) {
+        const struct rt_global *global = instance->globals[w->index];
+        w->found = put_value(w->g, global->type.kind, global->value);
+    }
+    return false;
+}
+
+void gdb_global(struct gdb *g, const char *arguments) {
+    struct wanted w;
+    if (!take_wanted(g, arguments, &w)) return;
+    interp_each_frame(g->store, find_global, &w);
+    if (!w.found) gdb_put_error(g, ERROR_NO_SUCH);
+}

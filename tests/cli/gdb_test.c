@@ -1,0 +1,556 @@
+/* tests/cli/gdb_test.c: atoll run --gdb, met by a debugger that speaks the remote protocol as lldb does for
+ * wasm. usage  gdb_test ATOLL */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#include <cmocka.h>
+#include "bytecode/bytecode.h"
+
+#define OBJECT   (UINT64_C(1) << 62)
+#define PATIENCE 60 /* seconds until a silent atoll counts as hung */
+
+static const char *command;
+static char directory[] = "/tmp/atoll-gdb-XXXXXX";
+
+/* ---- a session ---- */
+
+struct session {
+    pid_t pid;
+    int fd;
+    bool no_acks;
+    struct bc_buf bytes; /* of the program, assembled as atoll does */
+    struct bc_module *m;
+    char reply[16384];
+};
+
+static const char *write_program(const char *name, const char *text) {
+    static char path[2][200];
+    static int turn;
+    turn ^= 1;
+    snprintf(path[turn], sizeof path[turn], "%s/%s.wat", directory, name);
+    FILE *f = fopen(path[turn], "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+    return path[turn];
+}
+
+/* Starts atoll with these arguments; its standard error is *out_errors. */
+static pid_t spawn(char *const *arguments, FILE **out_errors) {
+    int errors[2];
+    assert_int_equal(pipe(errors), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(errors[1], 2);
+        close(errors[0]);
+        execv(command, arguments);
+        _exit(99);
+    }
+    close(errors[1]);
+    *out_errors = fdopen(errors[0], "r");
+    return pid;
+}
+
+static void connect_to(struct session *s, int port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct timeval patience = {.tv_sec = PATIENCE};
+    s->fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(s->fd, (struct sockaddr *)&address, sizeof address), 0);
+    int at_once = 1;
+    setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
+    setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+}
+
+static int announced_port(FILE *errors) {
+    char line[300] = "";
+    int port = 0;
+    assert_non_null(fgets(line, sizeof line, errors));
+    if (sscanf(line, "atoll: waiting for a debugger at 127.0.0.1:%d", &port) != 1) fail_msg("%s", line);
+    return port;
+}
+
+static void open_session(struct session *s, const char *text, const char *flag, const char *value) {
+    FILE *errors;
+    const char *path = write_program("program", text);
+    char *arguments[] = {"atoll",
+                         "run",
+                         "--gdb",
+                         "0",
+                         (char *)(flag ? flag : "--"),
+                         (char *)(flag ? value : path),
+                         flag ? (char *)path : NULL,
+                         NULL};
+    *s = (struct session){0};
+    bc_buf_init(&s->bytes, &atoll_default_alloc);
+    assert_int_equal(bc_text_assemble(text, strlen(text), NULL, &s->bytes, NULL, NULL), ATOLL_OK);
+    assert_int_equal(bc_module_decode(s->bytes.data, s->bytes.size, NULL, &s->m, NULL), ATOLL_OK);
+    s->pid = spawn(arguments, &errors);
+    connect_to(s, announced_port(errors));
+    fclose(errors);
+}
+
+static int status_of(pid_t pid) {
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+static int close_session(struct session *s) {
+    if (s->fd >= 0) close(s->fd);
+    bc_module_free(s->m);
+    bc_buf_fini(&s->bytes);
+    return status_of(s->pid);
+}
+
+/* ---- packets ---- */
+
+static void put(struct session *s, const void *bytes, size_t n) {
+    assert_int_equal(send(s->fd, bytes, n, MSG_NOSIGNAL), n);
+}
+static void put_packet(struct session *s, const char *payload) {
+    char packet[9000];
+    unsigned sum = 0;
+    for (const char *c = payload; *c; c++) sum += (unsigned char)*c;
+    int n = snprintf(packet, sizeof packet, "$%s#%02x", payload, sum & 255);
+    put(s, packet, (size_t)n);
+}
+static int get(struct session *s) {
+    unsigned char c;
+    if (recv(s->fd, &c, 1, 0) != 1) fail_msg("atoll is silent");
+    return c;
+}
+/* The next packet, checked and acknowledged. */
+static const char *get_packet(struct session *s) {
+    size_t n = 0;
+    unsigned sum = 0, told;
+    char digits[3] = "";
+    int c;
+    while ((c = get(s)) != '$') assert_int_equal(c, '+');
+    while ((c = get(s)) != '#') {
+        assert_true(n + 1 < sizeof s->reply);
+        s->reply[n++] = (char)c;
+        sum += (unsigned)c;
+    }
+    digits[0] = (char)get(s);
+    digits[1] = (char)get(s);
+    assert_int_equal(sscanf(digits, "%2x", &told), 1);
+    assert_int_equal(sum & 255, told);
+    s->reply[n] = 0;
+    if (!s->no_acks) put(s, "+", 1);
+    return s->reply;
+}
+static const char *ask(struct session *s, const char *packet) {
+    put_packet(s, packet);
+    return get_packet(s);
+}
+static void answers(struct session *s, const char *packet, const char *reply) {
+    const char *got = ask(s, packet);
+    if (strcmp(got, reply)) fail_msg("%s: '%s' instead of '%s'", packet, got, reply);
+}
+static void mentions(const char *reply, const char *part) {
+    if (!strstr(reply, part)) fail_msg("'%s' says nothing of '%s'", reply, part);
+}
+static const char *format(const char *f, ...) {
+    static char text[4][400];
+    static int turn;
+    va_list args;
+    turn = (turn + 1) & 3;
+    va_start(args, f);
+    vsnprintf(text[turn], sizeof text[turn], f, args);
+    va_end(args);
+    return text[turn];
+}
+static const char *little_endian(uint64_t value) {
+    static char text[2][17];
+    static int turn;
+    turn ^= 1;
+    for (int i = 0; i < 8; i++) snprintf(text[turn] + 2 * i, 3, "%02x", (unsigned)(value >> 8 * i & 255));
+    return text[turn];
+}
+
+/* ---- places ---- */
+
+/* The nth instruction of an own function. */
+static uint64_t place(const struct session *s, uint32_t func, unsigned nth) {
+    const struct bc_func *f = &s->m->funcs[func];
+    struct bc_instr in;
+    uint32_t at = f->code_offset, end = f->body.offset + f->body.size;
+    while (nth-- && !bc_decode_instr(s->m, at, end, &in, NULL)) at = in.next;
+    return OBJECT | at;
+}
+static void stands(const char *reply, const char *signal_digits, uint64_t pc, const char *reason) {
+    assert_memory_equal(reply, signal_digits, 3);
+    mentions(reply, format("thread-pcs:%llx;", (unsigned long long)pc));
+    mentions(reply, format("00:%s;", little_endian(pc)));
+    mentions(reply, format("reason:%s;", reason));
+}
+
+static const char counter[] = "(module"
+                              "  (memory (export \"memory\") 1)"
+                              "  (global $g (mut i32) (i32.const 11))"
+                              "  (global $d f64 (f64.const 0.5))"
+                              "  (data (i32.const 16) \"hello\")"
+                              "  (func $add (param $a i32) (param $b i64) (result i32)"
+                              "    (local $v v128) (local $f f32) (local $r funcref)"
+                              "    v128.const i32x4 1 2 3 4  local.set $v"
+                              "    f32.const 1.5  local.set $f"
+                              "    local.get $a  local.get $b  i32.wrap_i64  i32.add)"
+                              "  (func $main (export \"_start\") (local $i i32)"
+                              "    f64.const 2.5"
+                              "    loop $again"
+                              "      local.get $i  i64.const 5  call $add  local.tee $i"
+                              "      i32.const 20  i32.lt_u  br_if $again"
+                              "    end"
+                              "    drop))";
+#define ADD_SUM   7 /* i32.add is the 8th instruction of $add */
+#define MAIN_CALL 4
+
+/* ---- tests ---- */
+
+static void it_stops_at_entry_and_describes_itself(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, counter, NULL, NULL);
+    mentions(ask(&s, "qSupported:xmlRegisters=i386"), "PacketSize=1000;qXfer:libraries:read+");
+    stands(ask(&s, "?"), "T05", place(&s, 1, 0), "trace");
+    answers(&s, "QStartNoAckMode", "OK");
+    s.no_acks = true;
+    mentions(ask(&s, "qHostInfo"),
+             "arch:wasm32;triple:7761736d33322d756e6b6e6f776e2d776173692d7761736d;endian:little;");
+    mentions(ask(&s, "qProcessInfo"), "pid:1;");
+    answers(&s, "qC", "QC1");
+    answers(&s, "qfThreadInfo", "m1");
+    answers(&s, "qsThreadInfo", "l");
+    answers(&s, "qAttached", "0");
+    mentions(ask(&s, "qRegisterInfo0"), "name:pc;");
+    answers(&s, "qRegisterInfo1", "E45");
+    answers(&s, "g", little_endian(place(&s, 1, 0)));
+    answers(&s, "p0", little_endian(place(&s, 1, 0)));
+    mentions(ask(&s, "vCont?"), "vCont;c;");
+    mentions(ask(&s, "qXfer:libraries:read::0,fff"),
+             "program.wat\"><section address=\"0x4000000000000000\"/>");
+    assert_int_equal(s.reply[0], 'l');
+    mentions(ask(&s, "qXfer:features:read:target.xml:0,fff"), "<reg name=\"pc\"");
+    answers(&s, "qXfer:libraries:read::0,5", "m<libr");
+    answers(&s, "qXfer:libraries:read::5,3", "mary");
+    answers(&s, "qXfer:libraries:read::fffff,3", "l");
+    answers(&s, "qSomethingNew", "");
+    answers(&s, "vMustReplyEmpty", "");
+    answers(&s, "c", "W00");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void memory_and_module_bytes_are_readable(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, counter, NULL, NULL);
+    answers(&s, "m10,5", "68656c6c6f");
+    answers(&s, "m4000000000000000,4", "0061736d");
+    answers(&s, "mfffe,8", "0000"); /* up to the end */
+    answers(&s, "m10000,1", "E0e");
+    answers(&s, "mffffffffffffffff,1", "E0e");
+    answers(&s, "m4000000100000000,1", "E0e"); /* there is no second instance */
+    for (uint32_t at = 0; at < s.bytes.size; at += 16) {
+        char digits[33] = "";
+        uint32_t n = s.bytes.size - at < 16 ? (uint32_t)s.bytes.size - at : 16;
+        for (uint32_t i = 0; i < n; i++) snprintf(digits + 2 * i, 3, "%02x", s.bytes.data[at + i]);
+        answers(&s, format("m%llx,10", (unsigned long long)(OBJECT | at)), digits);
+    }
+    answers(&s, "M12,2:4c4c", "OK");
+    answers(&s, "m10,5", "68654c4c6f");
+    answers(&s, "Mffff,2:0000", "E0e");
+    answers(&s, "M4000000000000000,1:00", "E0e"); /* code stays as it is */
+    answers(&s, "qMemoryRegionInfo:1234", "start:0;size:10000;permissions:rw;");
+    mentions(ask(&s, "qMemoryRegionInfo:4000000000000009"), "start:4000000000000000;size:");
+    mentions(ask(&s, "qMemoryRegionInfo:10000"), "start:10000;size:ffff0000;");
+    answers(&s, "D", "OK");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void a_step_is_one_instruction(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, counter, NULL, NULL);
+    stands(ask(&s, "?"), "T05", place(&s, 1, 0), "trace");
+    for (unsigned i = 1; i <= MAIN_CALL; i++) stands(ask(&s, "s"), "T05", place(&s, 1, i), "trace");
+    for (unsigned i = 0; i <= ADD_SUM + 1; i++) /* its end, too */
+        stands(ask(&s, "vCont;s:1"), "T05", place(&s, 0, i), "trace");
+    for (unsigned i = MAIN_CALL + 1; i <= MAIN_CALL + 4; i++)
+        stands(ask(&s, "vCont;s:1"), "T05", place(&s, 1, i), "trace");
+    stands(ask(&s, "s"), "T05", place(&s, 1, 2), "trace"); /* br_if to the loop's body */
+    answers(&s, "s4000000000000000", "E01");
+    answers(&s, "c", "W00");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void a_breakpoint_shows_frames_and_their_values(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, counter, NULL, NULL);
+    const char *sum = format("Z0,%llx,1", (unsigned long long)place(&s, 0, ADD_SUM));
+    answers(&s, sum, "OK");
+    answers(&s, sum, "OK");
+    for (unsigned i = 0; i < 2; i++) stands(ask(&s, "c"), "T05", place(&s, 0, ADD_SUM), "breakpoint");
+    char stack[40];
+    snprintf(stack, sizeof stack, "%s%s", little_endian(place(&s, 0, ADD_SUM)),
+             little_endian(place(&s, 1, MAIN_CALL + 1)));
+    answers(&s, "qWasmCallStack:1", stack);
+    answers(&s, "qWasmLocal:0;0", "05000000");
+    answers(&s, "qWasmLocal:0;1", "0500000000000000");
+    answers(&s, "qWasmLocal:0;2", "01000000020000000300000004000000");
+    answers(&s, "qWasmLocal:0;3", "0000c03f");
+    answers(&s, "qWasmLocal:0;4", "E02"); /* references are not shown */
+    answers(&s, "qWasmLocal:0;5", "E02");
+    answers(&s, "qWasmLocal:1;0", "05000000");
+    answers(&s, "qWasmLocal:2;0", "E02");
+    answers(&s, "qWasmStackValue:0;0", "05000000");
+    answers(&s, "qWasmStackValue:0;1", "05000000");
+    answers(&s, "qWasmStackValue:0;2", "E02");
+    answers(&s, "qWasmStackValue:1;0", "0000000000000440"); /* what the call did not take */
+    answers(&s, "qWasmStackValue:1;1", "E02");
+    answers(&s, "qWasmGlobal:0;0", "0b000000");
+    answers(&s, "qWasmGlobal:1;1", "000000000000e03f");
+    answers(&s, "qWasmGlobal:0;2", "E02");
+    answers(&s, format("z0,%llx,1", (unsigned long long)place(&s, 0, ADD_SUM)), "OK");
+    answers(&s, format("Z0,%llx,1", (unsigned long long)(OBJECT | s.m->funcs[0].body.offset)), "OK");
+    stands(ask(&s, "c"), "T05", place(&s, 0, 0), "breakpoint"); /* its first instruction */
+    answers(&s, format("z0,%llx,1", (unsigned long long)(OBJECT | s.m->funcs[0].body.offset)), "OK");
+    answers(&s, "c", "W00");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void a_running_program_is_interrupted_and_let_go(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s,
+                 "(module (memory 1) (func (export \"_start\")"
+                 " (loop $again (br_if $again (i32.eqz (i32.load (i32.const 64)))))))",
+                 NULL, NULL);
+    for (int i = 0; i < 3; i++) {
+        put_packet(&s, "c");
+        put(&s, "\3", 1);
+        const char *stop = get_packet(&s);
+        assert_memory_equal(stop, "T02", 3);
+        mentions(stop, "reason:signal;");
+    }
+    answers(&s, "M40,4:01000000", "OK");
+    answers(&s, "c", "W00");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static const char endless[] = "(module (func (export \"_start\") (loop $again (br $again))))";
+
+static void kill_ends_it_detach_lets_it_run(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, endless, NULL, NULL);
+    answers(&s, "k", "X09");
+    assert_int_equal(close_session(&s), 128 + 9);
+    open_session(&s, endless, NULL, NULL);
+    answers(&s, "vKill;1", "X09");
+    assert_int_equal(close_session(&s), 128 + 9);
+    open_session(&s, counter, NULL, NULL);
+    answers(&s, format("Z0,%llx,1", (unsigned long long)place(&s, 0, 0)), "OK");
+    answers(&s, "D", "OK");
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void a_debugger_that_goes_away_ends_the_program(void **state) {
+    struct session s;
+    (void)state;
+    open_session(&s, endless, NULL, NULL); /* while it stands */
+    ask(&s, "?");
+    assert_int_equal(close_session(&s), 128 + 9);
+    open_session(&s, endless, NULL, NULL); /* while it runs */
+    put_packet(&s, "c");
+    assert_int_equal(close_session(&s), 128 + 9);
+}
+
+static void a_trap_is_shown_where_it_happened(void **state) {
+    struct session s;
+    char core[100];
+    (void)state;
+    snprintf(core, sizeof core, "%s/core.wasm", directory);
+    open_session(&s,
+                 "(module (func $f (param i32) (result i32) (i32.div_s (i32.const 7) (local.get 0)))"
+                 " (func (export \"_start\") (drop (call $f (i32.const 0)))))",
+                 "--coredump", core);
+    stands(ask(&s, "c"), "T05", place(&s, 0, 2), "exception");
+    mentions(s.reply,
+             "description:696e746567657220646976696465206279207a65726f;"); /* integer divide by zero */
+    answers(&s, "qWasmLocal:0;0", "00000000");
+    answers(&s, "qWasmStackValue:0;0", "07000000");
+    answers(&s, "c", "X06");
+    assert_int_equal(close_session(&s), 134);
+    assert_int_equal(access(core, F_OK), 0);
+    open_session(&s, "(module (memory 1) (func (export \"_start\") (drop (i32.load (i32.const -1)))))", NULL,
+                 NULL);
+    stands(ask(&s, "c"), "T05", place(&s, 0, 1), "exception");
+    answers(&s, "c", "X06");
+    assert_int_equal(close_session(&s), 134);
+}
+
+static void preloaded_programs_have_addresses_of_their_own(void **state) {
+    struct session s;
+    char preload[300];
+    (void)state;
+    const char *library = write_program("library", "(module (memory 1) (data (i32.const 0) \"lib\")"
+                                                   " (func (export \"f\") nop))");
+    snprintf(preload, sizeof preload, "library=%s", library);
+    open_session(&s,
+                 "(module (import \"library\" \"f\" (func $f)) (memory 1) (data (i32.const 0) \"own\")"
+                 " (func (export \"_start\") call $f))",
+                 "--preload", preload);
+    stands(ask(&s, "?"), "T05", place(&s, 1, 0), "trace");
+    answers(&s, "m0,3", "6f776e");
+    answers(&s, "m100000000,3", "6c6962");
+    mentions(ask(&s, "qXfer:libraries:read::0,fff"),
+             "library.wat\"><section address=\"0x4000000100000000\"/>");
+    ask(&s, "s");
+    uint64_t pc;
+    assert_int_equal(sscanf(strstr(s.reply, "thread-pcs:"), "thread-pcs:%lx;", &pc), 1);
+    assert_int_equal(pc >> 32, UINT64_C(0x40000001));
+    answers(&s, format("m%lx,1", pc), "01"); /* nop */
+    answers(&s, "c", "W00");
+    assert_int_equal(close_session(&s), 0);
+}
+
+/* Each gets an error or nothing, and the session goes on. */
+static void broken_packets_do_no_harm(void **state) {
+    static const char *const broken[] = {"m",
+                                         "m,",
+                                         "mzz,1",
+                                         "m0",
+                                         "m0,",
+                                         "m0,1,",
+                                         "m0,1x",
+                                         "m11111111111111111,1",
+                                         "M0,1",
+                                         "M0,1:",
+                                         "M0,1:0",
+                                         "M0,1:zz",
+                                         "M0,1:000",
+                                         "M0,ffffffffffffffff:00",
+                                         "Z",
+                                         "Z0",
+                                         "Z0,",
+                                         "Z0,0",
+                                         "Z0,0,",
+                                         "Z0,0,1",
+                                         "z0,0,1",
+                                         "Z0,4000000000100000,1",
+                                         "Z0,8000000000000000,1",
+                                         "Z0,x,1",
+                                         "p",
+                                         "p1",
+                                         "pzz",
+                                         "qWasmLocal:",
+                                         "qWasmLocal:0",
+                                         "qWasmLocal:0;",
+                                         "qWasmLocal:a;b",
+                                         "qWasmLocal:0;99999999999999999999",
+                                         "qWasmLocal:-1;0",
+                                         "qWasmGlobal:4294967296;0",
+                                         "qWasmStackValue:0;4294967296",
+                                         "qMemoryRegionInfo:",
+                                         "vCont;",
+                                         "vCont;x",
+                                         "qXfer:libraries:read::",
+                                         "qXfer:libraries:read::1",
+                                         "qXfer:features:read:target.xml:z,z",
+                                         "C05;0",
+                                         "s0",
+                                         "c0"};
+    struct session s;
+    char large[8000], c;
+    (void)state;
+    open_session(&s, counter, NULL, NULL);
+    ask(&s, "?");
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++)
+        if (ask(&s, broken[i])[0] != 'E') fail_msg("%s: '%s'", broken[i], s.reply);
+    answers(&s, "", "");
+    answers(&s, "Z2,0,1", "");
+    answers(&s, "qXfer:auxv:read::0,100", "");
+    assert_true(strlen(ask(&s, "m0,ffffffffffffffff")) < 4096);
+    memset(large, 'A', sizeof large - 1);
+    large[sizeof large - 1] = 0;
+    answers(&s, large, "E07");
+    put(&s, "$m0,1#00", 8); /* a wrong sum asks for it again */
+    assert_int_equal(get(&s), '-');
+    put(&s, "$m0,1#zz", 8);
+    assert_int_equal(get(&s), '-');
+    put(&s, "noise\0\377$never ended", 17);
+    answers(&s, "m10,1", "68");
+    put(&s, "-", 1); /* once more, please */
+    get_packet(&s);
+    assert_string_equal(s.reply, "68");
+    for (uint64_t i = 0; i < s.bytes.size; i++) /* a breakpoint may be anywhere in a module */
+        answers(&s, format("Z0,%llx,1", (unsigned long long)(OBJECT | i)), "OK");
+    for (uint64_t i = 0; i < s.bytes.size; i++)
+        answers(&s, format("z0,%llx,1", (unsigned long long)(OBJECT | i)), "OK");
+    answers(&s, "c", "W00");
+    assert_int_equal(recv(s.fd, &c, 1, 0), 0);
+    assert_int_equal(close_session(&s), 0);
+}
+
+static void wrong_ports_and_waiting_end_as_other_faults_do(void **state) {
+    FILE *errors, *other;
+    char port[20], told[300] = "";
+    const char *path = write_program("program", counter);
+    (void)state;
+    char *waits[] = {"atoll", "run", "--gdb", "0", (char *)path, NULL};
+    pid_t pid = spawn(waits, &errors);
+    snprintf(port, sizeof port, "%d", announced_port(errors));
+    char *taken[] = {"atoll", "run", "--gdb", port, (char *)path, NULL};
+    pid_t second = spawn(taken, &other);
+    assert_non_null(fgets(told, sizeof told, other));
+    mentions(told, "atoll: run: --gdb: cannot listen: Address already in use");
+    assert_int_equal(status_of(second), 125);
+    fclose(other);
+    kill(pid, SIGTERM);
+    assert_int_equal(status_of(pid), 128 + SIGTERM);
+    fclose(errors);
+    char *nobody[] = {"atoll", "run", "--timeout", "100ms", "--gdb", "0", (char *)path, NULL};
+    pid = spawn(nobody, &errors);
+    announced_port(errors);
+    assert_int_equal(status_of(pid), 124);
+    fclose(errors);
+    char *usage[] = {"atoll", "run", "--gdb", "65536", (char *)path, NULL};
+    pid = spawn(usage, &errors);
+    assert_int_equal(status_of(pid), 2);
+    fclose(errors);
+}
+
+int main(int argc, char **argv) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_stops_at_entry_and_describes_itself),
+        cmocka_unit_test(memory_and_module_bytes_are_readable),
+        cmocka_unit_test(a_step_is_one_instruction),
+        cmocka_unit_test(a_breakpoint_shows_frames_and_their_values),
+        cmocka_unit_test(a_running_program_is_interrupted_and_let_go),
+        cmocka_unit_test(kill_ends_it_detach_lets_it_run),
+        cmocka_unit_test(a_debugger_that_goes_away_ends_the_program),
+        cmocka_unit_test(a_trap_is_shown_where_it_happened),
+        cmocka_unit_test(preloaded_programs_have_addresses_of_their_own),
+        cmocka_unit_test(broken_packets_do_no_harm),
+        cmocka_unit_test(wrong_ports_and_waiting_end_as_other_faults_do),
+    };
+    if (argc != 2 || !mkdtemp(directory)) return 2;
+    command = argv[1];
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    static const char *const files[] = {"program.wat", "library.wat", "core.wasm"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) unlink(format("%s/%s", directory, files[i]));
+    rmdir(directory);
+    return failed;
+}
