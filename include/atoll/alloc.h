@@ -1,7 +1,8 @@
 /* include/atoll/alloc.h: where an engine's memory comes from.
  *
  * Every allocation of a component goes through the struct atoll_alloc it was given, so that accounting,
- * limits and allocation-failure tests need no hooks. Sizes are told back on free, as lua_Alloc does. */
+ * limits and allocation-failure tests need no hooks. Sizes are told back on free, as lua_Alloc does. An
+ * allocator is called by all threads that use what it serves: an engine's, by those of its stores. */
 #ifndef ATOLL_ALLOC_H
 #define ATOLL_ALLOC_H
 

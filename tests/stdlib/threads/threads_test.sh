@@ -41,7 +41,7 @@ expect() {
     head -5 "$dir/err"
     failed=1
 }
-run() { "$atoll" run "$@"; }
+run() { "$atoll" run $ATOLL_RUN_FLAGS "$@"; }
 guest="$dir/guest.wasm"
 
 expect "threads, locks and atomics" 0 "counter 16000
