@@ -69,7 +69,7 @@ static void structs_and_arrays_are_made_and_read(void **state) {
     assert_true(atoll_object_get(object, 2, &got));
     assert_int_equal(got.of.i32, 0xff); /* packed */
     assert_true(atoll_object_get(object, 3, &got));
-    int32_t number;
+    int32_t number = 0;
     assert_true(wasm_ref_same(got.of.ref, small) && atoll_i31_get(got.of.ref, &number));
     assert_int_equal(number, -5);
     wasm_val_delete(&got);

@@ -253,7 +253,7 @@ static void the_sandbox_has_the_last_word(void **state) {
 int main(void) {
 #define GUEST(test)                                                                                          \
     cmocka_unit_test_setup_teardown(test, open_all, close_all), {                                            \
-        #test " (shared memory)", test, open_all, close_all, (void *)(uintptr_t)1                            \
+#test " (shared memory)", test, open_all, close_all, (void *)(uintptr_t)1                            \
     }
     const struct CMUnitTest tests[] = {
         GUEST(values_cross_and_are_checked),           GUEST(buffers_and_strings_stay_inside),
