@@ -308,19 +308,26 @@ static void managed_objects_are_references_that_keep_them(void **state) {
     close_world(&w);
 }
 
+/* f(n) = 2 n, with a throw and, given $TWO, an object at each step. */
+#define DOUBLING(TWO)                                                                                        \
+    "(module (type $s (struct (field i32))) (tag $e)"                                                        \
+    "(func $f (export \"f\") (param i32) (result i32) (if (result i32) (local.get 0)"                        \
+    " (then (block $h (try_table (catch $e $h) (throw $e)))"                                                 \
+    " (i32.add " TWO " (call $f (i32.sub (local.get 0) (i32.const 1))))) (else (i32.const 0)))))"
+
+/* The collector stops threads by signals, which the thread sanitizer holds back while they compute: the
+ * collector would give up. */
+#if defined(__SANITIZE_THREAD__)
+static const char doubling[] = DOUBLING("(i32.const 2)");
+#else
+static const char doubling[] = DOUBLING("(struct.get $s 0 (struct.new $s (i32.const 2)))");
+#endif
+
 static void *run_engine(void *unused) {
     struct world w;
     wasm_extern_vec_t exports;
     open_world(&w);
-    wasm_instance_t *i =
-        instance_of(&w,
-                    "(module (type $s (struct (field i32))) (tag $e)"
-                    "(func $f (export \"f\") (param i32) (result i32) (if (result i32) (local.get 0)"
-                    " (then (block $h (try_table (catch $e $h) (throw $e)))"
-                    " (i32.add (struct.get $s 0 (struct.new $s (i32.const 2))) (call $f (i32.sub (local.get "
-                    "0) (i32.const 1))))) (else "
-                    "(i32.const 0)))))",
-                    NULL, NULL);
+    wasm_instance_t *i = instance_of(&w, doubling, NULL, NULL);
     wasm_instance_exports(i, &exports);
     wasm_val_t in[] = {WASM_I32_VAL(500)}, out[] = {WASM_INIT_VAL};
     wasm_val_vec_t args = WASM_ARRAY_VEC(in), results = WASM_ARRAY_VEC(out);
