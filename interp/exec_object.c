@@ -139,6 +139,26 @@ ARRAY_LEN(ARRAY_LEN_A_D, r0, KEEP_I())
     }
 STRUCT_NEW(STRUCT_NEW, STRUCT_NEW_ANY, (void)0)
 STRUCT_NEW(STRUCT_NEW_D, STRUCT_NEW_ANY_D, KEEP_I())
+/* Fields of any size. */
+#define STRUCT_NEW_PACKED(name, slow, keep)                                                                  \
+    HANDLER(name)                                                                                            \
+    {                                                                                                        \
+        uint32_t list = (uint32_t)OPD(2);                                                                    \
+        if (UNLIKELY(!store->heap->free[list])) GOTO_HANDLER(slow);                                          \
+        uint8_t *object = rt_free_list_take(store->heap, list);                                              \
+        const union rt_slot *from = &SLOT(1);                                                                \
+        const struct rt_slot_place *place = LAYOUT(3)->fields;                                               \
+        ((struct rt_object *)(void *)object)->layout = LAYOUT(3);                                            \
+        for (uint32_t i = 0, n = (uint32_t)OPD(3); i < n; i++, place++) {                                    \
+            rt_field_put(object + place->offset, place->size_log2, from);                                    \
+            from += place->size_log2 == 4 ? 2 : 1;                                                           \
+        }                                                                                                    \
+        r0 = (uintptr_t)object;                                                                              \
+        keep;                                                                                                \
+        NEXT(4);                                                                                             \
+    }
+STRUCT_NEW_PACKED(STRUCT_NEW_PACKED, STRUCT_NEW_ANY, (void)0)
+STRUCT_NEW_PACKED(STRUCT_NEW_PACKED_D, STRUCT_NEW_ANY_D, KEEP_I())
 #define NEW(name, values, keep)                                                                              \
     HANDLER(name)                                                                                            \
     {                                                                                                        \

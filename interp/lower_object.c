@@ -86,8 +86,11 @@ static void struct_set(struct lower *l, const struct bc_instr *in, const struct 
 static void struct_new(struct lower *l, const struct bc_instr *in, const struct rt_layout *layout) {
     bool given = in->op == BC_STRUCT_NEW;
     uint32_t n = given ? layout->n_fields : 0;
-    bool fast = given && layout->uniform && layout->size_bytes <= RT_SMALL_BYTES;
-    enum interp_op op = fast ? H_STRUCT_NEW : given ? H_STRUCT_NEW_ANY : H_STRUCT_NEW_DEFAULT;
+    bool fast = given && layout->size_bytes <= RT_SMALL_BYTES;
+    enum interp_op op = !given            ? H_STRUCT_NEW_DEFAULT
+                        : !fast           ? H_STRUCT_NEW_ANY
+                        : layout->uniform ? H_STRUCT_NEW
+                                          : H_STRUCT_NEW_PACKED;
     int32_t first = lower_args(l, n);
     lower_drop(l, n);
     lower_clobber(l, ACC_INT);

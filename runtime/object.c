@@ -70,7 +70,7 @@ void *rt_struct_new(struct rt_store *store, const struct rt_layout *layout, cons
     }
     for (uint32_t i = 0; i < layout->n_fields; i++) {
         struct rt_slot_place place = layout->fields[i];
-        memcpy(object + place.offset, values, (size_t)1 << place.size_log2);
+        rt_field_put(object + place.offset, place.size_log2, values);
         values += place.size_log2 == 4 ? 2 : 1;
     }
     return object;
@@ -144,7 +144,7 @@ enum rt_trap rt_array_new_fixed(struct rt_store *store, const struct rt_layout *
     if (trap) return trap;
     size_t size = (size_t)1 << layout->elem_log2;
     for (uint32_t i = 0; i < n; i++) {
-        memcpy(array->elems + i * size, values, size);
+        rt_field_put(array->elems + i * size, layout->elem_log2, values);
         values += size == 16 ? 2 : 1;
     }
     *out = array;

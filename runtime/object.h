@@ -139,6 +139,18 @@ void rt_root_remove(struct rt_root *root);
  * the engine's heap has started. NULL = out of memory. */
 const struct rt_layout *rt_layout_of(struct rt_engine *engine, const struct rt_type *type);
 
+/* The value in its slot, two for v128, to a field or element. A switch, because memcpy of a size known at run
+ * time only is a call. */
+static inline void rt_field_put(uint8_t *at, uint8_t size_log2, const union rt_slot *value) {
+    switch (size_log2) {
+    case 0: *at = (uint8_t)value->u32; break;
+    case 1: memcpy(at, value, 2); break;
+    case 2: memcpy(at, value, 4); break;
+    case 3: memcpy(at, value, 8); break;
+    default: memcpy(at, value, 16); break;
+    }
+}
+
 /* ---- operations: values in slots; NULL or OUT_OF_MEMORY when the heap is full ---- */
 
 /* `values` NULL = every field its default */

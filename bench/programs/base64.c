@@ -9,7 +9,7 @@ int main(int argc, char **argv) {
     uint64_t seed = 13, sum = 0;
     for (size_t i = 0; i < sizeof data; i++) data[i] = (unsigned char)(bench_random(&seed) >> 56);
     for (int i = 0; i < 64; i++) decoded[(unsigned char)alphabet[i]] = (unsigned char)i;
-    for (long r = bench_size(argc, argv, 850); r > 0; r--) {
+    for (long r = bench_size(argc, argv, 6000); r > 0; r--) {
         for (size_t i = 0, o = 0; i < sizeof data; i += 3) {
             uint32_t w = (uint32_t)data[i] << 16 | (uint32_t)data[i + 1] << 8 | data[i + 2];
             for (int k = 18; k >= 0; k -= 6) encoded[o++] = alphabet[w >> k & 63];

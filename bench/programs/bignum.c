@@ -5,7 +5,7 @@
 static uint32_t number[LIMBS], square[2 * LIMBS];
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 15000);
+    long n = bench_size(argc, argv, 35000);
     size_t used = 1;
     uint64_t hash = 0;
     number[0] = 1;

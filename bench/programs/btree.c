@@ -87,7 +87,7 @@ static uint64_t scan(const struct page *p, uint64_t sum) {
 int main(int argc, char **argv) {
     uint64_t seed = 31, sum = 0;
     root = new_page(1);
-    for (long n = bench_size(argc, argv, 350000); n > 0; n--) {
+    for (long n = bench_size(argc, argv, 1200000); n > 0; n--) {
         insert((uint32_t)(bench_random(&seed) >> 44), (uint32_t)n);
         if (n % 100000 == 0) sum = scan(root, sum);
     }

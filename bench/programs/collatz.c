@@ -2,7 +2,7 @@
 #include "bench.h"
 
 int main(int argc, char **argv) {
-    uint64_t n = (uint64_t)bench_size(argc, argv, 600000), best = 0, best_length = 0;
+    uint64_t n = (uint64_t)bench_size(argc, argv, 2600000), best = 0, best_length = 0;
     for (uint64_t start = 1; start < n; start++) {
         uint64_t x = start, length = 1;
         while (x != 1) {

@@ -22,7 +22,7 @@ static const struct task_kind kinds[] = {
 int main(int argc, char **argv) {
     enum { N = 64 };
     struct task tasks[N];
-    uint64_t budget = (uint64_t)bench_size(argc, argv, 16000000), sum = 0;
+    uint64_t budget = (uint64_t)bench_size(argc, argv, 80000000), sum = 0;
     uint64_t seed = 5;
     for (int i = 0; i < N; i++)
         tasks[i] = (struct task){&kinds[bench_random(&seed) >> 33 & 3], (uint32_t)i, 0};

@@ -53,7 +53,7 @@ int main(int argc, char **argv) {
     double sum = 0;
     int log2 = 14;
     make_roots(log2);
-    for (long n = bench_size(argc, argv, 170); n > 0; n--) {
+    for (long n = bench_size(argc, argv, 900); n > 0; n--) {
         for (int i = 0; i < 1 << log2; i++) {
             re[i] = (double)(bench_random(&seed) >> 54);
             im[i] = 0;

@@ -28,7 +28,7 @@ static void erase(struct entry *e) {
 }
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 2000000);
+    long n = bench_size(argc, argv, 8000000);
     uint64_t seed = 11, sum = 0;
     mask = ((size_t)1 << 19) - 1;
     table = calloc(mask + 1, sizeof *table);

@@ -113,7 +113,7 @@ int main(int argc, char **argv) {
     put("]");
     pool = malloc(size * sizeof *pool);
     if (!pool) return 1;
-    for (long n = bench_size(argc, argv, 26); n > 0; n--) {
+    for (long n = bench_size(argc, argv, 130); n > 0; n--) {
         used = 0;
         at = text;
         sum = sum * 7 + fold(parse());

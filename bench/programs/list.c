@@ -7,7 +7,7 @@ struct node {
 };
 
 int main(int argc, char **argv) {
-    long rounds = bench_size(argc, argv, 8), n = 200000;
+    long rounds = bench_size(argc, argv, 30), n = 200000;
     struct node *nodes = malloc((size_t)n * sizeof *nodes);
     uint32_t *order = malloc((size_t)n * sizeof *order);
     uint64_t seed = 3, sum = 0;

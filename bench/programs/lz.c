@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
         in[i] = i > 600 && r % 8 ? in[i - 1 - (int)(r >> 8) % 3 - (int)(r >> 20) % 2 * 500]
                                  : (unsigned char)(r >> 56);
     }
-    for (long r = bench_size(argc, argv, 8); r > 0; r--) {
+    for (long r = bench_size(argc, argv, 50); r > 0; r--) {
         size_t n = compress();
         expand(n);
         if (memcmp(in, back, SIZE)) return 1;

@@ -2,7 +2,7 @@
 #include "bench.h"
 
 int main(int argc, char **argv) {
-    long size = bench_size(argc, argv, 730);
+    long size = bench_size(argc, argv, 1600);
     uint64_t sum = 0;
     for (long row = 0; row < size; row++)
         for (long column = 0; column < size; column++) {

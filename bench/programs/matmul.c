@@ -9,7 +9,7 @@ static double *new_matrix(long n, uint64_t seed) {
 }
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 576) / BLOCK * BLOCK;
+    long n = bench_size(argc, argv, 1056) / BLOCK * BLOCK;
     double *a = new_matrix(n, 1), *b = new_matrix(n, 2), *c = calloc((size_t)(n * n), sizeof *c), trace = 0;
     if (!a || !b || !c) return 1;
     for (long i0 = 0; i0 < n; i0 += BLOCK)

@@ -34,7 +34,7 @@ static void step(double dt) {
 
 int main(int argc, char **argv) {
     double sum = 0;
-    for (long n = bench_size(argc, argv, 900000); n > 0; n--) step(0.001);
+    for (long n = bench_size(argc, argv, 5400000); n > 0; n--) step(0.001);
     for (int i = 0; i < 5; i++) sum += bodies[i].x[0] + bodies[i].v[1];
     return bench_done(bench_digits(sum));
 }

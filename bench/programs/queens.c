@@ -13,6 +13,6 @@ place(uint32_t all, uint32_t columns, uint32_t left, uint32_t right) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t n = (uint32_t)bench_size(argc, argv, 13);
+    uint32_t n = (uint32_t)bench_size(argc, argv, 14);
     return bench_done(place((1u << n) - 1, 0, 0, 0));
 }

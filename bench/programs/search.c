@@ -37,7 +37,7 @@ int main(int argc, char **argv) {
         const char *w = words[bench_random(&seed) % 9];
         for (; *w && at < sizeof text; w++) text[at++] = *w;
     }
-    for (long r = bench_size(argc, argv, 37); r > 0; r--) {
+    for (long r = bench_size(argc, argv, 150); r > 0; r--) {
         for (int k = 0; k < 3; k++)
             for (long at = find(needles[k], 0); at >= 0; at = find(needles[k], at + 1)) sum += (uint64_t)at;
         sum ^= code_points();

@@ -59,7 +59,7 @@ int main(int argc, char **argv) {
     uint64_t seed = 17;
     for (size_t i = 0; i < sizeof message; i++) message[i] = (unsigned char)(bench_random(&seed) >> 48);
     constants();
-    for (long r = bench_size(argc, argv, 160); r > 0; r--)
+    for (long r = bench_size(argc, argv, 800); r > 0; r--)
         for (size_t i = 0; i < sizeof message; i += 64) block(message + i);
     return bench_done((uint64_t)h[0] << 32 | h[7]);
 }

@@ -2,7 +2,7 @@
 #include "bench.h"
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 9000000);
+    long n = bench_size(argc, argv, 40000000);
     unsigned char *composite = calloc((size_t)n + 1, 1);
     uint64_t count = 0, last = 0;
     if (!composite) return 1;

@@ -53,7 +53,7 @@ static void heap(uint32_t *v, long n) {
 }
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 230000);
+    long n = bench_size(argc, argv, 1300000);
     uint32_t *v = malloc((size_t)n * sizeof *v);
     uint64_t seed = 29, sum = 0;
     if (!v) return 1;

@@ -13,7 +13,7 @@ static void multiply(long n, const double *v, double *out, int transposed) {
 }
 
 int main(int argc, char **argv) {
-    long n = bench_size(argc, argv, 1500);
+    long n = bench_size(argc, argv, 3200);
     double *u = malloc((size_t)n * 8), *v = malloc((size_t)n * 8), *t = malloc((size_t)n * 8), uv = 0, vv = 0;
     if (!u || !v || !t) return 1;
     for (long i = 0; i < n; i++) u[i] = 1;

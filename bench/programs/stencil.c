@@ -2,7 +2,7 @@
 #include "bench.h"
 
 int main(int argc, char **argv) {
-    long steps = bench_size(argc, argv, 200), n = 512;
+    long steps = bench_size(argc, argv, 1800), n = 512;
     float *a = calloc((size_t)(n * n), sizeof *a), *b = calloc((size_t)(n * n), sizeof *b);
     if (!a || !b) return 1;
     for (long i = 0; i < n; i++) a[i * n + i] = b[i * n + i] = 1000.0f;

@@ -6,6 +6,6 @@ static int __attribute__((noinline)) tak(int x, int y, int z) {
 }
 
 int main(int argc, char **argv) {
-    int n = (int)bench_size(argc, argv, 30);
+    int n = (int)bench_size(argc, argv, 32);
     return bench_done((uint64_t)tak(n, 2 * n / 3, n / 3));
 }

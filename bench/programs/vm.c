@@ -21,7 +21,7 @@ int main(int argc, char **argv) {
     uint32_t r[8] = {0};
     const struct code *pc = program;
     uint64_t sum = 0;
-    r[1] = (uint32_t)bench_size(argc, argv, 2200000);
+    r[1] = (uint32_t)bench_size(argc, argv, 16000000);
     for (;;) {
         const struct code *i = pc++;
         switch (i->op) {

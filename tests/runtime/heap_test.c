@@ -16,14 +16,39 @@ static void programs_without_managed_types_never_start_the_collector(void **stat
               " (try_table (catch $e $h) (throw $e (local.get 0))) (unreachable)))"
               "(func (export \"x\") (param externref) (table.set (i32.const 1) (local.get 0)))"
               "(func (export \"old\") (param i32) (result i32) (try (result i32) (do (throw $e (local.get "
-              "0))) (catch $e))))",
+              "0))) (catch $e)))"
+              "(func (export \"delegated\") (param i32) (result i32) (try (result i32) (do (try (result i32) "
+              "(do (throw $e (local.get 0))) (delegate 0))) (catch $e)))"
+              "(func (export \"all\") (param i32) (result i32) (block $h (try_table (catch_all $h) (throw $e "
+              "(local.get 0)))) (local.get 0))"
+              "(func (export \"uncaught\") (throw $e (i32.const 1))))",
               NULL);
     for (uint64_t i = 0; i < 1000; i++) {
         assert_int_equal(call(&w, a, "g", i, 0), i);
         assert_int_equal(call(&w, a, "old", i, 0), i);
+        assert_int_equal(call(&w, a, "delegated", i, 0), i);
+        assert_int_equal(call(&w, a, "all", i, 0), i);
     }
     call(&w, a, "x", 16, 0);
+    assert_traps(&w, a, "uncaught", 0, 0, 0, RT_TRAP_UNCAUGHT_EXCEPTION);
     assert_false(rt_heap_started());
+    close_world(&w);
+}
+
+/* docs/architecture.md says why. The second test, for the same reason. */
+static void an_exception_that_becomes_a_reference_starts_the_collector(void **state) {
+    struct world w;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_instance *a =
+        start(&w,
+              "(module (tag $e (param i32)) (func (export \"f\") (param i32) (result i32)"
+              " (block $v (result i32) (block $r (result i32 exnref) (try_table (catch_ref $e $r) (throw $e "
+              "(local.get 0))) (unreachable)) (drop))))",
+              NULL);
+    assert_false(rt_heap_started());
+    assert_int_equal(call(&w, a, "f", 7, 0), 7);
+    assert_true(rt_heap_started());
     close_world(&w);
 }
 
@@ -196,6 +221,7 @@ int main(void) {
     install_fault_handlers();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_without_managed_types_never_start_the_collector),
+        cmocka_unit_test(an_exception_that_becomes_a_reference_starts_the_collector),
         cmocka_unit_test(objects_live_as_long_as_anything_holds_them),
         cmocka_unit_test(a_host_root_keeps_an_object),
         cmocka_unit_test(garbage_does_not_add_up),
