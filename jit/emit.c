@@ -48,11 +48,10 @@ void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
 }
 
 struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where) {
-    static struct stub none;
     if (e->n_stubs == e->cap_stubs &&
         atoll_grow(e->f->alloc, (void **)&e->stubs, &e->cap_stubs, e->n_stubs + 1, sizeof *e->stubs)) {
         e->a.failed = true;
-        return &none;
+        return &e->no_stub;
     }
     struct stub *s = e->stubs + e->n_stubs++;
     *s = (struct stub){.kind = (uint8_t)kind, .label = emit_label(e), .where = where};

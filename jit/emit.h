@@ -36,6 +36,7 @@ struct emit {
     size_t n_labels, cap_labels;
     struct stub *stubs;
     size_t n_stubs, cap_stubs;
+    struct stub no_stub; /* written to when memory is out */
     size_t cap_pcs, cap_relocs;
     uint32_t frame_bytes, n_saved;
     uint32_t spills_at, self_at; /* from rsp: spill slots; where the instance is kept over a call elsewhere */

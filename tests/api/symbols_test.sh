@@ -23,7 +23,6 @@ innermost_call    native_callback.c: the native calls of this thread; thread-loc
 install_once      fault.c: the handlers are of the process
 installed         fault.c: the handlers are of the process
 low               stack.c: where the native stack of this thread ends; thread-local
-none              emit.c: takes what is written when memory has ended; nobody reads it
 opening           module.c: guards the making of compiled code; held for a moment
 prepared          fault.c: this thread has a signal stack; thread-local
 previous_bus      fault.c: the handler before ours

@@ -69,11 +69,13 @@ run_lua() {
     mkdir -p native sandboxed
     cp "$here/script.lua" native/ && cp "$here/script.lua" sandboxed/
     (cd native && ../lua.bin script.lua) >native.out 2>&1 || exit 1
-    "$atoll" run --timeout 120s --dir sandboxed::. lua.bin.wasm script.lua >sandboxed.out 2>&1 || { tail sandboxed.out; exit 1; }
     [ "$(wc -l <native.out)" -gt 40 ] || exit 1
-    # an address may be printed where a table is
-    sed -i 's/table: 0x[0-9a-f]*/table/; s/table: [0-9a-f]*$/table/' native.out sandboxed.out
-    diff native.out sandboxed.out
+    for tier in interp jit; do
+        "$atoll" run --tier=$tier --timeout 120s --dir sandboxed::. lua.bin.wasm script.lua >sandboxed.out 2>&1 || { tail sandboxed.out; exit 1; }
+        # an address may be printed where a table is
+        sed -i 's/table: 0x[0-9a-f]*/table/; s/table: [0-9a-f]*$/table/' native.out sandboxed.out
+        diff native.out sandboxed.out || exit 1
+    done
 }
 
 run_bzip2() {
@@ -99,9 +101,11 @@ END
     build bzip2.bin -I. driver.c $sources
     cat "$here"/../../*/*.c | head -c 800000 >plain
     ./bzip2.bin c <plain >native.bz2 || exit 1
-    "$atoll" run --timeout 120s bzip2.bin.wasm c <plain >sandboxed.bz2 || exit 1
-    cmp native.bz2 sandboxed.bz2 || exit 1
-    "$atoll" run --timeout 120s bzip2.bin.wasm d <sandboxed.bz2 | cmp - plain
+    for tier in interp jit; do
+        "$atoll" run --tier=$tier --timeout 120s bzip2.bin.wasm c <plain >sandboxed.bz2 || exit 1
+        cmp native.bz2 sandboxed.bz2 || exit 1
+        "$atoll" run --tier=$tier --timeout 120s bzip2.bin.wasm d <sandboxed.bz2 | cmp - plain || exit 1
+    done
 }
 
 run_sqlite() {
@@ -113,10 +117,14 @@ run_sqlite() {
     fi
     build sqlite.bin -Isqlite -DSQLITE_THREADSAFE=0 -DSQLITE_OMIT_LOAD_EXTENSION -DSQLITE_OMIT_WAL -DSQLITE_MAX_MMAP_SIZE=0 \
         "$here/sql.c" sqlite/sqlite3.c
-    rm -rf native sandboxed && mkdir native sandboxed
+    rm -rf native && mkdir native
     ./sqlite.bin native/test.db >native.out || exit 1
-    "$atoll" run --timeout 300s --dir sandboxed::/data sqlite.bin.wasm /data/test.db >sandboxed.out || exit 1
-    diff native.out sandboxed.out && [ "$(tail -n 1 native.out)" = done ] && [ -s sandboxed/test.db ]
+    [ "$(tail -n 1 native.out)" = done ] || exit 1
+    for tier in interp jit; do
+        rm -rf sandboxed && mkdir sandboxed
+        "$atoll" run --tier=$tier --timeout 300s --dir sandboxed::/data sqlite.bin.wasm /data/test.db >sandboxed.out || exit 1
+        diff native.out sandboxed.out && [ -s sandboxed/test.db ] || exit 1
+    done
 }
 
 case $program in
