@@ -20,15 +20,14 @@
 #include "runtime/internal.h"
 
 #define DEFAULT_MAX_HEAP (UINT64_C(4) << 30)
-#define LARGE_BYTES      ((size_t)100 << 10) /* from here on only pointers to the first page count */
-#define DESCRIPTOR_BITS  62                  /* words that a bitmap descriptor describes */
+#define DESCRIPTOR_BITS  62 /* words that a bitmap descriptor describes */
 
 static struct {
     pthread_mutex_t lock; /* guards the start */
     _Atomic bool started;
     struct rt_heap *heaps;
     struct rt_heap_engine *engines;
-    unsigned mixed_kind, mark_proc;
+    unsigned mixed_kind, large_kind, mark_proc;
     uint64_t max_bytes;
     pthread_key_t thread_key;
     GC_push_other_roots_proc previous_roots;
@@ -148,6 +147,7 @@ static void start_collector(void) {
     GC_word per_object =
         (GC_word)(-(GC_signed_word)sizeof(GC_word) - GC_INDIR_PER_OBJ_BIAS) | GC_DS_PER_OBJECT;
     collector.mixed_kind = GC_new_kind(GC_new_free_list(), per_object, 0, 1);
+    collector.large_kind = GC_new_kind(GC_new_free_list(), GC_DS_LENGTH, 1, 0);
     collector.previous_roots = GC_get_push_other_roots();
     GC_set_push_other_roots(push_roots);
     pthread_key_create(&collector.thread_key, leave_thread);
@@ -308,9 +308,12 @@ void *rt_heap_refill(struct rt_store *store, uint32_t list) {
     return store->heap->free[list] ? rt_free_list_take(store->heap, list) : NULL;
 }
 
+/* References in large objects are not cleared here, in one go that nothing could stop: who wants them null does it.
+ * A collection may read what was there before, and keeps too much at worst. */
 static void *allocate_large(enum rt_space space, size_t size) {
-    return size < LARGE_BYTES ? GC_generic_malloc(size, kind_of(space))
-                              : GC_generic_malloc_ignore_off_page(size, kind_of(space));
+    if (size < RT_UNCLEARED_BYTES) return GC_generic_malloc(size, kind_of(space));
+    return GC_generic_malloc_ignore_off_page(size, space == RT_SPACE_REFS ? (int)collector.large_kind
+                                                                          : kind_of(space));
 }
 
 void *rt_object_new(struct rt_store *store, const struct rt_layout *layout, size_t size_bytes) {

@@ -80,11 +80,15 @@ void *rt_struct_new(struct rt_store *store, const struct rt_layout *layout, cons
 
 static uint64_t bytes_of(const struct rt_array *array, uint64_t n) { return n << array->layout->elem_log2; }
 
-/* An array whose elements have no value yet: null where they are references. */
+/* What an array of n elements takes of the heap. */
+static uint64_t object_bytes(const struct rt_layout *layout, uint64_t n) {
+    return ((n << layout->elem_log2) + sizeof(struct rt_array) + 15) & ~UINT64_C(15);
+}
+
+/* An array whose elements have no value yet: what they hold is for no program to see. */
 static enum rt_trap array_of(struct rt_store *store, const struct rt_layout *layout, uint32_t n,
                              struct rt_array **out) {
-    uint64_t bytes = ((uint64_t)n << layout->elem_log2) + sizeof(struct rt_array);
-    *out = rt_object_new(store, layout, (bytes + 15) & ~UINT64_C(15));
+    *out = rt_object_new(store, layout, object_bytes(layout, n));
     if (!*out) return RT_TRAP_OUT_OF_MEMORY;
     (*out)->length = n;
     return RT_TRAP_NONE;
@@ -131,7 +135,7 @@ enum rt_trap rt_array_new(struct rt_store *store, const struct rt_layout *layout
     uint64_t bytes = bytes_of(array, n);
     if (!is_zero(value, layout->elem_log2))
         trap = repeat(store, array->elems, value, layout->elem_log2, bytes);
-    else if (layout->space == RT_SPACE_PLAIN)
+    else if (layout->space == RT_SPACE_PLAIN || object_bytes(layout, n) >= RT_UNCLEARED_BYTES)
         trap = clear(store, array->elems, bytes);
     *out = array;
     return trap;

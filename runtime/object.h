@@ -119,7 +119,10 @@ void rt_heap_pause(struct rt_store *store);
 void rt_heap_resume(struct rt_store *store);
 /* Fills an empty free list and takes from it; NULL = out of memory. */
 void *rt_heap_refill(struct rt_store *store, uint32_t list);
-/* `size_bytes` of the layout's space, with the layout set and, unless the space is PLAIN, the rest zero. */
+/* From this size on only pointers to an object's first page keep it, and references are not cleared. */
+#define RT_UNCLEARED_BYTES ((size_t)100 << 10)
+/* `size_bytes` of the layout's space, with the layout set and the rest zero, unless the space is PLAIN or the size at
+ * least RT_UNCLEARED_BYTES: then the caller writes all of it. */
 void *rt_object_new(struct rt_store *store, const struct rt_layout *layout, size_t size_bytes);
 /* Live heap, free or not, and all that was ever allocated: bytes, of the process. Zero before the start. */
 void rt_heap_usage(uint64_t *out_heap, uint64_t *out_allocated);
