@@ -86,7 +86,7 @@ const char *cli_nearest(const char *word, const char *const *words);
 /* ---- values of flags ---- */
 
 /* Each returns false when `text` is not one. */
-bool cli_parse_count(const char *text, uint64_t *out);       /* 1000, 0x10, 1_000_000 */
+bool cli_parse_count(const char *text, uint64_t *out);       /* 1000, 0x10, 1_000_000; never octal */
 bool cli_parse_size(const char *text, uint64_t *out_bytes);  /* 65536, 64k, 16M, 2GiB */
 bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m, 10us; bare: seconds */
 
@@ -94,6 +94,8 @@ bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m,
 
 /* Both print one line to stderr, "atoll: " first; untrusted bytes are escaped. */
 void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* A program file as messages call it: "-" is <stdin>. */
+const char *cli_file_name(const char *path);
 /* "atoll: FILE:LINE:COLUMN: text", "atoll: FILE:0x1f: text" or "atoll: FILE: text". */
 void cli_error(const char *file, const struct atoll_error *err);
 

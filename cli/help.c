@@ -54,7 +54,10 @@ static int run_help(struct cli_parser *p) {
     for (;;) {
         switch (cli_next(p)) {
         case CLI_END: cli_help_general(); return CLI_OK;
-        case CLI_ARGUMENT: return help_for(p->value);
+        case CLI_ARGUMENT:
+            if (p->at < p->argc)
+                return cli_usage(p->verb, "one verb at a time, not \"%s\" too", p->argv[p->at]);
+            return help_for(p->value);
         case HELP_MAN: cli_manual_roff(); return CLI_OK;
         case HELP_COMPLETION:
             if (strcmp(p->value, "bash") != 0) return cli_usage(p->verb, "no completion for %s", p->value);

@@ -73,6 +73,13 @@ static const char *type_word(const struct rt_valtype *type) {
 
 /* ---- value to text ---- */
 
+/* As the text format writes it: the sign, and the payload unless it is the canonical one. */
+static void print_nan(bool negative, uint64_t payload, uint64_t canonical) {
+    printf("%snan", negative ? "-" : "");
+    if (payload != canonical) printf(":0x%" PRIx64, payload);
+    putchar('\n');
+}
+
 /* The shortest decimal that reads back to the same bits. */
 static void print_float(double value, bool single) {
     char text[40];
@@ -80,15 +87,25 @@ static void print_float(double value, bool single) {
         snprintf(text, sizeof text, "%.*g", digits, value);
         if (single ? strtof(text, NULL) == (float)value : strtod(text, NULL) == value) break;
     }
-    puts(isnan(value) ? "nan" : text);
+    puts(text);
 }
 
 static void print_value(const struct rt_valtype *type, const union rt_slot *slot) {
     switch (type->kind) {
     case BC_KIND_I32: printf("%" PRId32 "\n", slot->i32); break;
     case BC_KIND_I64: printf("%" PRId64 "\n", slot->i64); break;
-    case BC_KIND_F32: print_float((double)slot->f32, true); break;
-    case BC_KIND_F64: print_float(slot->f64, false); break;
+    case BC_KIND_F32:
+        if (isnan(slot->f32))
+            print_nan(slot->u32 >> 31, slot->u32 & 0x7FFFFF, UINT64_C(1) << 22);
+        else
+            print_float((double)slot->f32, true);
+        break;
+    case BC_KIND_F64:
+        if (isnan(slot->f64))
+            print_nan(slot->u64 >> 63, slot->u64 & ((UINT64_C(1) << 52) - 1), UINT64_C(1) << 51);
+        else
+            print_float(slot->f64, false);
+        break;
     case BC_KIND_V128: printf("0x%016" PRIx64 "%016" PRIx64 "\n", slot[1].u64, slot[0].u64); break;
     default: puts(slot->ref ? "reference" : "null"); break;
     }

@@ -38,6 +38,8 @@ static int unknown_verb(const char *word) {
     return CLI_USAGE;
 }
 
+static bool is_alone(const char *word) { return strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0; }
+
 static int dispatch(int argc, char **argv) {
     if (argc < 2) {
         cli_message("a verb or a program is missing; see \"atoll help\"");
@@ -46,11 +48,15 @@ static int dispatch(int argc, char **argv) {
     const char *word = argv[1];
     const struct cli_verb *verb = cli_verb_find(word);
     if (verb) return call(verb, argc - 2, argv + 2);
+    if (argc > 2 && is_alone(word)) {
+        cli_message("%s stands alone, without \"%s\"; see \"atoll help\"", word, argv[2]);
+        return CLI_USAGE;
+    }
     if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
         cli_help_general();
         return CLI_OK;
     }
-    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
+    if (is_alone(word)) {
         printf("atoll %s\n", ATOLL_VERSION);
         return CLI_OK;
     }

@@ -61,6 +61,10 @@ void cli_manual_roff(void) {
            ".SH DESCRIPTION\n");
     print_roff("Atoll runs WebAssembly programs, in binary or text format. A program reaches files, "
                "variables and sockets only as far as flags grant them.");
+    printf(".TP\n\\fB\\-h\\fR, \\fB\\-\\-help\\fR\n");
+    print_roff("list the verbs; behind a verb, explain it");
+    printf(".TP\n\\fB\\-V\\fR, \\fB\\-\\-version\\fR\n");
+    print_roff("print the version");
     printf(".SH VERBS\n");
     for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++) print_verb_roff(*verb);
     printf(".SH EXIT STATUS\nA program's own exit status is passed through.\n");
@@ -77,15 +81,30 @@ static void print_words(const struct cli_verb *verb) {
     printf("--help");
 }
 
+static void print_features(void) {
+    static const char *const words[] = {
+#define X(id, word) word,
+        BC_FEATURE_LIST(X)
+#undef X
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) printf("%s%s", i ? " " : "", words[i]);
+}
+
 void cli_manual_bash(void) {
     printf("# Completion for atoll, made by \"atoll help --completion bash\".\n"
            "_atoll() {\n"
            "    local word=${COMP_WORDS[COMP_CWORD]} verb=${COMP_WORDS[1]} words=\n"
-           "    if ((COMP_CWORD == 1)) && [[ $word != -* ]]; then\n"
-           "        words=\"");
+           "    local before=${COMP_WORDS[COMP_CWORD - 1]} verbs=\"");
     for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++)
         printf("%s%s", verb == cli_verbs ? "" : " ", (*verb)->name);
-    printf("\"\n    elif [[ $word == -* ]]; then\n        case $verb in\n");
+    printf("\"\n    if [[ $before == --enable || $before == --disable ]]; then\n"
+           "        mapfile -t COMPREPLY < <(compgen -W \"");
+    print_features();
+    printf("\" -- \"$word\")\n        return\n"
+           "    elif ((COMP_CWORD == 2)) && [[ $verb == help && $word != -* ]]; then\n"
+           "        mapfile -t COMPREPLY < <(compgen -W \"$verbs\" -- \"$word\")\n        return\n"
+           "    elif ((COMP_CWORD == 1)) && [[ $word != -* ]]; then\n"
+           "        words=$verbs\n    elif [[ $word == -* ]]; then\n        case $verb in\n");
     for (const struct cli_verb *const *verb = cli_verbs; *verb; verb++) {
         printf("        %s) words=\"", (*verb)->name);
         print_words(*verb);

@@ -68,8 +68,10 @@ void cli_message(const char *format, ...) {
     free(text);
 }
 
+const char *cli_file_name(const char *path) { return strcmp(path, "-") == 0 ? "<stdin>" : path; }
+
 void cli_error(const char *file, const struct atoll_error *err) {
-    if (strcmp(file, "-") == 0) file = "<stdin>";
+    file = cli_file_name(file);
     if (err->line)
         cli_message("%s:%u:%u: %s", file, err->line, err->column, err->text);
     else if (err->offset != ATOLL_NO_OFFSET)

@@ -32,7 +32,8 @@ struct run {
     struct list dirs, listens, env, preloads, natives; /* env's strings are owned */
     const char *argv0, *invoke, *stdio[3], *coredump_path;
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given, gdb_given;
-    uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_output, max_threads;
+    uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_table_elems,
+        max_tables, max_instances, max_output, max_threads;
     const struct rt_tier *tier; /* NULL: the default */
     bc_features features;
     const char *path;
@@ -82,6 +83,9 @@ enum {
     RUN_TIMEOUT,
     RUN_FUEL,
     RUN_MAX_MEMORY,
+    RUN_MAX_TABLE_ELEMENTS,
+    RUN_MAX_TABLES,
+    RUN_MAX_INSTANCES,
     RUN_MAX_STACK,
     RUN_MAX_GC_HEAP,
     RUN_MAX_FDS,
@@ -111,6 +115,10 @@ static const struct cli_flag flags[] = {
     {RUN_TIMEOUT, "timeout", 't', "TIME", "end the program after 500ms, 2s, 1m ..."},
     {RUN_FUEL, "fuel", 0, "N", "trap after about N instructions"},
     {RUN_MAX_MEMORY, "max-memory", 0, "SIZE", "bound of all memories together: 64k, 16M, 1G ..."},
+    {RUN_MAX_TABLE_ELEMENTS, "max-table-elements", 0, "N",
+     "bound of all tables' elements together (20000000)"},
+    {RUN_MAX_TABLES, "max-tables", 0, "N", "bound of tables"},
+    {RUN_MAX_INSTANCES, "max-instances", 0, "N", "bound of instances: the program, --preload, threads"},
     {RUN_MAX_STACK, "max-stack", 0, "SIZE", "bound of the call stack (8M)"},
     {RUN_MAX_GC_HEAP, "max-gc-heap", 0, "SIZE", "bound of the heap of managed objects (4G)"},
     {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
@@ -124,6 +132,10 @@ static const struct cli_flag flags[] = {
     {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
     {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
     {0}};
+
+#define MAX_TABLE_ELEMS UINT64_C(20000000) /* unless a flag says otherwise: 160 MB */
+#define MIN_STACK       (UINT64_C(4) << 10)
+#define MAX_STACK       (UINT64_C(16) << 30)
 
 static bool switch_feature(struct run *r, const char *word, bool on) {
     static const char *const words[] = {
@@ -159,6 +171,17 @@ static bool bad_value(struct run *r, const char *flag, const char *text) {
     return false;
 }
 
+static bool take_count(struct run *r, const char *flag, const char *text, uint64_t *out) {
+    return (cli_parse_count(text, out) && *out && *out <= UINT32_MAX) || bad_value(r, flag, text);
+}
+
+static bool take_stack(struct run *r, const char *text) {
+    if (!cli_parse_size(text, &r->max_stack)) return bad_value(r, "max-stack", text);
+    if (r->max_stack >= MIN_STACK && r->max_stack <= MAX_STACK) return true;
+    cli_usage(r->verb, "--max-stack: %s is not from 4k to 16G", text);
+    return false;
+}
+
 static bool take_number(struct run *r, int id, const char *text) {
     switch (id) {
     case RUN_TIMEOUT:
@@ -168,17 +191,17 @@ static bool take_number(struct run *r, int id, const char *text) {
         return (cli_parse_count(text, &r->fuel) && r->fuel <= INT64_MAX) || bad_value(r, "fuel", text);
     case RUN_MAX_MEMORY:
         return (cli_parse_size(text, &r->max_memory) && r->max_memory) || bad_value(r, "max-memory", text);
-    case RUN_MAX_STACK:
-        return (cli_parse_size(text, &r->max_stack) && r->max_stack) || bad_value(r, "max-stack", text);
+    case RUN_MAX_STACK: return take_stack(r, text);
     case RUN_MAX_GC_HEAP:
         return (cli_parse_size(text, &r->max_gc_heap) && r->max_gc_heap) || bad_value(r, "max-gc-heap", text);
     case RUN_GDB:
         r->gdb_given = true;
         return (cli_parse_count(text, &r->gdb_port) && r->gdb_port <= UINT16_MAX) ||
                bad_value(r, "gdb", text);
-    case RUN_MAX_FDS:
-        return (cli_parse_count(text, &r->max_fds) && r->max_fds && r->max_fds <= UINT32_MAX) ||
-               bad_value(r, "max-fds", text);
+    case RUN_MAX_FDS: return take_count(r, "max-fds", text, &r->max_fds);
+    case RUN_MAX_TABLE_ELEMENTS: return take_count(r, "max-table-elements", text, &r->max_table_elems);
+    case RUN_MAX_TABLES: return take_count(r, "max-tables", text, &r->max_tables);
+    case RUN_MAX_INSTANCES: return take_count(r, "max-instances", text, &r->max_instances);
     case RUN_MAX_THREADS:
         return (cli_parse_count(text, &r->max_threads) && r->max_threads <= UINT32_MAX) ||
                bad_value(r, "max-threads", text);
@@ -197,6 +220,16 @@ static bool choose_tier(struct run *r, const char *word) {
     return bad_value(r, "tier", word);
 }
 
+static bool take_preload(struct run *r, const char *value) {
+    const char *equals = strchr(value, '=');
+    if (!equals) return cli_usage(r->verb, "--preload takes NAME=FILE, not \"%s\"", value), false;
+    size_t size = (size_t)(equals - value) + 1;
+    for (size_t i = 0; i < r->preloads.n; i++)
+        if (strncmp(r->preloads.items[i], value, size) == 0)
+            return cli_usage(r->verb, "--preload gives the name \"%.*s\" twice", (int)size - 1, value), false;
+    return list_add(&r->preloads, value);
+}
+
 static bool take_flag(struct run *r, int id, const char *value) {
     switch (id) {
     case RUN_DIR: return list_add(&r->dirs, value);
@@ -208,10 +241,7 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_STDOUT: r->stdio[1] = value; return true;
     case RUN_STDERR: r->stdio[2] = value; return true;
     case RUN_INVOKE: r->invoke = value; return true;
-    case RUN_PRELOAD:
-        if (!strchr(value, '='))
-            return cli_usage(r->verb, "--preload takes NAME=FILE, not \"%s\"", value), false;
-        return list_add(&r->preloads, value);
+    case RUN_PRELOAD: return take_preload(r, value);
     case RUN_NATIVE: return list_add(&r->natives, value);
     case RUN_TRAP_UNKNOWN: r->trap_unknown_imports = true; return true;
     case RUN_STRACE: r->strace = true; return true;
@@ -316,7 +346,10 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
                                .relaxed_deterministic = r->relaxed_deterministic,
                                .stack_bytes = r->max_stack,
                                .max_gc_heap_bytes = r->max_gc_heap};
-    struct rt_limits limits = {.max_memory_bytes = r->max_memory};
+    struct rt_limits limits = {.max_memory_bytes = r->max_memory,
+                               .max_table_elems = r->max_table_elems,
+                               .max_instances = (uint32_t)r->max_instances,
+                               .max_tables = (uint32_t)r->max_tables};
     enum atoll_status status = rt_engine_new(&config, &r->engine, err);
     if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
     r->told = r->store;
@@ -407,9 +440,33 @@ static enum atoll_status load_natives(struct run *r, const char **blame, struct 
                                 &r->granted[i], err);
         cli_file_close(&file);
         free(name);
-        if (status) return status;
+        if (status) {
+            err->line = 0; /* the text begins with the place */
+            return status;
+        }
     }
     return ATOLL_OK;
+}
+
+/* A module that starts nothing by itself: --invoke was forgotten, perhaps. */
+static void tell_what_there_is(const struct run *r, const struct bc_module *bc) {
+    struct bc_buf names;
+    bc_buf_init(&names, &atoll_default_alloc);
+    for (uint32_t i = 0; i < bc->n_exports && names.size < 500; i++) {
+        const struct bc_name *name = &bc->exports[i].name;
+        if (bc->exports[i].kind != BC_EXTERN_FUNC) continue;
+        if (name->size == 11 && memcmp(name->bytes, "_initialize", 11) == 0) goto done;
+        bc_buf_text(&names, "%s%.*s", names.size ? ", " : "", (int)(name->size < 80 ? name->size : 80),
+                    name->bytes);
+    }
+    if (bc->start != BC_NONE || names.failed) goto done;
+    if (names.size)
+        cli_message("%s: no _start to run; --invoke can call %.*s", cli_file_name(r->path), (int)names.size,
+                    (const char *)names.data);
+    else
+        cli_message("%s: no _start to run, and no function is exported", cli_file_name(r->path));
+done:
+    bc_buf_fini(&names);
 }
 
 /* On this thread, which is the program's first. */
@@ -419,7 +476,10 @@ static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
     struct rt_extern start;
-    if (!rt_instance_export(instance, "_start", 6, &start) || start.kind != BC_EXTERN_FUNC) return ATOLL_OK;
+    if (!rt_instance_export(instance, "_start", 6, &start) || start.kind != BC_EXTERN_FUNC) {
+        tell_what_there_is(r, instance->module->bc);
+        return ATOLL_OK;
+    }
     if (start.func->type->n_params || start.func->type->n_results)
         return atoll_fail(err, ATOLL_E_LINK, ATOLL_NO_OFFSET, "_start takes or returns values");
     return rt_call(r->store, start.func, (union rt_slot[1]){{0}}, err);
@@ -440,9 +500,9 @@ static int report_trap(struct run *r, const char *path) {
     bool told = r->told->trap == RT_TRAP_HOST || r->told->trap == RT_TRAP_UNCAUGHT_EXCEPTION;
     const char *text = told && r->told->trap_text[0] ? r->told->trap_text : rt_trap_text(r->told->trap);
     if (r->told_tid)
-        cli_message("%s: trap: %s (in thread %u)", path, text, r->told_tid);
+        cli_message("%s: trap: %s (in thread %u)", cli_file_name(path), text, r->told_tid);
     else
-        cli_message("%s: trap: %s", path, text);
+        cli_message("%s: trap: %s", cli_file_name(path), text);
     struct bc_buf lines;
     bc_buf_init(&lines, &atoll_default_alloc);
     rt_store_backtrace(r->told, &lines);
@@ -459,7 +519,7 @@ static int report_interruption(struct run *r, const char *path) {
     if (r->told->trap == RT_TRAP_OUT_OF_FUEL) return report_trap(r, path);
     if (cli_stop_signal()) return CLI_SIGNAL + cli_stop_signal();
     if (gdb_killed(r->gdb)) return CLI_SIGNAL + SIGKILL;
-    cli_message("%s: stopped after --timeout", path);
+    cli_message("%s: stopped after --timeout", cli_file_name(path));
     return CLI_TIMEOUT;
 }
 
@@ -492,6 +552,8 @@ static int run_watched(struct run *r) {
     if (status == ATOLL_E_IO) return cli_message("run: %s", err.text), CLI_INTERNAL;
     if (!status) status = run_program(r, &blame, &err);
     r->asking = false;
+    /* it was told to stop and came to its end before it looked */
+    if ((status == ATOLL_OK || status == ATOLL_E_EXIT) && cli_stopped()) status = ATOLL_E_INTERRUPTED;
     return exit_status(r, blame, status, &err);
 }
 
@@ -538,6 +600,7 @@ static int run_run(struct cli_parser *p) {
     struct run r = {.verb = p->verb,
                     .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
                     .max_threads = WASI_THREADS_DEFAULT,
+                    .max_table_elems = MAX_TABLE_ELEMS,
                     .fds = {-1, -1, -1}};
     int parsed = parse_flags(&r, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;

@@ -45,7 +45,8 @@ bool cli_parse_count(const char *text, uint64_t *out) {
     if (*text || !isdigit((unsigned char)digits[0])) return false;
     char *end;
     errno = 0;
-    *out = strtoull(digits, &end, 0);
+    bool hex = digits[0] == '0' && (digits[1] == 'x' || digits[1] == 'X');
+    *out = strtoull(digits, &end, hex ? 16 : 10); /* 010 is ten */
     return !*end && errno == 0;
 }
 

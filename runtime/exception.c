@@ -88,11 +88,13 @@ void rt_exception_describe(struct rt_store *store) {
     char *out = store->trap_text, *end = out + sizeof store->trap_text;
     if (!tag) return;
     struct bc_name name = name_of(store, tag);
-    int size = (int)(name.size < 80 ? name.size : 80);
-    out += snprintf(out, (size_t)(end - out), "uncaught exception: %.*s(", size ? size : 6,
-                    size ? name.bytes : "no tag");
-    for (char *c = store->trap_text; c < out; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7F) *c = '?'; /* names come from the file */
+    uint32_t size = name.size < 80 ? name.size : 80;
+    out += snprintf(out, (size_t)(end - out), "uncaught exception: %s", size ? "" : "no tag");
+    for (uint32_t i = 0; i < size; i++) { /* names come from the file */
+        unsigned char c = (unsigned char)name.bytes[i];
+        out += snprintf(out, (size_t)(end - out), c < 0x20 || c == 0x7F ? "\\%02x" : "%c", c);
+    }
+    *out++ = '(';
     const union rt_slot *value = rt_exception_values(store);
     for (uint32_t i = 0; i < tag->type->n_params && end - out > 60; i++) {
         if (i) out += snprintf(out, (size_t)(end - out), ", ");

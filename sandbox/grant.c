@@ -86,7 +86,9 @@ static bool split_address(const char *text, char *host, size_t host_size, const 
     memcpy(host, begin, size);
     host[size] = 0;
     if (!colon) strcpy(host, "127.0.0.1");
-    return host[0] != 0 && strspn(*out_port, "0123456789") == strlen(*out_port);
+    size_t n_digits = strlen(*out_port);
+    bool number = n_digits <= 5 && strspn(*out_port, "0123456789") == n_digits;
+    return host[0] != 0 && number && atoi(*out_port) <= UINT16_MAX;
 }
 
 /* A listening socket on one of the addresses, or -errno of the last. */

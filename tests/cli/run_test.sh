@@ -118,6 +118,20 @@ expect 0 "" validate "$dir/pages.wat"
 expect 2 "No such file" run --dir "$dir/missing" "$dir/echo.wat"
 expect 2 "" run --env =x "$dir/echo.wat"
 
+# a backtrace has who will be returned to: those who left by a tail call are gone
+cat >"$dir/tail.wat" <<'END'
+(module (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32))) (memory (export "memory") 1)
+  (func $boom (param i32) (if (i32.eqz (local.get 0)) (then unreachable)) (return_call $again (local.get 0)))
+  (func $again (param i32) (return_call $boom (i32.sub (local.get 0) (i32.const 1))))
+  (func $between (result i32) (return_call $yield))
+  (func $stays (drop (call $between)) (call $boom (i32.const 100000)) (drop (call $between)))
+  (func $gone (return_call $stays))
+  (func $main (export "_start") (call $gone)))
+END
+expect 134 "trap: unreachable" run "$dir/tail.wat"
+check "three frames are left: $(cat "$dir/out")" [ "$(grep -c 'tail.wat:[0-9]' "$dir/out")" -eq 3 ]
+check "the innermost first" [ "$(awk 'NR > 1 { sub(/[+].*/, "", $2); printf "%s ", $2 }' "$dir/out")" = "boom stays main " ]
+
 # help of every verb
 for verb in $("$atoll" help | awk '/^  [a-z]/ { print $1 }'); do
     expect 0 "usage: atoll $verb" help "$verb"
