@@ -35,6 +35,8 @@ struct run {
     uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_table_elems,
         max_tables, max_instances, max_output, max_threads;
     const struct rt_tier *tier; /* NULL: the default */
+    bool stats;
+    const char *dump;
     bc_features features;
     const char *path;
     char **args;
@@ -98,7 +100,9 @@ enum {
     RUN_RELAXED,
     RUN_DISABLE,
     RUN_ENABLE,
-    RUN_TIER
+    RUN_TIER,
+    RUN_STATS,
+    RUN_DUMP
 };
 static const struct cli_flag flags[] = {
     {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
@@ -126,6 +130,8 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_THREADS, "max-threads", 0, "N", "bound of threads at once beside the first (128)"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
+    {RUN_STATS, "stats", 0, NULL, "tell what --tier=jit compiled, and why not the rest"},
+    {RUN_DUMP, "dump", 0, "FUNC", "print the stages of a function on its way to machine code (--tier=jit)"},
     {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
     {RUN_GDB, "gdb", 0, "PORT", "wait for a debugger at this local port (0: a free one) and serve it"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
@@ -210,6 +216,16 @@ static bool take_number(struct run *r, int id, const char *text) {
     }
 }
 
+/* What tells of compiled code, and what needs the interpreter. */
+static bool tier_fits(struct run *r) {
+    bool jit = r->tier == &jit_tier;
+    if ((r->stats || r->dump) && !jit) {
+        cli_usage(r->verb, "--%s tells of compiled code: it needs --tier=jit", r->stats ? "stats" : "dump");
+        return false;
+    }
+    return true;
+}
+
 static bool choose_tier(struct run *r, const char *word) {
     const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
     for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
@@ -236,6 +252,8 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_ENV: return add_variable(r, value);
     case RUN_TCPLISTEN: return list_add(&r->listens, value);
     case RUN_TIER: return choose_tier(r, value);
+    case RUN_STATS: r->stats = true; return true;
+    case RUN_DUMP: r->dump = value; return true;
     case RUN_ARGV0: r->argv0 = value; return true;
     case RUN_STDIN: r->stdio[0] = value; return true;
     case RUN_STDOUT: r->stdio[1] = value; return true;
@@ -270,7 +288,7 @@ static int parse_flags(struct run *r, struct cli_parser *p) {
             r->path = p->value;
             r->args = p->argv + p->at;
             r->n_args = (size_t)(p->argc - p->at);
-            return enough_fds(r) ? CLI_END : CLI_BAD;
+            return enough_fds(r) && tier_fits(r) ? CLI_END : CLI_BAD;
         }
         if (id == CLI_END) return cli_usage(p->verb, "which program?"), CLI_BAD;
         if (id < 0) return id;
@@ -473,6 +491,9 @@ done:
 static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
     enum atoll_status status = start_instance(r, r->path, &r->file, &instance, err);
+    if (status) return status;
+    if (r->stats) compiled_stats(instance->module);
+    if (r->dump) status = compiled_dump(instance->module, r->dump, err);
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
     struct rt_extern start;

@@ -442,7 +442,6 @@ static void unreachable(struct build *b) {
     uint32_t v = build_new(b, IR_TRAP, IR_VOID);
     if (b->f->failed) return;
     b->f->ins[v].imm = RT_TRAP_UNREACHABLE;
-    b->f->blocks[b->block].cold = true;
     build_dead(b);
 }
 

@@ -6,7 +6,7 @@
 #include <cpuid.h>
 #include <pthread.h>
 #include "jit/code.h"
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 /* ---- what the CPU has ---- */
 

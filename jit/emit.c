@@ -1,10 +1,8 @@
 /* jit/emit.c: the frame of a function's machine code: prologue, blocks, moves between them, stubs. */
-#include "jit/emit.h"
-
 #include <stddef.h>
 #include <string.h>
 #include "jit/code.h"
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 #define SMALL_FRAME                                                                                          \
     2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */

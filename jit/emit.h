@@ -8,6 +8,7 @@
 #define ATOLL_JIT_EMIT_H
 
 #include "jit/alloc.h"
+#include "jit/code.h"
 #include "jit/x86.h"
 #include "jit/internal.h"
 
@@ -48,6 +49,10 @@ struct emit {
 
 /* ---- emit.c ---- */
 
+void emit_function(struct emit *e);
+void emit_leave_frame(struct emit *e);
+uint32_t emit_caller_area(const struct emit *e); /* from rsp: the caller's outgoing area */
+uint32_t emit_slot_offset(const struct emit *e, uint32_t v);
 uint32_t emit_label(struct emit *e);
 void emit_bind(struct emit *e, uint32_t label);
 /* The code from here on belongs to the wasm instruction: for a fault at it, or a return to it. */
@@ -83,6 +88,9 @@ bool emit_float(struct emit *e, struct ir_ins *i);
 bool emit_memory(struct emit *e, struct ir_ins *i);
 bool emit_simd(struct emit *e, struct ir_ins *i);
 bool emit_call(struct emit *e, struct ir_ins *i);
+/* Stubs of emit_call.c and emit_float.c. */
+void emit_other_stub(struct emit *e, const struct stub *s);
+void emit_trunc_stub(struct emit *e, const struct stub *s);
 struct x86_rm emit_address(struct emit *e, const struct ir_ins *i);
 /* Jumps to `yes` or to `no` by a condition; the one that is `next` by falling through. */
 void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no,

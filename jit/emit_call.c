@@ -3,7 +3,7 @@
  * time of the call. */
 #include <stddef.h>
 #include "jit/code.h"
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 /* Arguments into place; the function of an indirect call is the last item and goes to rax. `base`: where the
  * outgoing area begins, from rsp. */

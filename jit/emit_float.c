@@ -1,6 +1,6 @@
 /* jit/emit_float.c: float instructions and conversions. NaN payloads are as SSE makes them, which is what the
  * specification allows and the interpreter does. */
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 static const uint64_t sign32[2] = {UINT64_C(0x8000000080000000), UINT64_C(0x8000000080000000)};
 static const uint64_t sign64[2] = {UINT64_C(0x8000000000000000), UINT64_C(0x8000000000000000)};

@@ -1,6 +1,6 @@
 /* jit/emit_int.c: integer instructions, conditions and branches. */
 #include <string.h>
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 /* ---- conditions ---- */
 

@@ -2,7 +2,7 @@
  * instruction; behind its end stand guard pages. */
 #include <stddef.h>
 #include "jit/code.h"
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 struct x86_rm emit_address(struct emit *e, const struct ir_ins *i) {
     int base = i->index ? X86_NO_REG : MEMORY;

@@ -1,6 +1,6 @@
 /* jit/emit_simd.c: vector instructions. Rows of one machine instruction stand in a table; the rest has code.
  * What is neither here nor there the interpreter's code runs. */
-#include "jit/emit_code.h"
+#include "jit/emit.h"
 
 enum form {
     FORM_NONE,

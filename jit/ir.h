@@ -36,8 +36,8 @@
     X(TRAP_IF, 1, 0)       /* a condition; imm = trap */                                                     \
     X(REF_IS, 0, 0)        /* a reference; imm = struct or array type, 0 = i31; lane: null is one, too */    \
     X(SLOW, 1, 0)          /* list: operands; imm = index in the module's slow instructions */               \
-    X(RESULT, 0, 0)        /* the result behind the first of the call or slow instruction before it;         \
-                              imm = byte offset in the outgoing area */                                      \
+    X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
+                              imm = byte offset in the outgoing area */      \
     X(POLL, 1, 0)                                                                                            \
     X(JUMP, 1, 1)                                                                                            \
     X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \
@@ -89,11 +89,6 @@ struct ir_block {
     uint32_t idom, order; /* dominator; place in `order` */
     uint32_t dom_in, dom_out;
     uint32_t from, to; /* alloc.c: positions */
-    bool cold;         /* ends in a trap */
-};
-
-struct ir_list { /* of a phi while it grows */
-    uint32_t at, n, cap;
 };
 
 struct ir_func {

@@ -132,6 +132,22 @@ expect 134 "trap: unreachable" run "$dir/tail.wat"
 check "three frames are left: $(cat "$dir/out")" [ "$(grep -c 'tail.wat:[0-9]' "$dir/out")" -eq 3 ]
 check "the innermost first" [ "$(awk 'NR > 1 { sub(/[+].*/, "", $2); printf "%s ", $2 }' "$dir/out")" = "boom stays main " ]
 
+# compiled code, and what is told of it
+cat >"$dir/tiers.wat" <<'END'
+(module (tag $e) (func $twice (export "twice") (param i32) (result i32) (i32.shl (local.get 0) (i32.const 1)))
+  (func (export "catch") (try_table (catch_all 0) (throw $e))) (func (export "trap") unreachable))
+END
+for tier in interp jit; do
+    expect 0 42 run --tier=$tier --invoke twice "$dir/tiers.wat" 21
+    expect 0 "" run --tier=$tier --invoke catch "$dir/tiers.wat"
+    expect 134 "tiers.wat:2:86" run --tier=$tier --invoke trap "$dir/tiers.wat"
+done
+expect 0 "function 1 is interpreted: handles exceptions" run --tier=jit --stats --invoke catch "$dir/tiers.wat"
+expect 0 "i32.shl" run --tier=jit --dump twice --invoke twice "$dir/tiers.wat" 1
+expect 2 'no function "thrice"' run --tier=jit --dump thrice "$dir/tiers.wat"
+expect 2 "it needs --tier=jit" run --stats "$dir/tiers.wat"
+expect 2 "tier" run --tier=fast "$dir/tiers.wat"
+
 # help of every verb
 for verb in $("$atoll" help | awk '/^  [a-z]/ { print $1 }'); do
     expect 0 "usage: atoll $verb" help "$verb"
