@@ -12,14 +12,14 @@ _atoll() {
         words=$verbs
     elif [[ $word == -* ]]; then
         case $verb in
-        run) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
+        run) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --stats --dump --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
         validate) words="--json --help" ;;
         asm) words="--output --no-check --help" ;;
         dis) words="--output --fold --offsets --no-names --help" ;;
         objdump) words="--headers --details --disassemble --full-contents --section --help" ;;
         features) words="--imports --help" ;;
         help) words="--man --completion --help" ;;
-        *) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --coredump --gdb --relaxed-deterministic --enable --disable --help --version" ;;
+        *) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --stats --dump --coredump --gdb --relaxed-deterministic --enable --disable --help --version" ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"; [[ $word == -* ]] || compgen -f -- "$word")
