@@ -97,7 +97,7 @@ void emit_move(struct emit *e, unsigned type, int dst, int src) {
         x86_op(&e->a, X86_MOVAPS, dst, x86_reg(src));
 }
 
-static uint32_t load_op(unsigned type) {
+uint32_t emit_load_op(unsigned type) {
     switch (type) {
     case IR_I32: return X86_MOV_LOAD;
     case IR_I64: return X86_MOV_LOAD | X86_W;
@@ -106,9 +106,9 @@ static uint32_t load_op(unsigned type) {
     default: return X86_MOVUPS_LOAD;
     }
 }
-static uint32_t store_op(unsigned type) {
+uint32_t emit_store_op(unsigned type) {
     switch (type) {
-    case IR_I32:
+    case IR_I32: /* all eight bytes: slots are read as such */
     case IR_I64: return X86_MOV_STORE | X86_W;
     case IR_F32: return X86_MOVSS_STORE;
     case IR_F64: return X86_MOVSD_STORE;
@@ -126,7 +126,7 @@ void emit_load_value(struct emit *e, int dst, uint32_t v, uint8_t loc) {
         emit_move(e, i->type, dst, loc);
     } else {
         struct x86_rm from = emit_operand(e, v, loc);
-        x86_op(&e->a, load_op(i->type), dst, from);
+        x86_op(&e->a, emit_load_op(i->type), dst, from);
     }
 }
 
@@ -141,7 +141,7 @@ int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch) {
 static void store_if_spilled(struct emit *e, uint32_t v) {
     const struct ir_ins *i = e->f->ins + v;
     if (e->al->slots[v] == IR_NONE || i->reg == LOC_SPILL) return;
-    x86_op(&e->a, store_op(i->type), i->reg, slot(e, v));
+    x86_op(&e->a, emit_store_op(i->type), i->reg, slot(e, v));
 }
 
 static uint32_t slot_offset(const struct emit *e, uint32_t v) {

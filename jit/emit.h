@@ -66,6 +66,9 @@ void emit_reloc(struct emit *e, unsigned kind, uint32_t target);
 struct x86_rm emit_operand(struct emit *e, uint32_t v, uint8_t loc);
 /* An operand in a register: its own, or scratch after a move. */
 int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch);
+/* The instruction that moves a value of the type between a register and memory. */
+uint32_t emit_load_op(unsigned type);
+uint32_t emit_store_op(unsigned type);
 void emit_move(struct emit *e, unsigned type, int dst, int src);
 /* dst <- any operand */
 void emit_load_value(struct emit *e, int dst, uint32_t v, uint8_t loc);

@@ -238,12 +238,7 @@ static void slow(struct emit *e, const struct ir_ins *i) {
 
 /* A result behind the first, or any of a slow instruction. */
 static void result(struct emit *e, const struct ir_ins *i) {
-    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD,
-                                   [IR_I64] = X86_MOV_LOAD | X86_W,
-                                   [IR_F32] = X86_MOVSS_LOAD,
-                                   [IR_F64] = X86_MOVSD_LOAD,
-                                   [IR_V128] = X86_MOVUPS_LOAD};
-    x86_op(&e->a, ops[i->type], i->reg, x86_mem(RSP, (int32_t)i->imm));
+    x86_op(&e->a, emit_load_op(i->type), i->reg, x86_mem(RSP, (int32_t)i->imm));
 }
 
 void emit_other_stub(struct emit *e, const struct stub *s) {

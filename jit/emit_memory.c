@@ -206,12 +206,7 @@ static struct x86_rm global_place(struct emit *e, uint32_t index) {
 }
 
 static void global_get(struct emit *e, const struct ir_ins *i) {
-    static const uint32_t ops[] = {[IR_I32] = X86_MOV_LOAD,
-                                   [IR_I64] = X86_MOV_LOAD | X86_W,
-                                   [IR_F32] = X86_MOVSS_LOAD,
-                                   [IR_F64] = X86_MOVSD_LOAD,
-                                   [IR_V128] = X86_MOVUPS_LOAD};
-    x86_op(&e->a, ops[i->type], i->reg, global_place(e, (uint32_t)i->imm));
+    x86_op(&e->a, emit_load_op(i->type), i->reg, global_place(e, (uint32_t)i->imm));
 }
 
 static void global_set(struct emit *e, const struct ir_ins *i) {

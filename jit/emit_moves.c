@@ -46,25 +46,6 @@ static bool still_read(const struct moves *m, const struct move *target) {
     return false;
 }
 
-static uint32_t load_op(unsigned type) {
-    switch (type) {
-    case IR_I32: return X86_MOV_LOAD;
-    case IR_I64: return X86_MOV_LOAD | X86_W;
-    case IR_F32: return X86_MOVSS_LOAD;
-    case IR_F64: return X86_MOVSD_LOAD;
-    default: return X86_MOVUPS_LOAD;
-    }
-}
-static uint32_t store_op(unsigned type) {
-    switch (type) {
-    case IR_I32: /* all eight bytes: slots are read as such */
-    case IR_I64: return X86_MOV_STORE | X86_W;
-    case IR_F32: return X86_MOVSS_STORE;
-    case IR_F64: return X86_MOVSD_STORE;
-    default: return X86_MOVUPS_STORE;
-    }
-}
-
 static void constant_to_memory(struct emit *e, const struct move *m) {
     const struct ir_ins *c = e->f->ins + m->value;
     struct x86_rm to = x86_mem(RSP, (int32_t)m->to_slot);
@@ -95,9 +76,9 @@ static void do_move(struct emit *e, const struct move *m) {
             x86_op(&e->a, X86_MOV_STORE | X86_W, SCRATCH, to);
         }
     } else if (m->to == LOC_SPILL) {
-        x86_op(&e->a, store_op(m->type), m->from, to);
+        x86_op(&e->a, emit_store_op(m->type), m->from, to);
     } else if (m->from == LOC_SPILL) {
-        x86_op(&e->a, load_op(m->type), m->to, from);
+        x86_op(&e->a, emit_load_op(m->type), m->to, from);
     } else {
         emit_move(e, m->type, m->to, m->from);
     }

@@ -125,7 +125,7 @@ struct assembler {
     } * annotated;
     size_t n_annotated, annotated_capacity;
     struct bc_source_map *map, places[14]; /* places: by section, not yet in the map (asm_place.c) */
-    struct asm_mark { /* source positions of the current body or expression */
+    struct asm_mark {                      /* source positions of the current body or expression */
         uint32_t at, token;
     } * marks;
     size_t n_marks, marks_capacity;

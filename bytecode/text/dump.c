@@ -243,9 +243,7 @@ static void bodies(struct dumper *d) {
 static void details(struct dumper *d, const struct section *s) {
     const struct bc_module *m = d->p.m;
     switch (s->id) {
-    case 0:
-        dump_core_section(out(d), m, s->custom);
-        break;
+    case 0: dump_core_section(out(d), m, s->custom); break;
     case 1: types(d); break;
     case 2: imports(d); break;
     case 3: own(d, BC_EXTERN_FUNC, m->n_imported_funcs, m->n_funcs); break;
