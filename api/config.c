@@ -1,5 +1,6 @@
 /* api/config.c: configuration and stores beyond the standard; errors as lines. */
 #include "api/internal.h"
+#include "jit/jit.h"
 
 const char *atoll_version(void) { return ATOLL_VERSION; }
 
@@ -15,6 +16,15 @@ bool atoll_config_feature(wasm_config_t *c, const char *name, bool on) {
         c->config.features = on ? c->config.features | bit : c->config.features & ~bit;
         return true;
     }
+    return false;
+}
+bool atoll_config_tier(wasm_config_t *c, const char *name) {
+    static const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
+    for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
+        if (strcmp(name, tiers[i]->name) == 0) {
+            c->config.tier = tiers[i];
+            return true;
+        }
     return false;
 }
 void atoll_config_fuel(wasm_config_t *c, bool on) { c->config.fuel = on; }

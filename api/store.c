@@ -12,7 +12,7 @@ wasm_engine_t *wasm_engine_new_with_config(wasm_config_t *config) {
     struct rt_config given = config ? config->config : (struct rt_config){0};
     wasm_engine_t *e = api_new(given.alloc ? given.alloc : &atoll_default_alloc, 1, sizeof *e);
     wasm_config_delete(config);
-    given.tier = &interp_tier;
+    if (!given.tier) given.tier = &interp_tier;
     if (e && !rt_engine_new(&given, &e->rt, NULL)) return e;
     api_free(e);
     return NULL;

@@ -29,6 +29,9 @@ WASM_API_EXTERN const char *atoll_version(void);
 /* Switches a feature by its name ("simd", "gc", "custom-page-sizes" ...: `atoll features` lists them). False:
  * unknown. */
 WASM_API_EXTERN bool atoll_config_feature(wasm_config_t *config, const char *name, bool on);
+/* How programs run: "interp" (the default) or "jit", machine code made before a module's first instance runs; what has
+ * none, and everything while fuel is counted, is interpreted. False: unknown. */
+WASM_API_EXTERN bool atoll_config_tier(wasm_config_t *config, const char *name);
 /* Counts instructions: stores start with no fuel and trap when it is used up. */
 WASM_API_EXTERN void atoll_config_fuel(wasm_config_t *config, bool on);
 /* The same results of relaxed SIMD on every machine. */

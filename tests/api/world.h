@@ -17,7 +17,11 @@ struct world {
 };
 
 static inline void open_world(struct world *w) {
-    w->engine = wasm_engine_new();
+    const char *tier = getenv("ATOLL_TEST_TIER"); /* jit: the same tests in compiled code */
+    wasm_config_t *config = wasm_config_new();
+    assert_true(atoll_config_tier(config, tier ? tier : "interp"));
+    assert_false(atoll_config_tier(config, "fast"));
+    w->engine = wasm_engine_new_with_config(config);
     w->store = wasm_store_new(w->engine);
     assert_non_null(w->store);
 }
