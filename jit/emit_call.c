@@ -173,8 +173,24 @@ static void type_stub(struct emit *e, const struct stub *s) {
     emit_pc(e, s->where);
 }
 
-/* A new struct whose fields are words comes from the store's free list in line, as in the interpreter; its
- * values stand in the outgoing area. Where the list is empty the code goes on to the interpreter's. */
+/* A field's value from the outgoing area (at < 0: zero, in rdx) to the object in rax. */
+static void put_field(struct x86 *a, const struct rt_slot_place *place, int32_t at) {
+    static const uint32_t ops[] = {X86_MOV_STORE8, X86_MOV_STORE16, X86_MOV_STORE, X86_MOV_STORE | X86_W};
+    struct x86_rm to = x86_mem(RAX, (int32_t)place->offset);
+    if (place->size_log2 == 4) {
+        if (at < 0)
+            x86_op(a, X86_XORPS, XMM0, x86_reg(XMM0)); /* calls destroy it, and this stands for one */
+        else
+            x86_op(a, X86_MOVUPS_LOAD, XMM0, x86_mem(RSP, at));
+        x86_op(a, X86_MOVUPS_STORE, XMM0, to);
+        return;
+    }
+    if (at >= 0) x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_mem(RSP, at));
+    x86_op(a, ops[place->size_log2], RDX, to);
+}
+
+/* A small new struct comes from the store's free list in line, as in the interpreter; its values stand in the outgoing
+ * area. Where the list is empty the code goes on to the interpreter's. */
 static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
     struct ir_func *f = e->f;
     struct x86 *a = &e->a;
@@ -183,7 +199,7 @@ static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
         return;
     if (in.op != BC_STRUCT_NEW && in.op != BC_STRUCT_NEW_DEFAULT) return;
     const struct rt_layout *layout = rt_layout_of(f->module->engine, f->module->types[in.index]);
-    if (!layout || !layout->uniform || layout->size_bytes > RT_SMALL_BYTES) return;
+    if (!layout || layout->size_bytes > RT_SMALL_BYTES) return;
     int32_t list =
         (int32_t)(offsetof(struct rt_heap, free) + sizeof(void *) * rt_free_list(layout, layout->size_bytes));
     uint32_t empty = emit_label(e);
@@ -196,10 +212,11 @@ static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
     x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RCX, list));
     x86_const(a, RDX, (uintptr_t)layout);
     x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RAX, 0));
-    if (in.op == BC_STRUCT_NEW_DEFAULT) x86_op(a, X86_XOR, RDX, x86_reg(RDX));
-    for (uint32_t k = 0; k < layout->n_fields; k++) {
-        if (in.op == BC_STRUCT_NEW) x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_mem(RSP, 8 * (int32_t)k));
-        x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RAX, 8 + 8 * (int32_t)k));
+    bool zero = in.op == BC_STRUCT_NEW_DEFAULT;
+    if (zero) x86_op(a, X86_XOR, RDX, x86_reg(RDX));
+    for (uint32_t k = 0, at = 0; k < layout->n_fields; k++) {
+        put_field(a, layout->fields + k, zero ? -1 : (int32_t)at);
+        at += layout->fields[k].size_log2 == 4 ? 16 : 8;
     }
     x86_op(a, X86_MOV_STORE | X86_W, RAX, x86_mem(RSP, 0));
     x86_jump(a, done);
