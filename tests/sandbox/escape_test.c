@@ -96,6 +96,18 @@ static void a_subdirectory_handle_is_its_own_bound(void **state) {
     sb_file_unref(sub);
 }
 
+/* What lies above a directory may change while it is open: its handle stays its bound. */
+static void a_directory_moved_away_is_no_way_up(void **state) {
+    struct fixture *f = *state;
+    struct sb_file *sub = must_open(f->dir, "sub", READ | SB_OPEN_DIRECTORY);
+    assert_int_equal(rename(host_path(f, "in/sub"), host_path(f, "outside/sub")), 0);
+    assert_int_equal(try_open(sub, "inner", READ), 0);
+    assert_int_equal(try_open(sub, "../treasure", READ), EPERM);
+    assert_int_equal(try_open(sub, "../../secret", READ), EPERM);
+    assert_int_equal(try_open(f->dir, "sub/inner", READ), ENOENT);
+    sb_file_unref(sub);
+}
+
 static void planted_links_do_not_lead_out(void **state) {
     struct fixture *f = *state;
     host_link(f, "../secret", "in/up");
@@ -321,6 +333,7 @@ int main(void) {
         BOTH_WAYS(malformed_paths_are_refused),
         BOTH_WAYS(dotdot_inside_the_grant_works),
         BOTH_WAYS(a_subdirectory_handle_is_its_own_bound),
+        BOTH_WAYS(a_directory_moved_away_is_no_way_up),
         BOTH_WAYS(planted_links_do_not_lead_out),
         BOTH_WAYS(creating_through_a_dangling_link_stays_inside),
         BOTH_WAYS(links_inside_the_grant_are_followed),

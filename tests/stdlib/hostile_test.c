@@ -278,6 +278,40 @@ static void the_descriptor_table_is_bounded(void **state) {
         assert_int_equal(rt_call(g.store, renumber.func, slots, NULL), ATOLL_OK);
         assert_int_equal(slots[0].u32 == 0, moves[i].works);
     }
+    /* a file in the place of the granted directory: nothing is reached through that number any more */
+    slots[0].u64 = 7;
+    slots[1].u64 = 3;
+    assert_int_equal(rt_call(g.store, renumber.func, slots, NULL), ATOLL_OK);
+    bool moved = slots[0].u32 == 0;
+    assert_int_equal(rt_call(g.store, open_file.func, slots, NULL), ATOLL_OK);
+    assert_int_equal(slots[0].u32 != 0, moved);
+    close_guest(&g);
+}
+
+/* As much as a memory holds: all of it comes, and a stop ends the filling. */
+static void random_bytes_of_a_gigabyte_can_be_stopped(void **state) {
+    struct guest g = {0};
+    (void)state;
+    open_guest(
+        &g,
+        "(module (import \"wasi_snapshot_preview1\" \"random_get\" (func $random (param i32 i32) (result "
+        "i32)))"
+        "(memory (export \"memory\") 16384)"
+        "(func (export \"random\") (param i32) (result i32) (call $random (i32.const 0) (local.get 0))))");
+    struct rt_extern random;
+    union rt_slot slots[1] = {{.u64 = 100 << 20}};
+    assert_true(rt_instance_export(g.instance, "random", 6, &random));
+    assert_int_equal(rt_call(g.store, random.func, slots, NULL), ATOLL_OK);
+    assert_int_equal(slots[0].u32, 0);
+    struct rt_extern memory;
+    assert_true(rt_instance_export(g.instance, "memory", 6, &memory));
+    static const uint8_t zeros[64];
+    assert_memory_not_equal(memory.memory->base + (100 << 20) - 64, zeros, 64);
+    assert_memory_equal(memory.memory->base + (100 << 20), zeros, 64);
+    rt_store_interrupt(g.store, RT_INTERRUPT_TIMEOUT);
+    slots[0].u64 = 1 << 30;
+    assert_int_equal(rt_call(g.store, random.func, slots, NULL), ATOLL_E_INTERRUPTED);
+    assert_memory_equal(memory.memory->base + (1 << 30) - 64, zeros, 64);
     close_guest(&g);
 }
 
@@ -286,6 +320,7 @@ int main(void) {
         cmocka_unit_test(every_function_answers_hostile_arguments_with_an_errno),
         cmocka_unit_test(polling_with_a_million_subscriptions_is_refused),
         cmocka_unit_test(the_descriptor_table_is_bounded),
+        cmocka_unit_test(random_bytes_of_a_gigabyte_can_be_stopped),
     };
     return cmocka_run_group_tests(tests, NULL, remove_folder);
 }
