@@ -144,14 +144,14 @@ static bool power_of_two(uint64_t c) { return c && !(c & (c - 1)); }
 static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a,
                               uint64_t c, bool wide) {
     uint16_t base = (uint16_t)(wide ? BC_I64_ADD : BC_I32_ADD), plain = (uint16_t)(op - base + BC_I32_ADD);
-    const struct ir_ins *left = f->ins + a;
+    const struct ir_ins left = f->ins[a]; /* a copy: a new constant may move the array */
     uint64_t inner;
     if (plain == BC_I32_SUB) /* so that additions of constants meet */
         return ir_binary(f, block, base, type, a, ir_const(f, type, 0 - c));
-    if (plain == BC_I32_ADD && left->op == op && constant(f, left->b, &inner))
-        return ir_binary(f, block, op, type, left->a, ir_const(f, type, inner + c));
-    if (plain == BC_I32_AND && left->op == op && constant(f, left->b, &inner))
-        return ir_binary(f, block, op, type, left->a, ir_const(f, type, inner & c));
+    if (plain == BC_I32_ADD && left.op == op && constant(f, left.b, &inner))
+        return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner + c));
+    if (plain == BC_I32_AND && left.op == op && constant(f, left.b, &inner))
+        return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner & c));
     if (plain == BC_I32_MUL && power_of_two(c))
         return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a,
                          ir_const(f, type, log2_of(c)));
