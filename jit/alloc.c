@@ -73,9 +73,10 @@ static bool covers(struct alloc *a, uint32_t piece, uint32_t pos) {
 }
 
 /* First position at which both live, from x's current range on; FOREVER when never. */
-static uint32_t meeting(const struct alloc *a, uint32_t x, uint32_t y) {
+static uint32_t meeting(struct alloc *a, uint32_t x, uint32_t y) {
     uint32_t i = a->pieces[x].range, k = a->pieces[y].ranges;
     while (i != IR_NONE && k != IR_NONE) {
+        a->work++;
         const struct alloc_range *r = a->ranges + i, *q = a->ranges + k;
         if (r->from < q->to && q->from < r->to) return r->from > q->from ? r->from : q->from;
         if (r->to <= q->to)
@@ -99,8 +100,9 @@ static uint32_t first_at_or_behind(const uint32_t *list, uint32_t n, uint32_t po
 }
 
 /* First of the positions inside the piece's ranges. */
-static uint32_t first_inside(const struct alloc *a, uint32_t piece, const uint32_t *list, uint32_t n) {
+static uint32_t first_inside(struct alloc *a, uint32_t piece, const uint32_t *list, uint32_t n) {
     for (uint32_t r = a->pieces[piece].ranges; r != IR_NONE && n; r = a->ranges[r].next) {
+        a->work++;
         uint32_t at = first_at_or_behind(list, n, a->ranges[r].from);
         if (at == n) return FOREVER;
         if (list[at] < a->ranges[r].to) return list[at];
@@ -108,9 +110,12 @@ static uint32_t first_inside(const struct alloc *a, uint32_t piece, const uint32
     return FOREVER;
 }
 
-static uint32_t next_use(const struct alloc *a, uint32_t piece, uint32_t pos, bool must) {
-    for (uint32_t u = a->pieces[piece].uses; u != IR_NONE; u = a->uses[u].next)
-        if (a->uses[u].pos >= pos && (!must || a->uses[u].must)) return a->uses[u].pos;
+/* The scan only goes forward, so uses it has passed are not looked at again. */
+static uint32_t next_use(struct alloc *a, uint32_t piece, uint32_t pos, bool must) {
+    struct piece *p = a->pieces + piece;
+    while (p->use != IR_NONE && a->uses[p->use].pos < pos) p->use = a->uses[p->use].next;
+    for (uint32_t u = p->use; u != IR_NONE; u = a->uses[u].next, a->work++)
+        if (!must || a->uses[u].must) return a->uses[u].pos;
     return FOREVER;
 }
 
@@ -177,8 +182,9 @@ static uint32_t cut(struct alloc *a, uint32_t piece, uint32_t pos) {
     }
     link = &p->uses;
     while (*link != IR_NONE && a->uses[*link].pos < pos) link = &a->uses[*link].next;
-    q->uses = *link;
+    q->uses = q->use = *link;
     *link = IR_NONE;
+    if (p->use != IR_NONE && a->uses[p->use].pos >= pos) p->use = IR_NONE;
     q->from = q->ranges != IR_NONE ? a->ranges[q->ranges].from : pos;
     q->to = p->to;
     q->range = q->ranges;
@@ -231,13 +237,13 @@ static uint32_t destroyed(uint8_t reg, uint32_t call, uint32_t division) {
     return at;
 }
 
-static uint8_t wished(const struct alloc *a, const struct piece *p) {
+static uint8_t wished(struct alloc *a, const struct piece *p) {
     if (p->wish != LOC_NONE) return p->wish;
     if (p->hint == IR_NONE) return LOC_NONE;
     uint32_t h = p->hint;
     uint8_t reg = a->pieces[h].reg;
     for (uint32_t next = a->pieces[h].next; next != IR_NONE && a->pieces[next].from <= p->from;
-         next = a->pieces[next].next)
+         next = a->pieces[next].next, a->work++)
         if (a->pieces[next].reg < 32) reg = a->pieces[next].reg;
     return reg < 32 ? reg : LOC_NONE;
 }
@@ -248,24 +254,29 @@ static void occupy(struct scan *s, uint32_t piece, uint8_t reg) {
     if (saved(reg)) s->a->used_saved |= 1u << reg;
 }
 
-struct choice {
-    uint32_t until[32]; /* how long each register is free, or not needed by another */
+/* The registers that a piece may have, and where within it they are first destroyed. */
+struct candidates {
+    const uint8_t *class;
+    unsigned n;
     uint32_t call, division;
 };
 
-static bool take_free(struct scan *s, uint32_t piece) {
+static struct candidates candidates_for(struct alloc *a, uint32_t piece) {
+    struct candidates c = {.call = first_inside(a, piece, a->calls, a->n_calls),
+                           .division = first_inside(a, piece, a->divisions, a->n_divisions)};
+    c.class = class_of(a, piece, &c.n);
+    return c;
+}
+
+static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c) {
     struct alloc *a = s->a;
     struct piece *p = a->pieces + piece;
-    unsigned n;
-    const uint8_t *class = class_of(a, piece, &n);
-    uint32_t call = first_inside(a, piece, a->calls, a->n_calls);
-    uint32_t division = first_inside(a, piece, a->divisions, a->n_divisions);
     uint8_t best = LOC_NONE, wish = wished(a, p);
     uint32_t best_until = 0;
-    for (unsigned i = 0; i < n; i++) {
-        uint8_t reg = class[i];
+    for (unsigned i = 0; i < c->n; i++) {
+        uint8_t reg = c->class[i];
         if (s->active[reg] != IR_NONE) continue;
-        uint32_t until = destroyed(reg, call, division);
+        uint32_t until = destroyed(reg, c->call, c->division);
         for (uint32_t w = s->inactive[reg]; w != IR_NONE; w = s->waiting[w]) {
             uint32_t at = meeting(a, w, piece);
             if (at < until) until = at;
@@ -316,19 +327,15 @@ static void evict_inactive(struct scan *s, uint8_t reg, uint32_t piece) {
     }
 }
 
-static void take_another(struct scan *s, uint32_t piece) {
+static void take_another(struct scan *s, uint32_t piece, const struct candidates *c) {
     struct alloc *a = s->a;
     struct piece *p = a->pieces + piece;
-    unsigned n;
-    const uint8_t *class = class_of(a, piece, &n);
-    uint32_t call = first_inside(a, piece, a->calls, a->n_calls);
-    uint32_t division = first_inside(a, piece, a->divisions, a->n_divisions);
     uint32_t first_must = next_use(a, piece, p->from, true), first_any = next_use(a, piece, p->from, false);
     uint8_t best = LOC_NONE;
     uint32_t best_use = 0;
-    for (unsigned i = 0; i < n; i++) {
-        uint8_t reg = class[i];
-        uint32_t use = FOREVER, blocked = destroyed(reg, call, division);
+    for (unsigned i = 0; i < c->n; i++) {
+        uint8_t reg = c->class[i];
+        uint32_t use = FOREVER, blocked = destroyed(reg, c->call, c->division);
         if (s->active[reg] != IR_NONE) use = next_use(a, s->active[reg], p->from, false);
         for (uint32_t w = s->inactive[reg]; w != IR_NONE; w = s->waiting[w]) {
             if (meeting(a, w, piece) == FOREVER) continue;
@@ -346,7 +353,7 @@ static void take_another(struct scan *s, uint32_t piece) {
         to_memory(s, piece);
         return;
     }
-    uint32_t blocked = destroyed(best, call, division), victim = s->active[best];
+    uint32_t blocked = destroyed(best, c->call, c->division), victim = s->active[best];
     if (blocked < p->to) {
         uint32_t pos = best_cut(a, p->from, blocked);
         if (pos <= p->from) {
@@ -400,7 +407,8 @@ static void place(struct scan *s, uint32_t piece) {
         return;
     }
     retire(s, a->pieces[piece].from);
-    if (!take_free(s, piece)) take_another(s, piece);
+    struct candidates c = candidates_for(a, piece);
+    if (!take_free(s, piece, &c)) take_another(s, piece, &c);
 }
 
 /* ---- wishes ---- */
@@ -480,10 +488,10 @@ static void write_back(struct alloc *a) {
     if (a->n_moves) qsort(a->moves, a->n_moves, sizeof *a->moves, by_pos);
 }
 
-uint8_t alloc_at(const struct alloc *a, uint32_t value, uint32_t pos) {
+uint8_t alloc_at(struct alloc *a, uint32_t value, uint32_t pos) {
     if (a->f->ins[value].op == IR_CONST) return LOC_NONE;
     uint8_t reg = a->pieces[value].reg;
-    for (uint32_t p = value; p != IR_NONE && a->pieces[p].from <= pos; p = a->pieces[p].next)
+    for (uint32_t p = value; p != IR_NONE && a->pieces[p].from <= pos; p = a->pieces[p].next, a->work++)
         if (a->pieces[p].reg != LOC_NONE) reg = a->pieces[p].reg;
     return reg;
 }
@@ -504,12 +512,16 @@ void alloc_run(struct alloc *a, struct ir_func *f) {
         if (p->ranges == IR_NONE) continue;
         p->from = a->ranges[p->ranges].from;
         p->range = p->ranges;
+        p->use = p->uses;
         uint32_t r = p->ranges;
         while (a->ranges[r].next != IR_NONE) r = a->ranges[r].next;
         p->to = a->ranges[r].to;
         put_off(&s, v);
     }
-    while (s.n_heap && !f->failed && !f->declined) place(&s, take_next(&s));
+    while (s.n_heap && !f->failed && !f->declined) {
+        place(&s, take_next(&s));
+        if (a->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too much to find registers for";
+    }
     if (!f->failed && !f->declined) write_back(a);
     atoll_free(f->alloc, s.heap, s.cap_heap * sizeof *s.heap);
     atoll_free(f->alloc, s.waiting, s.cap_waiting * sizeof *s.waiting);

@@ -31,6 +31,7 @@ struct piece {
     uint32_t from, to;
     uint32_t next;  /* the value's next piece */
     uint32_t range; /* while active: the range that is current */
+    uint32_t use;   /* the first use that the scan has not passed */
     uint32_t hint;  /* a value whose register would be good, or IR_NONE */
     uint8_t reg;    /* or LOC_SPILL */
     uint8_t wish;   /* a register that would be good, or LOC_NONE */
@@ -40,7 +41,11 @@ struct alloc_move { /* between two pieces of a value, in front of the instructio
     uint32_t pos, value;
     uint8_t from, to;
 };
+/* Steps over ranges, uses and pieces, of one function: beyond, it stays interpreted. */
+#define ALLOC_MAX_WORK (UINT64_C(1) << 26)
+
 struct alloc {
+    uint64_t work;
     struct ir_func *f;
     struct piece *pieces; /* the first n_ins are the values' first pieces */
     size_t n_pieces, cap_pieces;
@@ -65,7 +70,7 @@ struct alloc {
 void alloc_run(struct alloc *a, struct ir_func *f);
 void alloc_fini(struct alloc *a);
 /* Where the value is at a position at which it lives; for constants LOC_NONE. */
-uint8_t alloc_at(const struct alloc *a, uint32_t value, uint32_t pos);
+uint8_t alloc_at(struct alloc *a, uint32_t value, uint32_t pos);
 static inline bool alloc_lives_into(const struct alloc *a, uint32_t block, uint32_t global) {
     return a->live_in[(size_t)block * a->live_words + global / 64] >> global % 64 & 1;
 }

@@ -3,7 +3,7 @@
 #include "jit/build.h"
 
 /* Values copied at branches: locals times branches. Beyond, the function stays interpreted. */
-#define MAX_WORK      (UINT64_C(1) << 26)
+#define MAX_WORK      (UINT64_C(1) << 24)
 #define MAX_VALUES    (1u << 19)
 #define MAX_ROW_BYTES ((size_t)8 << 20)
 
@@ -71,7 +71,8 @@ static void scan_body(struct build *b, bool marking) {
     struct scan s = {.b = b};
     size_t n_loops = 0;
     struct bc_instr in;
-    for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined; at = in.next) {
+    for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined && !ir_stopped(f);
+         at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
         if (reason_against(&in)) decline(f, reason_against(&in));
         scan_instr(&s, &in, marking, &n_loops);
@@ -154,6 +155,7 @@ static void build_body(struct build *b) {
             build_unreachable_code(b, &in);
         else
             build_instr(b, &in);
+        if (ir_stopped(f)) decline(f, "the program was stopped");
         if (f->n_ins > MAX_VALUES || b->work > MAX_WORK) decline(f, "too large");
     }
 }

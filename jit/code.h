@@ -36,7 +36,8 @@ struct jit_layout {
 /* Compiles one function. bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with
  * out->declined */
 enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
-                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump);
+                              const _Atomic uint32_t *stop, struct jit_code *out, uint8_t **bytes,
+                              size_t *capacity, struct bc_buf *dump);
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);
 
 #endif

@@ -93,10 +93,12 @@ static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layou
 }
 
 enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
-                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump) {
+                              const _Atomic uint32_t *stop, struct jit_code *out, uint8_t **bytes,
+                              size_t *capacity, struct bc_buf *dump) {
     struct ir_func f;
     struct alloc al = {.f = &f};
     ir_init(&f, module, func);
+    f.stop = stop;
     *out = (struct jit_code){.func = func};
     *bytes = NULL;
     if (!f.failed) ir_build(&f);

@@ -442,7 +442,7 @@ static void find_aliases(struct emit *e) {
     struct ir_func *f = e->f;
     size_t move = 0;
     for (uint32_t b = 0; b < f->n_blocks; b++) e->alias[b] = b;
-    for (uint32_t k = 1; k < f->n_order; k++) {
+    for (uint32_t k = 1; k < f->n_order && e->al->work <= ALLOC_MAX_WORK; k++) {
         uint32_t block = f->order[k];
         const struct ir_block *b = f->blocks + block;
         while (move < e->al->n_moves && e->al->moves[move].pos < b->from) move++;
@@ -513,7 +513,10 @@ void emit_function(struct emit *e) {
     if (e->a.failed) return;
     find_aliases(e);
     prologue(e);
-    for (uint32_t k = 0; k < f->n_order && !e->a.failed && !f->declined; k++) emit_block(e, k);
+    for (uint32_t k = 0; k < f->n_order && !e->a.failed && !f->declined; k++) {
+        emit_block(e, k);
+        if (e->al->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too many moves between blocks";
+    }
     emit_stubs(e);
     e->out->size = (uint32_t)e->a.size;
     e->out->frame_bytes = e->frame_bytes + 8 * e->n_saved;

@@ -68,7 +68,7 @@ static bool integer_op(uint16_t op, bool *wide) {
     return false;
 }
 
-static bool commutes(uint16_t op) {
+bool ir_commutes(uint16_t op) {
     switch (op) {
     case BC_I32_ADD:
     case BC_I32_MUL:
@@ -83,7 +83,11 @@ static bool commutes(uint16_t op) {
     case BC_I64_OR:
     case BC_I64_XOR:
     case BC_I64_EQ:
-    case BC_I64_NE: return true;
+    case BC_I64_NE:
+    case BC_F32_ADD:
+    case BC_F32_MUL:
+    case BC_F64_ADD:
+    case BC_F64_MUL: return true;
     default: return false;
     }
 }
@@ -171,8 +175,8 @@ uint32_t ir_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type
     if (integer_op(op, &wide)) {
         bool a_const = constant(f, a, &ca), b_const = constant(f, b, &cb);
         if (a_const && b_const && fold_integers(op, ca, cb, wide, &folded)) return ir_const(f, type, folded);
-        if (a_const && !b_const && (commutes(op) || exchanged(op))) {
-            if (!commutes(op)) op = exchanged(op);
+        if (a_const && !b_const && (ir_commutes(op) || exchanged(op))) {
+            if (!ir_commutes(op)) op = exchanged(op);
             return ir_binary(f, block, op, type, b, a);
         }
         if (b_const && op != BC_I32_NE && op != BC_I64_NE) {

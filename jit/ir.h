@@ -113,10 +113,14 @@ struct ir_func {
     uint32_t out_bytes; /* outgoing area: arguments and results of calls */
     uint32_t where;     /* of new instructions */
     bool has_calls;
-    const char *declined; /* why this function stays interpreted, or NULL */
-    bool failed;          /* out of memory */
+    const _Atomic uint32_t *stop; /* not 0: the program is to end, and its compilation with it; may be NULL */
+    const char *declined;         /* why this function stays interpreted, or NULL */
+    bool failed;                  /* out of memory */
 };
 
+static inline bool ir_stopped(const struct ir_func *f) {
+    return f->stop && atomic_load_explicit(f->stop, memory_order_relaxed);
+}
 static inline bool ir_has_list(uint16_t op) {
     switch (op) {
     case IR_PHI:
@@ -178,6 +182,7 @@ uint32_t ir_unary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type,
 uint32_t ir_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint32_t b);
 /* The comparison that is true when this one is not; 0 when there is none (floats). */
 uint16_t ir_negated(uint16_t op);
+bool ir_commutes(uint16_t op);
 /* Whether the comparison gives an i32 of two integers of type *operands. */
 bool ir_is_compare(uint16_t op, unsigned *operands);
 

@@ -32,6 +32,7 @@ bool alloc_new_piece(struct alloc *a, uint32_t *out) {
                                      .uses = IR_NONE,
                                      .next = IR_NONE,
                                      .range = IR_NONE,
+                                     .use = IR_NONE,
                                      .hint = IR_NONE,
                                      .reg = LOC_NONE,
                                      .wish = LOC_NONE};
@@ -115,7 +116,7 @@ static void add_use(struct alloc *a, uint32_t v, uint32_t pos, bool must, uint8_
         return;
     }
     uint32_t *link = &a->pieces[v].uses;
-    while (*link != IR_NONE && a->uses[*link].pos < pos) link = &a->uses[*link].next;
+    for (; *link != IR_NONE && a->uses[*link].pos < pos; a->work++) link = &a->uses[*link].next;
     a->uses[a->n_uses] = (struct alloc_use){pos, must, cell, *link};
     *link = (uint32_t)a->n_uses++;
 }
@@ -342,5 +343,8 @@ void alloc_lifetimes(struct alloc *a) {
     for (uint32_t v = 0, piece; v < f->n_ins && !f->failed; v++)
         if (alloc_new_piece(a, &piece)) a->pieces[piece].value = v;
     if (!f->failed) list_destroyers(a);
-    for (uint32_t k = f->n_order; k-- > 0 && !f->failed;) live_block(a, f->order[k], line);
+    for (uint32_t k = f->n_order; k-- > 0 && !f->failed && !f->declined;) {
+        live_block(a, f->order[k], line);
+        if (a->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too much to find lifetimes of";
+    }
 }

@@ -108,15 +108,20 @@ static void append_stub(struct build_region *r, const struct atoll_alloc *alloc,
 }
 
 static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit,
-                                           struct build_region *r) {
+                                           const _Atomic uint32_t *stop, struct build_region *r) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     for (uint32_t i = 0; i < n_own(module) && !r->failed; i++) {
         uint8_t *bytes;
         size_t capacity;
         struct jit_code *code = jit->codes + i;
-        enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, &jit->layout, code,
-                                               &bytes, &capacity, NULL);
+        jit_code_fini(alloc, code); /* of an earlier try */
+        enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, &jit->layout, stop,
+                                               code, &bytes, &capacity, NULL);
         if (status == ATOLL_E_NOMEM) return status;
+        if (atomic_load_explicit(stop, memory_order_relaxed)) {
+            if (!status) atoll_free(alloc, bytes, capacity);
+            return ATOLL_E_INTERRUPTED;
+        }
         size_t at = (r->size + 15) & ~(size_t)15;
         if (status) {
             append_stub(r, alloc, jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
@@ -186,11 +191,13 @@ static enum atoll_status publish(struct rt_module *module, struct jit_module *ji
     return status;
 }
 
-static enum atoll_status compile_module(struct rt_module *module, struct jit_module *jit) {
+static enum atoll_status compile_module(struct rt_module *module, struct jit_module *jit,
+                                        const _Atomic uint32_t *stop) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     struct build_region r = {0};
     double start = now();
-    enum atoll_status status = compile_functions(module, jit, &r);
+    jit->stats = (struct jit_stats){0};
+    enum atoll_status status = compile_functions(module, jit, stop, &r);
     if (!status && r.size) status = publish(module, jit, &r);
     jit->stats.seconds = now() - start;
     atoll_free(alloc, r.bytes, r.capacity);
@@ -257,7 +264,7 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
             offset_in(instance, instance->funcs),     offset_in(instance, instance->globals),
             offset_in(instance, instance->tables),    offset_in(instance, instance->memories),
             offset_in(instance, instance->own_funcs), offset_in(instance, instance->own_globals)};
-        status = compile_module(module, jit);
+        status = compile_module(module, jit, &instance->store->interrupt);
         jit->compiled = !status;
     }
     pthread_mutex_unlock(&jit->lock);
@@ -278,7 +285,9 @@ static enum atoll_status prepare(struct rt_instance *instance, struct atoll_erro
     if (status) return status;
     bool compiled = may_run(instance) && !instance->store->engine->config.fuel;
     if (compiled) status = module_prepare(instance);
-    if (status) return atoll_fail(err, status, ATOLL_NO_OFFSET, "out of memory");
+    if (status)
+        return atoll_fail(err, status, ATOLL_NO_OFFSET,
+                          status == ATOLL_E_INTERRUPTED ? "stopped" : "out of memory");
     const struct jit_module *jit = instance->module->jit_data;
     for (uint32_t i = 0; i < n_own(instance->module); i++) {
         struct rt_func *func = instance->own_funcs + i;
@@ -315,8 +324,8 @@ enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_bu
     enum atoll_status status = jit ? ATOLL_OK : module_open(module);
     if (!status) {
         jit = module->jit_data;
-        status =
-            jit_compile(module, func, jit->compiled ? &jit->layout : &nowhere, &code, &bytes, &capacity, out);
+        status = jit_compile(module, func, jit->compiled ? &jit->layout : &nowhere, NULL, &code, &bytes,
+                             &capacity, out);
         if (status == ATOLL_E_UNSUPPORTED) {
             bc_buf_text(out, "function %u stays interpreted: %s\n", func, code.declined);
             status = ATOLL_OK;

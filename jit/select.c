@@ -119,18 +119,6 @@ static bool takes_memory(uint16_t op) {
     }
 }
 
-static bool commutes(uint16_t op) {
-    switch (op) {
-    case BC_I32_SUB:
-    case BC_I64_SUB:
-    case BC_F32_SUB:
-    case BC_F64_SUB:
-    case BC_F32_DIV:
-    case BC_F64_DIV: return false;
-    default: return true;
-    }
-}
-
 static void select_ins(struct select *s, uint32_t v) {
     struct ir_func *f = s->f;
     struct ir_ins *i = f->ins + v;
@@ -143,7 +131,7 @@ static void select_ins(struct select *s, uint32_t v) {
         fold_addition(s, v);
     }
     if (takes_memory(i->op) && !f->ins[i->a].folded && !f->ins[i->b].folded) {
-        bool left = commutes(i->op) && !ir_is_const(f, i->b) && !foldable_load(s, i->b, v) &&
+        bool left = ir_commutes(i->op) && !ir_is_const(f, i->b) && !foldable_load(s, i->b, v) &&
                     foldable_load(s, i->a, v);
         if (left) {
             uint32_t other = i->a;

@@ -237,7 +237,8 @@ static enum atoll_status make_entities(struct rt_instance *instance, struct atol
     trap = rt_elems_evaluate(instance);
     if (trap) return fail_trap(store, trap, err);
     const struct rt_tier *tier = store->engine->config.tier;
-    return tier && tier->prepare ? tier->prepare(instance, err) : ATOLL_OK;
+    enum atoll_status prepared = tier && tier->prepare ? tier->prepare(instance, err) : ATOLL_OK;
+    return prepared == ATOLL_E_INTERRUPTED ? fail_trap(store, rt_poll(store), err) : prepared;
 }
 
 /* Takes back what make_entities made: the newest of the store down to the marks. */

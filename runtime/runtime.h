@@ -456,7 +456,8 @@ enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, u
 
 struct rt_tier {
     const char *name;
-    /* Called once an instance, before it runs: sets funcs' `code` (cheap; code is made at first call). */
+    /* Called once an instance, before it runs: sets funcs' `code`. What takes long looks at the store's interrupt
+     * and fails E_INTERRUPTED. */
     enum atoll_status (*prepare)(struct rt_instance *instance, struct atoll_error *err);
     /* Runs func with arguments in slots at args_results (on the wasm stack or not); results replace them. On
      * a trap the tier has called rt_store_capture (or filled frames) before it unwound. Never called for host

@@ -277,6 +277,57 @@ static void code_memory_is_used_again(void **state) {
     rt_engine_unref(engine);
 }
 
+/* A long function in which more values live than there are registers, each used thousands of times. */
+static char *crowded_function(void) {
+    enum { LOCALS = 30, STEPS = 20000 };
+    size_t room = 200 * LOCALS + 140 * STEPS, n = 0;
+    char *text = malloc(room);
+    assert_non_null(text);
+#define ADD(...) (n += (size_t)snprintf(text + n, room - n, __VA_ARGS__))
+    ADD("(module (memory 1) (func (export \"f\") (param i64 i64) (result i64)");
+    for (int i = 0; i < LOCALS; i++) ADD("(local i64)");
+    for (int i = 0; i < LOCALS; i++)
+        ADD("(local.set %d (i64.add (local.get 0) (i64.const %d)))", i + 2, 3 * i + 1);
+    for (int i = 0; i < STEPS; i++)
+        ADD("(local.set %d (i64.add (local.get %d) (i64.mul (local.get %d) (local.get 2))))",
+            3 + i % (LOCALS - 1), 3 + i * 7 % (LOCALS - 1), 3 + i * 5 % (LOCALS - 1));
+    ADD("(local.get 1)");
+    for (int i = 0; i < LOCALS; i++) ADD("(i64.xor (local.get %d))", i + 2);
+    ADD("))");
+#undef ADD
+    return text;
+}
+
+static void a_crowded_function_is_compiled(void **state) {
+    struct pair p;
+    char *text = crowded_function();
+    (void)state;
+    open_pair(&p, text, NULL);
+    assert_true(compiled(&p, "f"));
+    same(&p, "f", 5, 7);
+    same(&p, "f", UINT64_C(0x123456789), 1);
+    close_pair(&p);
+    free(text);
+}
+
+static void a_stop_ends_compilation(void **state) {
+    struct world w;
+    struct rt_instance *instance;
+    char *text = crowded_function();
+    (void)state;
+    open_world(&w, &(struct rt_config){.tier = &jit_tier}, NULL);
+    struct rt_module *module = load(&w, text);
+    rt_store_interrupt(w.store, RT_INTERRUPT_TIMEOUT);
+    assert_int_equal(rt_instantiate(w.store, module, NULL, NULL, &instance, &w.err), ATOLL_E_INTERRUPTED);
+    assert_int_equal(w.store->trap, RT_TRAP_TIMEOUT);
+    assert_int_equal(rt_instantiate(w.store, module, NULL, NULL, &instance, &w.err), ATOLL_OK);
+    assert_null(jit_declined(module, 0));
+    call(&w, instance, "f", 1, 2);
+    rt_module_unref(module);
+    close_world(&w);
+    free(text);
+}
+
 static void what_has_no_machine_code_says_why(void **state) {
     struct pair p;
     (void)state;
@@ -296,6 +347,8 @@ int main(void) {
         cmocka_unit_test(deep_recursion_and_endless_tail_calls_have_room),
         cmocka_unit_test(no_page_is_writable_and_executable),
         cmocka_unit_test(code_memory_is_used_again),
+        cmocka_unit_test(a_crowded_function_is_compiled),
+        cmocka_unit_test(a_stop_ends_compilation),
         cmocka_unit_test(what_has_no_machine_code_says_why),
     };
     install_fault_handlers();
