@@ -61,7 +61,13 @@
 #define WORD(n) (ip[n])
 #define SLOT(n) (fp[OPD(n)])
 
-/* A backward branch may be stopped: everything that loops passes here or ENTER. */
+/* A backward branch may be stopped: everything that loops passes a poll here or in ENTER. The first is for those
+ * whose operand 0 is the distance to the loop's head, where hot loops go on in machine code. */
+#define POLL_LOOP()                                                                                          \
+    do {                                                                                                     \
+        if (UNLIKELY(atomic_load_explicit(&store->attention, memory_order_relaxed)))                         \
+            GOTO_HANDLER(ATTEND_LOOP);                                                                       \
+    } while (0)
 #define POLL()                                                                                               \
     do {                                                                                                     \
         if (UNLIKELY(atomic_load_explicit(&store->interrupt, memory_order_relaxed)))                         \

@@ -93,7 +93,7 @@ HANDLER(SELECT128_S)
     }
 #define BOTH(suffix, words, condition)                                                                       \
     BRANCH(BR_##suffix, words, (void)0, condition)                                                           \
-    BRANCH(LOOP_##suffix, words, POLL(), condition)
+    BRANCH(LOOP_##suffix, words, POLL_LOOP(), condition)
 #define CONST32_i ((uint32_t)OPD(2))
 #define CONST32_I ((uint64_t)(int64_t)OPD(2))
 #define CMP(ID, id, T, NEGATED, SWAPPED)                                                                     \
@@ -123,7 +123,7 @@ HANDLER(BR)
 { JUMP(0); }
 HANDLER(LOOP)
 {
-    POLL();
+    POLL_LOOP();
     JUMP(0);
 }
 #define BR_TABLE(name, index_value)                                                                          \
@@ -267,7 +267,8 @@ HANDLER(RELOAD)
 #define CHECK_ENTRY()                                                                                        \
     do {                                                                                                     \
         if (UNLIKELY(fp + (uint32_t)OPD(0) > store->stack_end)) TRAP(RT_TRAP_STACK_EXHAUSTED);               \
-        POLL();                                                                                              \
+        if (UNLIKELY(atomic_load_explicit(&store->attention, memory_order_relaxed)))                         \
+            GOTO_HANDLER(ATTEND_ENTRY);                                                                      \
     } while (0)
 HANDLER(ENTER_0)
 {

@@ -77,9 +77,10 @@ struct interp_try {
 struct interp_code { /* of one function */
     uint64_t *words;
     uint32_t n_words, n_pcs;
-    uint32_t n_tries, n_clauses;
-    size_t cap_words, cap_pcs, cap_tries, cap_clauses; /* for atoll_free */
-    struct interp_pc *pcs;                             /* sorted */
+    uint32_t n_tries, n_clauses, n_loops;
+    size_t cap_words, cap_pcs, cap_tries, cap_clauses, cap_loops; /* for atoll_free */
+    struct interp_pc *pcs;                                        /* sorted */
+    struct interp_pc *loops; /* sorted: heads, and their `loop` instructions */
     struct interp_try *tries;
     struct interp_clause *clauses;
 };
@@ -123,14 +124,7 @@ enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func
 struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded,
                                    const bc_stop *stop);
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
-/* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. */
-struct interp_operand {
-    uint8_t kind;         /* enum bc_kind */
-    bool in_frame, known; /* in slot `slot`; known and not in the frame: the constant `bits` */
-    int32_t slot;
-    uint64_t bits;
-};
-/* Appends them from the bottom to a growing array. fails ATOLL_E_NOMEM */
+/* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. Appends them from the bottom to a growing array. fails ATOLL_E_NOMEM */
 enum atoll_status interp_operands_at(const struct rt_module *module, uint32_t func, bool guarded,
                                      uint32_t offset, struct interp_operand **out, size_t *out_n,
                                      size_t *out_capacity);
@@ -141,10 +135,7 @@ const struct interp_code *interp_code_running(const struct rt_func *func);
  * RT_TRAP_UNCAUGHT_EXCEPTION when there is none in this run, RT_TRAP_OUT_OF_MEMORY. */
 enum rt_trap interp_unwind(struct rt_store *store, const uint64_t **ip, union rt_slot **fp);
 /* The end of the frame that runs: its code begins with ENTER, which knows. */
-static inline union rt_slot *interp_frame_end(union rt_slot *fp) {
-    const struct rt_func *func = fp[-1].ref;
-    return fp + ((const uint32_t *)func->code)[2];
-}
+union rt_slot *interp_frame_end(union rt_slot *fp);
 /* Whether instance's code may rely on memory 0's guard pages. */
 bool interp_guarded(const struct rt_instance *instance);
 /* Whether it is an activation of this tier: a struct interp_run. */

@@ -37,6 +37,7 @@ void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code)
     atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
     atoll_free(alloc, code->tries, code->cap_tries * sizeof *code->tries);
     atoll_free(alloc, code->clauses, code->cap_clauses * sizeof *code->clauses);
+    atoll_free(alloc, code->loops, code->cap_loops * sizeof *code->loops);
 }
 
 const struct interp_code *interp_code_running(const struct rt_func *func) {
@@ -111,6 +112,12 @@ static enum atoll_status prepare(struct rt_instance *instance, struct atoll_erro
     return ATOLL_OK;
 }
 
+/* Another thread may have put machine code there meanwhile. A function, as handlers keep no addresses. */
+static void set_code(struct rt_func *func, const void *words) {
+    const void *before = lower_stub;
+    __atomic_compare_exchange_n(&func->code, &before, words, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+}
+
 HANDLER(LOWER)
 {
     struct rt_func *self = fp[-1].ref;
@@ -118,7 +125,7 @@ HANDLER(LOWER)
         interp_code_of(inst->module, self->index, interp_guarded(inst), &store->interrupt);
     if (!code && atomic_load_explicit(&store->interrupt, memory_order_relaxed)) GOTO_HANDLER(INTERRUPTED);
     if (!code) TRAP(RT_TRAP_OUT_OF_MEMORY);
-    __atomic_store_n(&self->code, code->words, __ATOMIC_RELEASE);
+    set_code(self, code->words);
     ip = code->words;
     DISPATCH();
 }
@@ -284,34 +291,106 @@ void interp_use_compiled(struct rt_func *func) {
     __atomic_store_n(&func->code, compiled_stub, __ATOMIC_RELEASE);
 }
 
+union rt_slot *interp_frame_end(union rt_slot *fp) {
+    const struct rt_func *func = fp[-1].ref;
+    const void *code = __atomic_load_n(&func->code, __ATOMIC_ACQUIRE);
+    if (code == compiled_stub) code = interp_code_running(func)->words; /* since when the frame was made */
+    return fp + ((const uint32_t *)code)[2];
+}
+
+/* Of a frame: parameters, later results. */
+static union rt_slot *frame_window(union rt_slot *fp) {
+    const struct rt_type *type = ((const struct rt_func *)fp[-1].ref)->type;
+    return fp - INTERP_HEADER_SLOTS - interp_window(type->param_slots, type->result_slots);
+}
+
+/* Before machine code takes the place of the frame at fp: what stands of this run is its caller, at its call. */
+static void leave_frame_to_compiled(struct rt_store *store, union rt_slot *fp, union rt_slot *end) {
+    struct interp_run *run = interp_run_of(store);
+    run->ip = (const uint64_t *)fp[-3].ref - 1;
+    run->fp = fp[-2].ref;
+    store->stack_top = end;
+    store->n_frames = 0;
+}
+
 /* The arguments stand in front of the header that the caller made. */
 HANDLER(ENTER_COMPILED)
 {
-    struct rt_func *self = fp[-1].ref;
-    const struct rt_type *type = self->type;
-    union rt_slot *args = fp - INTERP_HEADER_SLOTS - interp_window(type->param_slots, type->result_slots);
+    (void)mem;
+    leave_frame_to_compiled(store, fp, fp);
+    r0 = store->engine->config.tier->call_compiled(store, fp[-1].ref, frame_window(fp));
+    GOTO_HANDLER(LEAVE_COMPILED);
+}
+
+/* r0 = the trap of the machine code that took the frame's place, or none. */
+HANDLER(LEAVE_COMPILED)
+{
+    enum rt_trap trap = (enum rt_trap)r0;
     struct interp_run *run = interp_run_of(store);
     (void)mem;
-    run->ip = (const uint64_t *)fp[-3].ref - 1; /* the caller's call: our own frame is the compiled code's */
-    run->fp = fp[-2].ref;
-    store->stack_top = fp;
-    store->n_frames = 0;
-    enum rt_trap trap = store->engine->config.tier->call_compiled(store, self, args);
     if (UNLIKELY(trap != RT_TRAP_NONE)) {
         if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag && run->fp) {
             ip = run->ip;
             fp = run->fp;
             GOTO_HANDLER(UNWIND);
         }
-        r0 = trap;
         return trap;
     }
-    r0 = args[0].u64;
-    d0 = args[0].f64;
-    s0 = args[0].f32;
+    const union rt_slot *results = frame_window(fp);
+    r0 = results[0].u64;
+    d0 = results[0].f64;
+    s0 = results[0].f32;
     ip = fp[-3].ref;
     fp = fp[-2].ref;
     DISPATCH();
+}
+
+/* ---- attention: a stop, or a tier that wants to know where the program is ---- */
+
+static const void *tell_where(struct rt_store *store, struct rt_func *func, uint32_t loop) {
+    const struct rt_tier *tier = store->engine->config.tier;
+    return tier->hot ? tier->hot(store, func, loop) : NULL;
+}
+
+/* In ENTER, of which only the locals are left to do; machine code that has come meanwhile can have the frame. */
+HANDLER(ATTEND_ENTRY)
+{
+    struct rt_func *self = fp[-1].ref;
+    if (rt_store_attend(store)) GOTO_HANDLER(INTERRUPTED);
+    tell_where(store, self, BC_NONE);
+    const uint64_t *code = __atomic_load_n((const uint64_t *const *)&self->code, __ATOMIC_ACQUIRE);
+    if (code[0] == (uint64_t)(uintptr_t)interp_do_ENTER_COMPILED) {
+        ip = code;
+        DISPATCH();
+    }
+    for (int32_t i = 0; i < 2 * OPD(1); i++) fp[i].u64 = 0;
+    NEXT(2);
+}
+
+/* The loop whose head is at the word. */
+static uint32_t loop_at(const struct interp_code *code, const uint64_t *head) {
+    uint32_t at = (uint32_t)(head - code->words);
+    size_t low = 0, high = code->n_loops;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (code->loops[middle].at < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < code->n_loops && code->loops[low].at == at ? code->loops[low].offset : BC_NONE;
+}
+
+/* At a branch, taken, to the head of a loop, where every value is in its slot. */
+HANDLER(ATTEND_LOOP)
+{
+    struct rt_func *self = fp[-1].ref;
+    if (rt_store_attend(store)) GOTO_HANDLER(INTERRUPTED);
+    const void *code = tell_where(store, self, loop_at(interp_code_running(self), ip + OPD(0)));
+    if (!code) JUMP(0);
+    leave_frame_to_compiled(store, fp, interp_frame_end(fp));
+    r0 = store->engine->config.tier->call_loop(store, self, code, frame_window(fp));
+    GOTO_HANDLER(LEAVE_COMPILED);
 }
 
 struct interp_snippet {

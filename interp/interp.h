@@ -30,6 +30,25 @@ void interp_snippet_free(const struct rt_module *module, struct interp_snippet *
 enum rt_trap interp_snippet_run(struct rt_instance *instance, const struct interp_snippet *snippet,
                                 union rt_slot *slots);
 
+struct interp_operand {
+    uint8_t kind;         /* enum bc_kind */
+    bool in_frame, known; /* in slot `slot`; known and not in the frame: the constant `bits` */
+    int32_t slot;
+    uint64_t bits;
+};
+/* What a loop's head finds in the frame of a function that runs. Slots count from the function's first parameter. */
+struct interp_loop {
+    struct interp_operand *values; /* locals, parameters first; then operands from the bottom of the stack */
+    uint32_t n_locals, n_operands;
+    uint32_t *
+        heights; /* operands below the parameters of each block around the loop, outermost first; then of the loop */
+    uint32_t n_blocks;
+};
+/* For the `loop` at byte `offset`. *out is owned by the caller (interp_loop_fini). fails E_NOMEM */
+enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, uint32_t offset,
+                                 struct interp_loop *out);
+void interp_loop_fini(const struct atoll_alloc *alloc, struct interp_loop *loop);
+
 /* ---- a run that stands still: for a struct rt_observer, or while a host function runs ---- */
 
 struct interp_frame {

@@ -185,3 +185,47 @@ enum atoll_status interp_operands_at(const struct rt_module *module, uint32_t fu
     interp_code_fini(l.alloc, &code);
     return l.failed ? ATOLL_E_NOMEM : ATOLL_OK;
 }
+
+/* ---- what a loop's head finds ---- */
+
+static bool take_loop(const struct lower *l, struct interp_loop *out) {
+    int32_t below = INTERP_HEADER_SLOTS + (int32_t)l->window;
+    out->values = atoll_new(l->alloc, l->n_locals + l->n_stack + 1, sizeof *out->values);
+    out->heights = atoll_new(l->alloc, l->n_frames, sizeof *out->heights);
+    out->n_locals = l->n_locals;
+    out->n_operands = (uint32_t)l->n_stack;
+    out->n_blocks = (uint32_t)l->n_frames - 1;
+    if (!out->values || !out->heights) return false;
+    for (uint32_t i = 0; i < l->n_locals; i++)
+        out->values[i] = (struct interp_operand){
+            .kind = l->locals[i].kind, .in_frame = true, .known = true, .slot = l->locals[i].slot + below};
+    for (uint32_t i = 0; i < l->n_stack; i++) {
+        struct interp_operand *o = out->values + l->n_locals + i;
+        *o = operand(l, l->stack + i);
+        o->slot += below;
+    }
+    for (uint32_t i = 1; i < l->n_frames; i++) out->heights[i - 1] = l->frames[i].height;
+    return true;
+}
+
+enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, uint32_t offset,
+                                 struct interp_loop *out) {
+    struct interp_code code;
+    struct lower l;
+    struct bc_instr in;
+    const struct bc_func *body = &module->bc->funcs[func];
+    *out = (struct interp_loop){0};
+    bool started = init(&l, module, func, true, &code);
+    l.failed |= bc_decode_instr(module->bc, offset, body->body.offset + body->body.size, &in, NULL) != 0;
+    l.stop_at = in.next;
+    if (started && !l.failed) lower_function(&l);
+    if (!l.failed) l.failed = !take_loop(&l, out);
+    fini(&l);
+    interp_code_fini(l.alloc, &code);
+    return l.failed ? ATOLL_E_NOMEM : ATOLL_OK;
+}
+
+void interp_loop_fini(const struct atoll_alloc *alloc, struct interp_loop *loop) {
+    atoll_free(alloc, loop->values, (loop->n_locals + loop->n_operands + 1) * sizeof *loop->values);
+    atoll_free(alloc, loop->heights, (loop->n_blocks + 1) * sizeof *loop->heights);
+}

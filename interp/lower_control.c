@@ -249,6 +249,19 @@ static void push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint
     f->base_slot = sig.n_params ? l->stack[f->height].slot : l->next_slot;
 }
 
+/* A loop's head is here. */
+static void note_loop(struct lower *l) {
+    struct interp_code *code = l->code;
+    void *p = code->loops;
+    lower_forget(l);
+    if (atoll_grow(l->alloc, &p, &code->cap_loops, (size_t)code->n_loops + 1, sizeof *code->loops)) {
+        l->failed = true;
+        return;
+    }
+    code->loops = p;
+    code->loops[code->n_loops++] = (struct interp_pc){code->n_words, l->instr_offset};
+}
+
 static void open_block(struct lower *l, const struct bc_instr *in) {
     struct condition c = {0};
     struct bc_block_sig sig;
@@ -257,7 +270,7 @@ static void open_block(struct lower *l, const struct bc_instr *in) {
     if (in->op == BC_IF) c = lower_take_condition(l);
     lower_flush(l, sig.n_params);
     if (in->op == BC_IF) add_fixup(l, &else_fixup, lower_branch_if(l, &c, false, false), 0);
-    if (in->op == BC_LOOP) lower_forget(l);
+    if (in->op == BC_LOOP) note_loop(l);
     push_frame(l, in->op, in->block_type, else_fixup);
     if (in->op != BC_BLOCK) lower_fuel_segment(l);
 }

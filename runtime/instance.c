@@ -72,6 +72,7 @@ static void free_items(struct rt_instance *instance) {
 
 void rt_instance_free(struct rt_instance *instance) {
     const struct atoll_alloc *alloc = rt_alloc(instance->store);
+    if (instance->tier_data) instance->store->engine->config.tier->instance_free(instance);
     free_items(instance);
     if (instance->name) atoll_free(alloc, instance->name, strlen(instance->name) + 1);
     struct rt_module *module = instance->module;

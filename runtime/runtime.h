@@ -91,6 +91,7 @@ struct rt_config {
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */
+    bool hot_at_once;   /* a tier that compiles what is hot takes everything for hot, and waits: for tests */
     size_t stack_bytes; /* wasm stack of a store; 0 = 8 MiB */
     uint64_t
         max_gc_heap_bytes; /* managed heap of the process; 0 = 4 GiB; the most generous engine's counts */
@@ -286,11 +287,14 @@ struct rt_store {
     /* -- read by running code; keep in front -- */
     _Atomic uint32_t interrupt; /* enum rt_interrupt; any thread or signal handler may set it; polled at
                                    function entries and loop heads */
-    int64_t fuel;               /* RT fuel mode: instructions left; below zero = stop */
-    union rt_slot *stack;       /* wasm stack, low end; guard pages on both sides */
-    union rt_slot *stack_end;   /* frames have to end at or below it */
-    union rt_slot *stack_top;   /* first free slot while the host runs: where a nested call begins */
-    uint32_t host_depth;        /* nested host -> wasm calls, bounded so that the native stack holds */
+    _Atomic uint32_t
+        attention;        /* what the interpreter polls: not 0 = look at `interrupt`, or tell the tier where
+                                   the program is (rt_tier.hot) */
+    int64_t fuel;         /* RT fuel mode: instructions left; below zero = stop */
+    union rt_slot *stack; /* wasm stack, low end; guard pages on both sides */
+    union rt_slot *stack_end; /* frames have to end at or below it */
+    union rt_slot *stack_top; /* first free slot while the host runs: where a nested call begins */
+    uint32_t host_depth;      /* nested host -> wasm calls, bounded so that the native stack holds */
     /* -- the rest -- */
     _Atomic uint32_t parked; /* futex word of a thread in memory.atomic.wait: not 0 = look again */
     struct rt_engine *engine;
@@ -340,6 +344,8 @@ void rt_store_free(struct rt_store *store);
 /* Async-signal-safe, any thread: the running program stops at its next poll, within microseconds of wasm
  * time. A thread in memory.atomic.wait is woken, host calls that block through store->wake. */
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why);
+/* The interpreter has paid attention. Returns whether there is an interrupt, which stays. */
+bool rt_store_attend(struct rt_store *store);
 /* printf into store->trap_text and returns RT_TRAP_HOST, for `return rt_store_trap_text(...)` in host
  * functions. */
 enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...)
@@ -365,6 +371,7 @@ struct rt_instance {
     union rt_slot **elem_items; /* evaluated items of each element segment; NULL when dropped or empty */
     char *name;                 /* registered name, or NULL */
     uint32_t id;
+    void *tier_data; /* what a tier keeps of it (rt_tier.instance_free), or NULL */
 };
 /* Where a linker finds imports: asked once an import, in order. Returns false when there is no such name. */
 typedef bool rt_resolver(void *context, const struct rt_module *module, const struct bc_import *import,
@@ -469,6 +476,14 @@ struct rt_tier {
     void (*engine_free)(struct rt_engine *engine);
     /* Runs a function that has machine code, for the interpreter; as `call`. NULL: there are none. */
     enum rt_trap (*call_compiled)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
+    /* A tier that compiles what is hot; NULL: it does not. The interpreter is at func's start (loop = BC_NONE), or
+     * goes back to the head of the loop at byte `loop` of the module. Returns machine code that goes on at the
+     * loop's head, for call_loop, or NULL. */
+    const void *(*hot)(struct rt_store *store, struct rt_func *func, uint32_t loop);
+    /* Runs `code` on the frame whose parameters begin at `frame`; results replace them. */
+    enum rt_trap (*call_loop)(struct rt_store *store, struct rt_func *func, const void *code,
+                              union rt_slot *frame);
+    void (*instance_free)(struct rt_instance *instance); /* frees instance->tier_data */
 };
 
 /* ---- faults become traps ---- */

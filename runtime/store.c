@@ -22,6 +22,7 @@ static enum atoll_status new_store(struct rt_engine *engine, struct rt_budget *b
     }
     store->budget = budget;
     store->engine = engine;
+    store->attention = engine->config.hot_at_once;
     rt_engine_ref(engine);
     *out = store;
     return ATOLL_OK;
@@ -64,10 +65,18 @@ void rt_store_free(struct rt_store *store) {
 void rt_store_interrupt(struct rt_store *store, enum rt_interrupt why) {
     atomic_store(&store->interrupt, why);
     if (!why) return;
+    atomic_store(&store->attention, 1);
     atomic_store(&store->native_limit, UINTPTR_MAX); /* compiled functions look here as they are entered */
     rt_unpark(store);
     void (*wake)(struct rt_store *) = atomic_load(&store->wake);
     if (wake) wake(store);
+}
+
+bool rt_store_attend(struct rt_store *store) {
+    atomic_store(&store->attention, store->engine->config.hot_at_once);
+    bool stop = atomic_load(&store->interrupt); /* in this order: one that comes meanwhile sets both again */
+    if (stop) atomic_store(&store->attention, 1);
+    return stop;
 }
 
 enum rt_trap rt_store_trap_text(struct rt_store *store, const char *format, ...) {
