@@ -1,0 +1,100 @@
+/* sysvm/memory.c: guest RAM, see memory.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+#include "sysvm/layout.h"
+#include "sysvm/memory.h"
+
+struct vm_memory {
+    const struct atoll_alloc *alloc;
+    uint64_t size_bytes;
+    void *host;
+    int fd;
+    size_t n_ranges;
+    struct vm_ram ranges[2];
+};
+
+static void lay_out(struct vm_memory *memory) {
+    uint64_t low = memory->size_bytes < VM_HOLE_BASE ? memory->size_bytes : VM_HOLE_BASE;
+    memory->ranges[0] = (struct vm_ram){.gpa = 0, .size_bytes = low, .host = memory->host};
+    memory->n_ranges = 1;
+    if (low == memory->size_bytes) return;
+    memory->ranges[1] = (struct vm_ram){.gpa = VM_HOLE_END,
+                                        .size_bytes = memory->size_bytes - low,
+                                        .fd_offset = low,
+                                        .host = (char *)memory->host + low};
+    memory->n_ranges = 2;
+}
+
+static enum atoll_status map(struct vm_memory *memory, struct atoll_error *err) {
+    memory->fd = memfd_create("atoll-guest-ram", MFD_CLOEXEC);
+    if (memory->fd < 0 || ftruncate(memory->fd, (off_t)memory->size_bytes)) goto failed;
+    memory->host =
+        mmap(NULL, memory->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
+    if (memory->host == MAP_FAILED) goto failed;
+    (void)madvise(memory->host, memory->size_bytes,
+                  MADV_DONTDUMP); /* a core dump of ours is not the guest's */
+    return ATOLL_OK;
+failed:
+    memory->host = NULL;
+    if (err) err->system_errno = errno;
+    return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no %llu bytes of guest memory: %s",
+                      (unsigned long long)memory->size_bytes, strerror(errno));
+}
+
+enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
+                                struct atoll_error *err) {
+    if (size_bytes < VM_MEMORY_MIN || size_bytes > VM_MEMORY_MAX || size_bytes % VM_PAGE)
+        return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET,
+                          "guest memory of %llu bytes: it is 1 MiB to 1 TiB, in pages of 4 KiB",
+                          (unsigned long long)size_bytes);
+    struct vm_memory *memory = atoll_new(alloc, 1, sizeof *memory);
+    if (!memory) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    *memory = (struct vm_memory){.alloc = alloc, .size_bytes = size_bytes, .fd = -1};
+    enum atoll_status status = map(memory, err);
+    if (status != ATOLL_OK) {
+        vm_memory_free(memory);
+        return status;
+    }
+    lay_out(memory);
+    *out = memory;
+    return ATOLL_OK;
+}
+
+void vm_memory_free(struct vm_memory *memory) {
+    if (!memory) return;
+    if (memory->host) munmap(memory->host, memory->size_bytes);
+    if (memory->fd >= 0) close(memory->fd);
+    atoll_free(memory->alloc, memory, sizeof *memory);
+}
+
+void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes) {
+    for (size_t i = 0; i < memory->n_ranges; i++) {
+        const struct vm_ram *ram = memory->ranges + i;
+        if (gpa < ram->gpa || gpa - ram->gpa >= ram->size_bytes) continue;
+        uint64_t offset = gpa - ram->gpa;
+        return n_bytes <= ram->size_bytes - offset ? (char *)ram->host + offset : NULL;
+    }
+    return NULL;
+}
+
+bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uint64_t n_bytes) {
+    const void *at = vm_memory_at(memory, gpa, n_bytes);
+    if (at) memcpy(out, at, n_bytes);
+    return at;
+}
+
+bool vm_memory_write(const struct vm_memory *memory, uint64_t gpa, const void *bytes, uint64_t n_bytes) {
+    void *at = vm_memory_at(memory, gpa, n_bytes);
+    if (at) memcpy(at, bytes, n_bytes);
+    return at;
+}
+
+size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out) {
+    *out = memory->ranges;
+    return memory->n_ranges;
+}
+
+uint64_t vm_memory_size(const struct vm_memory *memory) { return memory->size_bytes; }
+int vm_memory_fd(const struct vm_memory *memory) { return memory->fd; }

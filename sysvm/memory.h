@@ -1,0 +1,47 @@
+/* sysvm/memory.h: guest RAM. One memfd, mapped once and shared, for as long as the machine lives.
+ *
+ *   guest physical   0 ........ low_bytes | hole for devices | 4 GiB ........
+ *   memfd            0 ........ low_bytes                     low_bytes .......
+ *   host             one mapping in the order of the memfd
+ *
+ * A guest address becomes a pointer here and nowhere else. What stands in guest RAM may change at any moment
+ * (other vCPUs): copy once, then check the copy. */
+#ifndef ATOLL_SYSVM_MEMORY_H
+#define ATOLL_SYSVM_MEMORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include "atoll/alloc.h"
+#include "atoll/error.h"
+
+struct vm_memory;
+
+struct vm_ram {
+    uint64_t gpa, size_bytes, fd_offset;
+    void *host;
+};
+
+/* in     size_bytes: a multiple of 4 KiB from VM_MEMORY_MIN to VM_MEMORY_MAX; the host gives pages when they are
+ *        touched
+ * owns   *out, for vm_memory_free; no vCPU or worker may use it then
+ * fails  E_USAGE (size), E_NOMEM, E_IO */
+enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
+                                struct atoll_error *err);
+void vm_memory_free(struct vm_memory *memory); /* NULL is allowed */
+#define VM_MEMORY_MIN (UINT64_C(1) << 20)
+#define VM_MEMORY_MAX (UINT64_C(1) << 40)
+
+/* The host address of guest bytes gpa .. gpa + n_bytes; NULL unless all of it is RAM in one piece. n_bytes 0:
+ * NULL unless gpa is RAM. Any thread. */
+void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes);
+/* Copies; false, and nothing copied, unless all of it is RAM in one piece. */
+bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uint64_t n_bytes);
+bool vm_memory_write(const struct vm_memory *memory, uint64_t gpa, const void *bytes, uint64_t n_bytes);
+
+/* The pieces in ascending order: below the hole under 4 GiB, and above 4 GiB where there is that much. */
+size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out);
+uint64_t vm_memory_size(const struct vm_memory *memory);
+int vm_memory_fd(const struct vm_memory *memory);
+
+#endif

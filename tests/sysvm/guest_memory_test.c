@@ -1,0 +1,110 @@
+/* tests/sysvm/guest_memory_test.c: guest addresses become pointers only where RAM is. */
+#include <sys/stat.h>
+#include <unistd.h>
+#include "tests/sysvm/suite.h"
+#include "sysvm/layout.h"
+#include "sysvm/memory.h"
+
+#define MIB (UINT64_C(1) << 20)
+#define GIB (UINT64_C(1) << 30)
+
+static struct vm_memory *memory_of(uint64_t size_bytes) {
+    struct vm_memory *memory = NULL;
+    assert_int_equal(vm_memory_new(&atoll_default_alloc, size_bytes, &memory, NULL), ATOLL_OK);
+    return memory;
+}
+
+static void sizes_no_machine_has_are_refused(void **state) {
+    (void)state;
+    static const uint64_t sizes[] = {0, 4096, MIB - 4096, MIB + 1, 1024 * GIB + 4096, UINT64_MAX};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct vm_memory *memory = NULL;
+        struct atoll_error err = {0};
+        assert_int_equal(vm_memory_new(&atoll_default_alloc, sizes[i], &memory, &err), ATOLL_E_USAGE);
+        assert_null(memory);
+        assert_non_null(strstr(err.text, "guest memory"));
+    }
+}
+
+static void memory_beyond_the_hole_continues_at_4_gib(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_of(5 * GIB);
+    const struct vm_ram *ram;
+    assert_int_equal(vm_memory_ranges(memory, &ram), 2);
+    assert_int_equal(ram[0].size_bytes, VM_HOLE_BASE);
+    assert_int_equal(ram[1].gpa, 4 * GIB);
+    assert_int_equal(ram[1].fd_offset, VM_HOLE_BASE);
+    assert_int_equal(ram[0].size_bytes + ram[1].size_bytes, vm_memory_size(memory));
+    struct stat file;
+    assert_int_equal(fstat(vm_memory_fd(memory), &file), 0);
+    assert_int_equal(file.st_size, 5 * GIB);
+    uint32_t word = 0x12345678, got = 0;
+    assert_true(vm_memory_write(memory, 6 * GIB - 4, &word, 4));
+    assert_int_equal(pread(vm_memory_fd(memory), &got, 4, (off_t)(5 * GIB - 4)), 4);
+    assert_int_equal(got, word);
+    vm_memory_free(memory);
+}
+
+static void small_memory_is_one_piece(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_of(MIB);
+    const struct vm_ram *ram;
+    assert_int_equal(vm_memory_ranges(memory, &ram), 1);
+    assert_ptr_equal(vm_memory_at(memory, 0, MIB), ram[0].host);
+    vm_memory_free(memory);
+}
+
+static void only_whole_ranges_of_ram_have_pointers(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_of(4 * GIB);
+    static const struct {
+        uint64_t gpa, n;
+        bool is_ram;
+    } rows[] = {
+        {0, 0, true},
+        {0, VM_HOLE_BASE, true},
+        {0, VM_HOLE_BASE + 1, false},
+        {VM_HOLE_BASE - 1, 1, true},
+        {VM_HOLE_BASE - 1, 2, false},
+        {VM_HOLE_BASE, 0, false},
+        {VM_HOLE_BASE, 1, false},
+        {4 * GIB - 1, 2, false},
+        {4 * GIB, GIB, true},
+        {5 * GIB - 8, 8, true},
+        {5 * GIB - 8, 9, false},
+        {5 * GIB, 0, false},
+        {UINT64_MAX, 1, false},
+        {UINT64_MAX, UINT64_MAX, false},
+        {8, UINT64_MAX, false},
+        {8, UINT64_MAX - 7, false},
+        {4 * GIB + 8, UINT64_MAX - 4 * GIB, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        assert_int_equal(vm_memory_at(memory, rows[i].gpa, rows[i].n) != NULL, rows[i].is_ram);
+    vm_memory_free(memory);
+}
+
+static void a_copy_is_whole_or_not_at_all(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_of(MIB);
+    char bytes[8] = "abcdefg", untouched[8] = "1234567";
+    assert_true(vm_memory_write(memory, MIB - 8, bytes, 8));
+    assert_false(vm_memory_write(memory, MIB - 4, "xxxxxxx", 8));
+    assert_false(vm_memory_read(memory, MIB - 4, untouched, 8));
+    assert_string_equal(untouched, "1234567");
+    char got[8];
+    assert_true(vm_memory_read(memory, MIB - 8, got, 8));
+    assert_string_equal(got, "abcdefg");
+    vm_memory_free(memory);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sizes_no_machine_has_are_refused),
+        cmocka_unit_test(memory_beyond_the_hole_continues_at_4_gib),
+        cmocka_unit_test(small_memory_is_one_piece),
+        cmocka_unit_test(only_whole_ranges_of_ram_have_pointers),
+        cmocka_unit_test(a_copy_is_whole_or_not_at_all),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
