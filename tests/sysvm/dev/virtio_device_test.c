@@ -1,6 +1,6 @@
-/* tests/sysvm/virtio_device_test.c: status, features and queue registers: the right order works, every other one
+/* tests/sysvm/dev/virtio_device_test.c: status, features and queue registers: the right order works, every other one
  * changes nothing. */
-#include "tests/sysvm/probe_device.h"
+#include "tests/sysvm/dev/probe_device.h"
 
 #define RAM_BYTES (1u << 20)
 

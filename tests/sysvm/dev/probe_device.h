@@ -1,12 +1,9 @@
-/* tests/sysvm/probe_device.h: a virtio device that serves nothing and counts what it is told. */
+/* tests/sysvm/dev/probe_device.h: a virtio device that serves nothing and counts what it is told. */
 #ifndef ATOLL_TESTS_PROBE_DEVICE_H
 #define ATOLL_TESTS_PROBE_DEVICE_H
 
-#include <stdarg.h>
-#include <setjmp.h>
-#include <string.h>
-#include <cmocka.h>
 #include "tests/sysvm/fake_driver.h"
+#include "tests/sysvm/suite.h"
 
 #define PROBE_FEATURE (UINT64_C(1) << 3)
 

@@ -1,6 +1,6 @@
-/* tests/sysvm/queue_test.c: the queue walker: what a good driver offers arrives, what a bad one writes into
+/* tests/sysvm/dev/queue_test.c: the queue walker: what a good driver offers arrives, what a bad one writes into
  * rings and descriptors ends in NEEDS_RESET and nowhere else. */
-#include "tests/sysvm/probe_device.h"
+#include "tests/sysvm/dev/probe_device.h"
 
 #define RAM_BYTES (1u << 20)
 #define ALL       UINT64_MAX
