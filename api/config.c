@@ -19,7 +19,7 @@ bool atoll_config_feature(wasm_config_t *c, const char *name, bool on) {
     return false;
 }
 bool atoll_config_tier(wasm_config_t *c, const char *name) {
-    static const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
+    static const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier, &auto_tier};
     for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
         if (strcmp(name, tiers[i]->name) == 0) {
             c->config.tier = tiers[i];

@@ -218,7 +218,7 @@ static bool take_number(struct run *r, int id, const char *text) {
 
 /* What tells of compiled code, and what needs the interpreter. */
 static bool tier_fits(struct run *r) {
-    bool jit = r->tier == &jit_tier;
+    bool jit = r->tier == &jit_tier || r->tier == &auto_tier;
     if ((r->stats || r->dump) && !jit) {
         cli_usage(r->verb, "--%s tells of compiled code: it needs --tier=jit", r->stats ? "stats" : "dump");
         return false;
@@ -227,7 +227,7 @@ static bool tier_fits(struct run *r) {
 }
 
 static bool choose_tier(struct run *r, const char *word) {
-    const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
+    const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier, &auto_tier};
     for (size_t i = 0; i < sizeof tiers / sizeof *tiers; i++)
         if (strcmp(word, tiers[i]->name) == 0) {
             r->tier = tiers[i];

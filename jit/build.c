@@ -145,7 +145,7 @@ uint32_t build_pop_list(struct build *b, uint32_t n) {
 static void build_body(struct build *b) {
     struct ir_func *f = b->f;
     const struct bc_func *func = &f->bc->funcs[f->func];
-    uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
+    uint32_t at = f->loop ? build_osr_start(b) : func->code_offset, end = func->body.offset + func->body.size;
     while (at < end && !f->failed && !f->declined) {
         struct bc_instr in;
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
@@ -161,9 +161,9 @@ static void build_body(struct build *b) {
 }
 
 void ir_build(struct ir_func *f) {
-    struct build b = {.f = f};
+    struct build b = {.f = f, .osr_block = IR_NONE};
     build_start(&b, ir_new_block(f));
-    if (!f->failed) place_locals(&b);
+    if (!f->failed) (f->loop ? build_osr_frame : place_locals)(&b);
     if (!f->failed) {
         /* a constant zero for the v128 pool's first entry */
         if (atoll_grow(f->alloc, (void **)&f->pool, &f->cap_pool, 1, sizeof *f->pool)) f->failed = true;
@@ -172,6 +172,7 @@ void ir_build(struct ir_func *f) {
     if (!f->failed) find_loop_writes(&b);
     if (!f->failed && !f->declined) build_enter_function(&b);
     if (!f->failed && !f->declined) build_body(&b);
+    if (b.osr_block != IR_NONE) decline(f, "the loop is not reached");
     atoll_free(f->alloc, b.locals, (b.n_locals + 1u) * sizeof *b.locals);
     atoll_free(f->alloc, b.local_types, b.n_locals + 1u);
     atoll_free(f->alloc, b.stack, b.cap_stack * sizeof *b.stack);

@@ -30,6 +30,10 @@ struct build {
     size_t n_frames, cap_frames;
     uint64_t *written; /* a row of bits a loop, in the order of the loops: locals written in it */
     size_t written_words, n_loops, next_loop;
+    /* entered at a loop (build_osr.c) */
+    uint32_t *osr_values; /* locals, then operands, as they are there */
+    uint32_t osr_frame,
+        osr_block; /* the parameter; the block that leads to the loop from outside, IR_NONE: none */
     uint64_t work; /* values copied; bounds the cost of functions with many locals and many branches */
 };
 
@@ -61,11 +65,20 @@ void build_control(struct build *b, const struct bc_instr *in);
 void build_unreachable_code(struct build *b, const struct bc_instr *in);
 void build_enter_function(struct build *b);
 
+/* A `block` opens, or what stands for one. */
+void build_open_block(struct build *b, uint32_t block_type);
 /* Branches with what the label wants on the stack, or returns, when the value is not zero. */
 void build_branch_if(struct build *b, uint32_t condition, uint32_t depth);
 void build_trap_if(struct build *b, uint32_t condition, enum rt_trap trap);
 /* Pops a reference that must not be null. */
 uint32_t build_pop_non_null(struct build *b, enum rt_trap trap);
+
+/* ---- build_osr.c ---- */
+
+/* Locals and operands from the interpreter's frame. */
+void build_osr_frame(struct build *b);
+/* Goes past the code that is never run; returns where code begins: at the loop, or at the outermost around it. */
+uint32_t build_osr_start(struct build *b);
 
 /* ---- build_object.c ---- */
 

@@ -232,8 +232,33 @@ static void restore(struct build *b, const struct frame *frame, const uint32_t *
     for (uint32_t i = 0; i < n; i++) build_push(b, values[b->n_locals + i]);
 }
 
+/* The loop at which the code is entered: those who come from outside join here. */
+static void join_osr(struct build *b) {
+    struct ir_func *f = b->f;
+    uint32_t n = f->loop->n_operands, side = b->osr_block;
+    struct merge m = {.block = IR_NONE};
+    if (b->n_stack != n) {
+        f->declined = "the loop's operands are not those of the frame";
+        return;
+    }
+    b->osr_block = IR_NONE;
+    merge_state(b, &m, n);
+    if (f->failed) return;
+    jump(b, m.block);
+    b->block = side;
+    memcpy(b->locals, b->osr_values, b->n_locals * sizeof *b->locals);
+    memcpy(b->stack, b->osr_values + b->n_locals, n * sizeof *b->stack);
+    merge_state(b, &m, n);
+    if (f->failed) return;
+    jump(b, m.block);
+    memcpy(b->locals, m.values, b->n_locals * sizeof *b->locals);
+    memcpy(b->stack, m.values + b->n_locals, n * sizeof *b->stack);
+    build_start(b, m.block);
+}
+
 static void enter_loop(struct build *b, uint32_t block_type) {
     struct ir_func *f = b->f;
+    if (b->osr_block != IR_NONE && f->where == f->loop_offset) join_osr(b);
     uint32_t header = ir_new_block(f), loop = (uint32_t)b->next_loop++;
     struct frame *frame = push_frame(b, BC_LOOP, block_type);
     if (f->failed) return;
@@ -278,7 +303,7 @@ static void enter_if(struct build *b, uint32_t block_type) {
 static void enter_else(struct build *b) {
     struct frame *frame = frame_at(b, 0);
     if (b->block != IR_NONE) jump(b, edge_to(b, frame));
-    if (b->f->failed) return;
+    if (b->f->failed || frame->else_block == IR_NONE) return; /* its start was passed: nobody comes here */
     restore(b, frame, frame->else_values, frame->sig.n_params);
     build_start(b, frame->else_block);
     frame->op = BC_ELSE;
@@ -444,6 +469,8 @@ static void unreachable(struct build *b) {
     b->f->ins[v].imm = RT_TRAP_UNREACHABLE;
     build_dead(b);
 }
+
+void build_open_block(struct build *b, uint32_t block_type) { push_frame(b, BC_BLOCK, block_type); }
 
 void build_control(struct build *b, const struct bc_instr *in) {
     switch (in->op) {

@@ -9,7 +9,7 @@ struct jit_pc { /* machine code offset <-> byte offset in the module; sorted */
 };
 #define JIT_NO_FRAME 0x80000000u /* in jit_pc.where: in front of the function's frame */
 #define JIT_FAR      0x40000000u /* behind a call into another instance: ours is in the frame */
-enum jit_reloc_kind { JIT_RELOC_FUNC, JIT_RELOC_TRAP, JIT_RELOC_LEAVE, JIT_RELOC_FAR_TAIL };
+enum jit_reloc_kind { JIT_RELOC_FUNC, JIT_RELOC_SELF, JIT_RELOC_TRAP, JIT_RELOC_LEAVE, JIT_RELOC_FAR_TAIL };
 struct jit_reloc { /* four bytes at `at` become the distance to the target */
     uint32_t at, target;
     uint8_t kind;
@@ -24,20 +24,27 @@ struct jit_code { /* of one function */
     size_t cap_pcs, cap_relocs;
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
     const char *declined; /* why it stays interpreted */
+    const struct rt_module *module;
 };
 /* Byte offsets from a struct rt_instance to what its block holds behind it: the same in all instances of a
  * module. */
 struct jit_layout {
+    /* by own function: those with a start are called directly, others through their rt_func; NULL: all are compiled
+     * together */
+    const struct jit_code *codes;
     int32_t funcs, globals, tables, memories, own_funcs, own_globals;
 };
 
 /* ---- compile.c ---- */
 
-/* Compiles one function. bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with
+#define JIT_WHOLE UINT32_MAX
+/* Compiles one function; or, with the byte offset of one of its loops, what goes on at the loop's head with the
+ * interpreter's frame (build_osr.c). bytes: owned by the caller afterwards. fails E_NOMEM; E_UNSUPPORTED with
  * out->declined */
-enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
-                              const _Atomic uint32_t *stop, struct jit_code *out, uint8_t **bytes,
-                              size_t *capacity, struct bc_buf *dump);
+enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop,
+                              const struct jit_layout *layout, const _Atomic uint32_t *stop,
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump);
+
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);
 
 #endif

@@ -92,15 +92,32 @@ static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layou
     atoll_free(f->alloc, e.stubs, e.cap_stubs * sizeof *e.stubs);
 }
 
-enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const struct jit_layout *layout,
-                              const _Atomic uint32_t *stop, struct jit_code *out, uint8_t **bytes,
-                              size_t *capacity, struct bc_buf *dump) {
+/* Code that is entered at a loop takes the interpreter's frame and returns as the function does. */
+static struct rt_type loop_type(const struct rt_type *type) {
+    static const struct rt_valtype frame = {.kind = BC_KIND_I64};
+    struct rt_type t = *type;
+    t.n_params = t.param_slots = 1;
+    t.params = &frame;
+    return t;
+}
+
+enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop_offset,
+                              const struct jit_layout *layout, const _Atomic uint32_t *stop,
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump) {
     struct ir_func f;
     struct alloc al = {.f = &f};
+    struct interp_loop loop = {0};
     ir_init(&f, module, func);
+    const struct rt_type type = loop_type(f.type);
     f.stop = stop;
-    *out = (struct jit_code){.func = func};
+    *out = (struct jit_code){.func = func, .module = module};
     *bytes = NULL;
+    if (!f.failed && loop_offset != JIT_WHOLE) {
+        f.failed = interp_loop_at(module, func, loop_offset, &loop) != ATOLL_OK;
+        f.loop = &loop;
+        f.loop_offset = loop_offset;
+        f.type = &type;
+    }
     if (!f.failed) ir_build(&f);
     show(&f, dump, "built");
     if (!f.failed && !f.declined) ir_optimize(&f);
@@ -114,6 +131,7 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, const str
     if (status) jit_code_fini(module->engine->alloc, out);
     alloc_fini(&al);
     ir_fini(&f);
+    if (f.loop) interp_loop_fini(module->engine->alloc, &loop);
     return status;
 }
 

@@ -30,10 +30,22 @@ static void take_result(struct emit *e, const struct ir_ins *i) {
     if (i->type != IR_VOID) emit_move(e, i->type, i->reg, ir_is_float(i->type) ? XMM0 : RAX);
 }
 
-static void call_in_module(struct emit *e, uint32_t func, uint32_t where) {
-    x86_bytes(&e->a, 0xE8, 1);
-    emit_reloc(e, JIT_RELOC_FUNC, func);
-    emit_pc(e, where);
+/* A call (0xE8) or jump (0xE9) to a function of the module: of machine code that has its place already, or gets it
+ * together with ours, the distance is known; other functions are asked where theirs is. */
+static void go_to_own(struct emit *e, uint32_t func, uint8_t opcode) {
+    const struct ir_func *f = e->f;
+    struct x86 *a = &e->a;
+    const struct jit_code *codes = e->layout->codes;
+    uint32_t own = func - f->bc->n_imported_funcs;
+    bool self = func == f->func && !f->loop;
+    if (!codes || self || codes[own].start) {
+        x86_bytes(a, opcode, 1);
+        emit_reloc(e, codes && self ? JIT_RELOC_SELF : JIT_RELOC_FUNC, func);
+        return;
+    }
+    int32_t at = e->layout->own_funcs + (int32_t)(own * sizeof(struct rt_func));
+    x86_op(a, X86_LEA | X86_W, RAX, x86_mem(INSTANCE, at));
+    x86_op(a, X86_CODE(0, 0, 0xFF), opcode == 0xE8 ? 2 : 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
 }
 
 /* rax = the function */
@@ -72,7 +84,8 @@ static void call(struct emit *e, const struct ir_ins *i) {
     uint32_t func = (uint32_t)i->imm;
     place_arguments(e, i, f->module->types[f->bc->funcs[func].type], 0);
     if (func >= f->bc->n_imported_funcs) {
-        call_in_module(e, func, i->where);
+        go_to_own(e, func, 0xE8);
+        emit_pc(e, i->where);
     } else {
         x86_op(&e->a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)func));
         call_through(e, i->where);
@@ -107,8 +120,7 @@ static void tail_call(struct emit *e, const struct ir_ins *i) {
     place_arguments(e, i, type, emit_caller_area(e));
     if (!indirect && i->imm >= f->bc->n_imported_funcs) {
         emit_leave_frame(e);
-        x86_bytes(a, 0xE9, 1);
-        emit_reloc(e, JIT_RELOC_FUNC, (uint32_t)i->imm);
+        go_to_own(e, (uint32_t)i->imm, 0xE9);
         return;
     }
     if (!indirect)

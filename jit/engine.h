@@ -29,6 +29,7 @@ struct jit_engine {
     const uint8_t *traps; /* thunks: 16 bytes a trap */
     const uint8_t *leave, *bridge, *far_tail, *far_tail_end;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
+    struct jit_hot *hot; /* hot.c; NULL: everything is compiled in advance */
 };
 
 /* ---- memory.c ---- */
@@ -42,7 +43,8 @@ void jit_memory_give_back(struct jit_engine *engine, const uint8_t *at, size_t n
  * executable. */
 enum atoll_status jit_memory_write(struct jit_engine *engine, uint8_t *at, const uint8_t *bytes, size_t n);
 enum atoll_status jit_index_add(struct jit_engine *engine, const struct jit_code *code);
-void jit_index_remove(struct jit_engine *engine, const uint8_t *start, size_t n);
+/* All code of the module. */
+void jit_index_remove(struct jit_engine *engine, const struct rt_module *module);
 const struct jit_code *jit_index_find(struct jit_engine *engine, const uint8_t *pc);
 
 /* ---- thunk.c ---- */
@@ -51,9 +53,9 @@ const struct jit_code *jit_index_find(struct jit_engine *engine, const uint8_t *
 typedef enum rt_trap jit_entry(const void *code, union rt_slot *slots, struct rt_instance *instance,
                                struct rt_store *store);
 enum atoll_status jit_thunks_make(struct jit_engine *engine);
-/* The entry for functions of this type; written into *at, which has room for `room` bytes. Bytes needed, 0 =
- * no memory. */
-bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, struct x86 *a);
+/* The entry for functions of this type, or for code that goes on at a loop in one of them, whose one argument is
+ * the slots' address. False: out of memory. */
+bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop, struct x86 *a);
 
 /* ---- run.c ---- */
 
@@ -65,6 +67,9 @@ enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *st
                         struct rt_instance *caller);
 enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance);
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
+/* rt_tier.call_loop */
+enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,
+                            union rt_slot *frame);
 
 /* The host takes over from the innermost compiled frame: what the walk needs is kept. */
 void jit_run_stands(struct rt_store *store, struct rt_instance *instance);
@@ -72,24 +77,55 @@ void jit_run_stands(struct rt_store *store, struct rt_instance *instance);
 
 /* ---- module.c ---- */
 
+/* CPU time of this thread. */
+double jit_cpu_seconds(void);
 void jit_slows_free(struct rt_module *module);
 
+/* The entries of a kind, by type index; made on demand. */
+struct jit_entries {
+    jit_entry **code;
+    uint32_t *bytes;
+};
 /* module->jit_data */
 struct jit_module {
     pthread_mutex_t lock;
-    struct jit_layout layout;
-    bool compiled;   /* tried */
-    uint8_t *region; /* code of all functions, then stubs */
+    struct jit_layout layout; /* known from the first instance on */
+    bool laid_out;
+    bool compiled;   /* all of it, in advance */
+    uint8_t *region; /* code of all functions, then stubs; NULL: each function has a place of its own */
     size_t region_bytes;
-    struct jit_code *codes; /* by own function */
-    jit_entry **entries;    /* by type index; made on demand */
-    uint32_t *entry_bytes;
+    struct jit_code *codes; /* by own function; complete once `start` is set */
+    struct jit_entries entries, loop_entries;
     struct jit_slow *slows; /* all of the module, linked */
     struct jit_stats stats;
+    /* hot.c */
+    struct jit_heat *heat;  /* by own function; NULL: compiled in advance */
+    struct jit_loop *loops; /* entered while they ran */
 };
 static inline struct jit_engine *jit_engine_of(const struct rt_store *store) {
     return store->engine->jit_data;
 }
-jit_entry *jit_entry_of(struct rt_func *func);
+static inline uint32_t jit_n_own(const struct rt_module *module) {
+    return module->bc->n_funcs - module->bc->n_imported_funcs;
+}
+jit_entry *jit_entry_of(struct rt_func *func, bool at_loop);
+/* module->jit_data, and the layout of its instances. fails E_NOMEM */
+enum atoll_status jit_module_open(struct rt_instance *instance);
+/* Whether compiled code is right for the instance: plain accesses to memory 0 rely on its guard pages. */
+bool jit_may_run(const struct rt_instance *instance);
+/* Gives one function, or one loop, its place; code->start says where. `bytes` are changed. */
+enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes);
+/* Calls of the instance's function run its code from now on. */
+void jit_use(struct rt_func *func, const struct jit_code *code);
+
+/* ---- hot.c: what is compiled while the program runs ---- */
+
+enum atoll_status jit_hot_new(struct rt_engine *engine);
+void jit_hot_free(struct jit_engine *engine);
+/* The module is going: its work is given up, its loops are freed. */
+void jit_hot_forget(struct rt_module *module);
+enum atoll_status jit_hot_prepare(struct rt_instance *instance);
+void jit_hot_instance_free(struct rt_instance *instance);
+const void *jit_hot(struct rt_store *store, struct rt_func *func, uint32_t loop);
 
 #endif

@@ -113,6 +113,9 @@ struct ir_func {
     uint32_t out_bytes; /* outgoing area: arguments and results of calls */
     uint32_t where;     /* of new instructions */
     bool has_calls;
+    const struct interp_loop
+        *loop; /* the code is entered at the head of this loop, at byte `loop_offset`; or NULL */
+    uint32_t loop_offset;
     const _Atomic uint32_t *stop; /* not 0: the program is to end, and its compilation with it; may be NULL */
     const char *declined;         /* why this function stays interpreted, or NULL */
     bool failed;                  /* out of memory */

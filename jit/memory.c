@@ -100,11 +100,10 @@ enum atoll_status jit_index_add(struct jit_engine *engine, const struct jit_code
     return ATOLL_OK;
 }
 
-void jit_index_remove(struct jit_engine *engine, const uint8_t *start, size_t n) {
+void jit_index_remove(struct jit_engine *engine, const struct rt_module *module) {
     size_t kept = 0;
     for (size_t i = 0; i < engine->n_places; i++)
-        if (engine->places[i].start < start || engine->places[i].start >= start + n)
-            engine->places[kept++] = engine->places[i];
+        if (engine->places[i].code->module != module) engine->places[kept++] = engine->places[i];
     engine->n_places = kept;
 }
 

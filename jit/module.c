@@ -1,4 +1,5 @@
-/* jit/module.c: a module's machine code: made before its first instance runs, shared by all, gone with it. */
+/* jit/module.c: a module's machine code, shared by all instances, gone with it; and the tier that makes all of it
+ * before the first instance runs. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -24,8 +25,14 @@ static enum atoll_status engine_new(struct rt_engine *engine) {
     return ATOLL_OK;
 }
 
+static enum atoll_status auto_engine_new(struct rt_engine *engine) {
+    enum atoll_status status = engine_new(engine);
+    return status ? status : jit_hot_new(engine);
+}
+
 static void engine_free(struct rt_engine *engine) {
     struct jit_engine *jit = engine->jit_data;
+    jit_hot_free(jit);
     jit_memory_close(jit);
     pthread_mutex_destroy(&jit->lock);
     atoll_free(engine->alloc, jit, sizeof *jit);
@@ -33,14 +40,15 @@ static void engine_free(struct rt_engine *engine) {
 
 /* ---- entries ---- */
 
-static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *type, uint32_t *bytes) {
+static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *type, bool at_loop,
+                             uint32_t *bytes) {
     struct x86 a;
     union {
         uint8_t *code;
         jit_entry *entry;
     } at = {NULL};
     x86_init(&a, engine->alloc);
-    if (jit_entry_emit(engine->alloc, type, &a)) {
+    if (jit_entry_emit(engine->alloc, type, at_loop, &a)) {
         pthread_mutex_lock(&engine->lock);
         at.code = jit_memory_take(engine, a.size);
         if (at.code && jit_memory_write(engine, at.code, a.bytes, a.size)) {
@@ -54,29 +62,45 @@ static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *ty
     return at.entry;
 }
 
-jit_entry *jit_entry_of(struct rt_func *func) {
+jit_entry *jit_entry_of(struct rt_func *func, bool at_loop) {
     struct rt_module *module = func->instance->module;
     struct jit_module *jit = module->jit_data;
+    struct jit_entries *entries = at_loop ? &jit->loop_entries : &jit->entries;
     uint32_t type = module->bc->funcs[func->index].type;
-    jit_entry *entry = __atomic_load_n(&jit->entries[type], __ATOMIC_ACQUIRE);
+    jit_entry *entry = __atomic_load_n(&entries->code[type], __ATOMIC_ACQUIRE);
     if (entry) return entry;
     pthread_mutex_lock(&jit->lock);
-    entry = jit->entries[type];
+    entry = entries->code[type];
     if (!entry) {
-        entry = make_entry(module->engine->jit_data, func->type, &jit->entry_bytes[type]);
-        __atomic_store_n(&jit->entries[type], entry, __ATOMIC_RELEASE);
+        entry = make_entry(module->engine->jit_data, func->type, at_loop, &entries->bytes[type]);
+        __atomic_store_n(&entries->code[type], entry, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&jit->lock);
     return entry;
 }
 
-/* ---- compiling ---- */
-
-static uint32_t n_own(const struct rt_module *module) {
-    return module->bc->n_funcs - module->bc->n_imported_funcs;
+static bool entries_init(const struct rt_module *module, struct jit_entries *entries) {
+    size_t n = module->bc->n_types + 1u;
+    entries->code = atoll_new(module->engine->alloc, n, sizeof *entries->code);
+    entries->bytes = atoll_new(module->engine->alloc, n, sizeof *entries->bytes);
+    return entries->code && entries->bytes;
 }
 
-static double now(void) {
+/* The caller holds the engine's lock. */
+static void entries_fini(const struct rt_module *module, struct jit_entries *entries) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    size_t n = module->bc->n_types;
+    for (size_t i = 0; entries->code && entries->bytes && i < n; i++)
+        if (entries->code[i])
+            jit_memory_give_back(module->engine->jit_data, (const uint8_t *)(uintptr_t)entries->code[i],
+                                 entries->bytes[i]);
+    atoll_free(alloc, entries->code, (n + 1) * sizeof *entries->code);
+    atoll_free(alloc, entries->bytes, (n + 1) * sizeof *entries->bytes);
+}
+
+/* ---- compiling ---- */
+
+double jit_cpu_seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
@@ -110,13 +134,13 @@ static void append_stub(struct build_region *r, const struct atoll_alloc *alloc,
 static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit,
                                            const _Atomic uint32_t *stop, struct build_region *r) {
     const struct atoll_alloc *alloc = module->engine->alloc;
-    for (uint32_t i = 0; i < n_own(module) && !r->failed; i++) {
+    for (uint32_t i = 0; i < jit_n_own(module) && !r->failed; i++) {
         uint8_t *bytes;
         size_t capacity;
         struct jit_code *code = jit->codes + i;
         jit_code_fini(alloc, code); /* of an earlier try */
-        enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, &jit->layout, stop,
-                                               code, &bytes, &capacity, NULL);
+        enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, JIT_WHOLE,
+                                               &jit->layout, stop, code, &bytes, &capacity, NULL);
         if (status == ATOLL_E_NOMEM) return status;
         if (atomic_load_explicit(stop, memory_order_relaxed)) {
             if (!status) atoll_free(alloc, bytes, capacity);
@@ -138,56 +162,77 @@ static enum atoll_status compile_functions(struct rt_module *module, struct jit_
     return r->failed ? ATOLL_E_NOMEM : ATOLL_OK;
 }
 
-static void set_distance(struct build_region *r, size_t at, const uint8_t *region, const uint8_t *target) {
-    int32_t distance = (int32_t)(target - (region + at + 4));
-    memcpy(r->bytes + at, &distance, 4);
+static void set_distance(uint8_t *bytes, const uint8_t *place, const uint8_t *target) {
+    int32_t distance = (int32_t)(target - (place + 4));
+    memcpy(bytes, &distance, 4);
 }
 
-static void link_function(struct build_region *r, const struct jit_module *jit,
-                          const struct jit_engine *engine, const struct jit_code *code, uint32_t n_imported) {
+/* bytes: of the function, which is to run at code->start. */
+static void link_function(uint8_t *bytes, const struct jit_code *code) {
+    const struct jit_module *jit = code->module->jit_data;
+    const struct jit_engine *engine = code->module->engine->jit_data;
+    uint32_t n_imported = code->module->bc->n_imported_funcs;
     for (uint32_t k = 0; k < code->n_relocs; k++) {
         const struct jit_reloc *reloc = code->relocs + k;
         const uint8_t *target = NULL;
         switch ((enum jit_reloc_kind)reloc->kind) {
         case JIT_RELOC_FUNC: target = jit->codes[reloc->target - n_imported].start; break;
+        case JIT_RELOC_SELF: target = code->start; break;
         case JIT_RELOC_TRAP: target = engine->traps + 16 * (size_t)reloc->target; break;
         case JIT_RELOC_LEAVE: target = engine->leave; break;
         case JIT_RELOC_FAR_TAIL: target = engine->far_tail; break;
         }
-        set_distance(r, (size_t)(code->start - jit->region) + reloc->at, jit->region, target);
+        set_distance(bytes + reloc->at, code->start + reloc->at, target);
     }
+}
+
+static void drop_relocs(const struct atoll_alloc *alloc, struct jit_code *code) {
+    atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
+    code->relocs = NULL;
+    code->cap_relocs = 0;
+}
+
+enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes) {
+    struct jit_engine *engine = module->engine->jit_data;
+    pthread_mutex_lock(&engine->lock);
+    code->start = jit_memory_take(engine, code->size);
+    enum atoll_status status = code->start ? ATOLL_OK : ATOLL_E_NOMEM;
+    if (!status) {
+        link_function(bytes, code);
+        status = jit_memory_write(engine, code->start, bytes, code->size);
+        if (!status) status = jit_index_add(engine, code);
+        if (status) jit_memory_give_back(engine, code->start, code->size);
+    }
+    pthread_mutex_unlock(&engine->lock);
+    drop_relocs(module->engine->alloc, code);
+    return status;
 }
 
 /* Gives the region its place, links, and makes it run. */
 static enum atoll_status publish(struct rt_module *module, struct jit_module *jit, struct build_region *r) {
     struct jit_engine *engine = module->engine->jit_data;
-    uint32_t n_imported = module->bc->n_imported_funcs;
     pthread_mutex_lock(&engine->lock);
     uint8_t *region = jit_memory_take(engine, r->size);
     enum atoll_status status = region ? ATOLL_OK : ATOLL_E_NOMEM;
     if (region) {
         jit->region = region;
         jit->region_bytes = r->size;
-        for (uint32_t i = 0; i < n_own(module); i++)
+        for (uint32_t i = 0; i < jit_n_own(module); i++)
             jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
-        for (uint32_t i = 0; i < n_own(module); i++) {
+        for (uint32_t i = 0; i < jit_n_own(module); i++) {
             const struct jit_code *code = jit->codes + i;
+            uint8_t *bytes = r->bytes + (code->start - region);
             if (code->size)
-                link_function(r, jit, engine, code, n_imported);
+                link_function(bytes, code);
             else
-                set_distance(r, (size_t)(code->start - region) + 8, region, engine->bridge);
+                set_distance(bytes + 8, code->start + 8, engine->bridge);
         }
         status = jit_memory_write(engine, region, r->bytes, r->size);
-        for (uint32_t i = 0; i < n_own(module) && !status; i++)
+        for (uint32_t i = 0; i < jit_n_own(module) && !status; i++)
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
     }
     pthread_mutex_unlock(&engine->lock);
-    for (uint32_t i = 0; i < n_own(module); i++) {
-        struct jit_code *code = jit->codes + i;
-        atoll_free(module->engine->alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
-        code->relocs = NULL;
-        code->cap_relocs = 0;
-    }
+    for (uint32_t i = 0; i < jit_n_own(module); i++) drop_relocs(module->engine->alloc, jit->codes + i);
     return status;
 }
 
@@ -195,11 +240,11 @@ static enum atoll_status compile_module(struct rt_module *module, struct jit_mod
                                         const _Atomic uint32_t *stop) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     struct build_region r = {0};
-    double start = now();
+    double start = jit_cpu_seconds();
     jit->stats = (struct jit_stats){0};
     enum atoll_status status = compile_functions(module, jit, stop, &r);
     if (!status && r.size) status = publish(module, jit, &r);
-    jit->stats.seconds = now() - start;
+    jit->stats.seconds = jit_cpu_seconds() - start;
     atoll_free(alloc, r.bytes, r.capacity);
     return status;
 }
@@ -212,10 +257,10 @@ static enum atoll_status module_open(struct rt_module *module) {
     if (!jit) return ATOLL_E_NOMEM;
     module->jit_data = jit;
     pthread_mutex_init(&jit->lock, NULL);
-    jit->codes = atoll_new(alloc, n_own(module) + 1u, sizeof *jit->codes);
-    jit->entries = atoll_new(alloc, module->bc->n_types + 1u, sizeof *jit->entries);
-    jit->entry_bytes = atoll_new(alloc, module->bc->n_types + 1u, sizeof *jit->entry_bytes);
-    return jit->codes && jit->entries && jit->entry_bytes ? ATOLL_OK : ATOLL_E_NOMEM;
+    jit->codes = atoll_new(alloc, jit_n_own(module) + 1u, sizeof *jit->codes);
+    bool ready =
+        jit->codes && entries_init(module, &jit->entries) && entries_init(module, &jit->loop_entries);
+    return ready ? ATOLL_OK : ATOLL_E_NOMEM;
 }
 
 static void module_free(struct rt_module *module) {
@@ -223,21 +268,16 @@ static void module_free(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
     struct jit_engine *engine = module->engine->jit_data;
     if (jit) {
+        jit_hot_forget(module);
         pthread_mutex_lock(&engine->lock);
-        if (jit->region) {
-            jit_index_remove(engine, jit->region, jit->region_bytes);
-            jit_memory_give_back(engine, jit->region, jit->region_bytes);
-        }
-        for (uint32_t i = 0; jit->entries && i < module->bc->n_types; i++)
-            if (jit->entries[i])
-                jit_memory_give_back(engine, (const uint8_t *)(uintptr_t)jit->entries[i],
-                                     jit->entry_bytes[i]);
+        jit_index_remove(engine, module);
+        if (jit->region) jit_memory_give_back(engine, jit->region, jit->region_bytes);
+        entries_fini(module, &jit->entries);
+        entries_fini(module, &jit->loop_entries);
         pthread_mutex_unlock(&engine->lock);
         jit_slows_free(module);
-        for (uint32_t i = 0; jit->codes && i < n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
-        atoll_free(alloc, jit->codes, (n_own(module) + 1u) * sizeof *jit->codes);
-        atoll_free(alloc, jit->entries, (module->bc->n_types + 1u) * sizeof *jit->entries);
-        atoll_free(alloc, jit->entry_bytes, (module->bc->n_types + 1u) * sizeof *jit->entry_bytes);
+        for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
+        atoll_free(alloc, jit->codes, (jit_n_own(module) + 1u) * sizeof *jit->codes);
         pthread_mutex_destroy(&jit->lock);
         atoll_free(alloc, jit, sizeof *jit);
         module->jit_data = NULL;
@@ -250,57 +290,83 @@ static int32_t offset_in(const struct rt_instance *instance, const void *array) 
 }
 
 /* Code is the same for all instances; the first one tells where things are in them. */
-static enum atoll_status module_prepare(struct rt_instance *instance) {
+enum atoll_status jit_module_open(struct rt_instance *instance) {
     static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
     struct rt_module *module = instance->module;
     pthread_mutex_lock(&opening);
     enum atoll_status status = module->jit_data ? ATOLL_OK : module_open(module);
-    pthread_mutex_unlock(&opening);
-    if (status) return status;
     struct jit_module *jit = module->jit_data;
+    if (!status && !jit->laid_out) {
+        jit->layout = (struct jit_layout){.funcs = offset_in(instance, instance->funcs),
+                                          .globals = offset_in(instance, instance->globals),
+                                          .tables = offset_in(instance, instance->tables),
+                                          .memories = offset_in(instance, instance->memories),
+                                          .own_funcs = offset_in(instance, instance->own_funcs),
+                                          .own_globals = offset_in(instance, instance->own_globals)};
+        jit->laid_out = true;
+    }
+    pthread_mutex_unlock(&opening);
+    return status;
+}
+
+static enum atoll_status module_prepare(struct rt_instance *instance) {
+    enum atoll_status status = jit_module_open(instance);
+    if (status) return status;
+    struct jit_module *jit = instance->module->jit_data;
     pthread_mutex_lock(&jit->lock);
     if (!jit->compiled) {
-        jit->layout = (struct jit_layout){
-            offset_in(instance, instance->funcs),     offset_in(instance, instance->globals),
-            offset_in(instance, instance->tables),    offset_in(instance, instance->memories),
-            offset_in(instance, instance->own_funcs), offset_in(instance, instance->own_globals)};
-        status = compile_module(module, jit, &instance->store->interrupt);
+        status = compile_module(instance->module, jit, &instance->store->interrupt);
         jit->compiled = !status;
     }
     pthread_mutex_unlock(&jit->lock);
     return status;
 }
 
-/* Plain accesses to memory 0 rely on its guard pages. */
-static bool may_run(const struct rt_instance *instance) {
+bool jit_may_run(const struct rt_instance *instance) {
     const struct bc_module *bc = instance->module->bc;
+    if (instance->store->engine->config.fuel || instance->store->engine->config.probes) return false;
     if (!bc->n_memories) return true;
     const struct bc_limits *limits = &bc->memories[0].limits;
     return limits->is64 || limits->page_size_log2 != 16 || instance->memories[0]->guarded;
 }
 
+void jit_use(struct rt_func *func, const struct jit_code *code) {
+    __atomic_store_n(&func->jit_code, (const void *)code->start, __ATOMIC_RELEASE);
+    interp_use_compiled(func);
+}
+
+static void use_bridge(struct rt_instance *instance) {
+    for (uint32_t i = 0; i < jit_n_own(instance->module); i++)
+        instance->own_funcs[i].jit_code = instance->store->engine->bridge;
+}
+
+static enum atoll_status fail_prepare(enum atoll_status status, struct atoll_error *err) {
+    const char *why = status == ATOLL_E_INTERRUPTED ? "stopped" : "out of memory";
+    return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why) : ATOLL_OK;
+}
+
 static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
-    struct jit_engine *engine = instance->store->engine->jit_data;
     enum atoll_status status = interp_tier.prepare(instance, err);
     if (status) return status;
-    bool compiled = may_run(instance) && !instance->store->engine->config.fuel;
-    if (compiled) status = module_prepare(instance);
-    if (status)
-        return atoll_fail(err, status, ATOLL_NO_OFFSET,
-                          status == ATOLL_E_INTERRUPTED ? "stopped" : "out of memory");
+    use_bridge(instance);
+    if (!jit_may_run(instance)) return ATOLL_OK;
+    status = module_prepare(instance);
+    if (status) return fail_prepare(status, err);
     const struct jit_module *jit = instance->module->jit_data;
-    for (uint32_t i = 0; i < n_own(instance->module); i++) {
-        struct rt_func *func = instance->own_funcs + i;
-        func->jit_code = (void *)(uintptr_t)engine->bridge;
-        if (!compiled || !jit->codes[i].size) continue;
-        func->jit_code = jit->codes[i].start;
-        interp_use_compiled(func);
-    }
+    for (uint32_t i = 0; i < jit_n_own(instance->module); i++)
+        if (jit->codes[i].size) jit_use(instance->own_funcs + i, jit->codes + i);
     return ATOLL_OK;
 }
 
+static enum atoll_status auto_prepare(struct rt_instance *instance, struct atoll_error *err) {
+    enum atoll_status status = interp_tier.prepare(instance, err);
+    if (status) return status;
+    use_bridge(instance);
+    return jit_may_run(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
+}
+
 static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
-    bool compiled = func->jit_code != store->engine->bridge;
+    bool compiled = __atomic_load_n(&func->jit_code, __ATOMIC_ACQUIRE) != store->engine->bridge;
     return compiled ? jit_enter(store, func, args_results) : interp_tier.call(store, func, args_results);
 }
 
@@ -311,6 +377,17 @@ const struct rt_tier jit_tier = {.name = "jit",
                                  .engine_new = engine_new,
                                  .engine_free = engine_free,
                                  .call_compiled = jit_enter};
+
+const struct rt_tier auto_tier = {.name = "auto",
+                                  .prepare = auto_prepare,
+                                  .call = call,
+                                  .module_free = module_free,
+                                  .engine_new = auto_engine_new,
+                                  .engine_free = engine_free,
+                                  .call_compiled = jit_enter,
+                                  .hot = jit_hot,
+                                  .call_loop = jit_enter_loop,
+                                  .instance_free = jit_hot_instance_free};
 
 /* ---- looking inside ---- */
 
@@ -324,8 +401,8 @@ enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_bu
     enum atoll_status status = jit ? ATOLL_OK : module_open(module);
     if (!status) {
         jit = module->jit_data;
-        status = jit_compile(module, func, jit->compiled ? &jit->layout : &nowhere, NULL, &code, &bytes,
-                             &capacity, out);
+        status = jit_compile(module, func, JIT_WHOLE, jit->compiled ? &jit->layout : &nowhere, NULL, &code,
+                             &bytes, &capacity, out);
         if (status == ATOLL_E_UNSUPPORTED) {
             bc_buf_text(out, "function %u stays interpreted: %s\n", func, code.declined);
             status = ATOLL_OK;

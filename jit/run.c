@@ -117,9 +117,9 @@ static uintptr_t limit_here(const struct rt_store *store) {
     return here > own && here - own > limit ? here - own : limit;
 }
 
-enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
+static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entry *entry, const void *code,
+                          union rt_slot *slots) {
     struct jit_engine *engine = jit_engine_of(store);
-    jit_entry *entry = jit_entry_of(func);
     if (!entry) return RT_TRAP_OUT_OF_MEMORY;
     struct jit_run run = {.activation = {.store = store,
                                          .code_begin = engine->base,
@@ -132,13 +132,22 @@ enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_sl
     store->scan_top = store->stack_top;
     set_limit(store, outer_entry && outer_limit != UINTPTR_MAX ? outer_limit : limit_here(store));
     rt_activation_push(&run.activation);
-    enum rt_trap trap = entry(func->jit_code, args_results, func->instance, store);
+    enum rt_trap trap = entry(code, slots, func->instance, store);
     rt_activation_pop(&run.activation);
     set_limit(store, outer_limit);
     store->native_entry = outer_entry;
     store->native_sp = outer_sp;
     store->scan_top = scan_top;
     return trap;
+}
+
+enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
+    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results);
+}
+
+enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,
+                            union rt_slot *frame) {
+    return enter(store, func, jit_entry_of(func, true), code, frame);
 }
 
 /* ---- calls of functions without code ---- */

@@ -83,10 +83,11 @@ static void store_result(struct x86 *a, uint32_t k, uint8_t kind, int32_t slot) 
     x86_op(a, X86_MOV_STORE | X86_W, RAX, to);
 }
 
-bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, struct x86 *a) {
+bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop,
+                    struct x86 *a) {
     struct jit_arg *args = atoll_new(alloc, type->n_params + 1u, sizeof *args);
     if (!args) return false;
-    uint32_t area = jit_place_args(type->params, type->n_params, args);
+    uint32_t area = at_loop ? 0 : jit_place_args(type->params, type->n_params, args);
     if (type->n_results > 1 && area < 16 * (type->n_results - 1)) area = 16 * (type->n_results - 1);
     for (size_t i = 0; i < sizeof saved; i++) push(a, saved[i]);
     store(a, RSP, RCX, offsetof(struct rt_store, native_entry));
@@ -96,7 +97,8 @@ bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type,
     mov(a, RAX, RDI);
     if (area) add_rsp(a, -(int32_t)area);
     int32_t slot = 0;
-    for (uint32_t i = 0; i < type->n_params; i++) {
+    if (at_loop) mov(a, jit_int_args[0], RBX);
+    for (uint32_t i = 0; i < type->n_params && !at_loop; i++) {
         load_argument(a, type->params + i, args + i, slot);
         slot += type->params[i].kind == BC_KIND_V128 ? 16 : 8;
     }

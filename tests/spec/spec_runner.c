@@ -483,7 +483,8 @@ static void on_trap(struct rt_observer *observer, struct rt_store *store) {
 }
 
 static void run_script(struct runner *r, const struct bc_script *s) {
-    struct rt_config config = {.tier = tier, .features = features, .probes = observed};
+    struct rt_config config = {
+        .tier = tier, .hot_at_once = tier == &auto_tier, .features = features, .probes = observed};
     struct rt_observer observer = {.trapped = on_trap, .probe = on_probe};
     if (rt_engine_new(&config, &r->engine, NULL) || rt_store_new(r->engine, NULL, &r->store, NULL)) abort();
     if (observed) r->store->observer = &observer;
@@ -516,6 +517,10 @@ int main(int argc, char **argv) {
     }
     if (argc > first && !strcmp(argv[first], "--jit")) {
         tier = &jit_tier;
+        first++;
+    }
+    if (argc > first && !strcmp(argv[first], "--auto")) {
+        tier = &auto_tier;
         first++;
     }
     if (argc > first && !strcmp(argv[first], "--observed")) {
