@@ -1,0 +1,107 @@
+/* sysvm/cpu/choose.c: which engine, by measuring. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include "sysvm/cpu/engine.h"
+#include "sysvm/layout.h"
+#include "sysvm/loop.h"
+
+enum { N_RUNS = 5, LOOPS = 10000, PORT = 0x80 };
+
+/* mov ecx, LOOPS; 1: dec ecx; jnz 1b; out 0x80, al; jmp start */
+static const uint8_t program[] = {0xB9, LOOPS & 0xFF, LOOPS >> 8, 0,    0,    0xFF, 0xC9,
+                                  0x75, 0xFC,         0xE6,       PORT, 0xEB, 0xF3};
+
+/* Runs to the next output; false: the guest did something else. */
+static bool run_once(const struct vm_engine_ops *ops, void *vcpu, struct vm_exit *exit) {
+    do ops->run(vcpu, exit);
+    while (exit->kind == VM_EXIT_NONE);
+    return exit->kind == VM_EXIT_PORT && exit->address == PORT && exit->is_write;
+}
+
+static enum atoll_status measure(const struct vm_engine_ops *ops, void *vcpu, uint64_t *out_rate,
+                                 struct atoll_error *err) {
+    uint64_t best_ns = UINT64_MAX;
+    for (int i = 0; i <= N_RUNS; i++) {
+        struct vm_exit exit;
+        uint64_t start = vm_now_ns();
+        if (!run_once(ops, vcpu, &exit))
+            return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "engine %s cannot run a loop: %s",
+                              ops->name, exit.kind == VM_EXIT_FAILED ? exit.text : "the guest crashed");
+        uint64_t ns = vm_now_ns() - start + 1;
+        if (ns < best_ns) best_ns = ns;
+        if (i && UINT64_C(2000000000) * LOOPS / best_ns >= VM_ENGINE_FAST) break; /* the first one warms up */
+    }
+    *out_rate = UINT64_C(2000000000) * LOOPS / best_ns;
+    return ATOLL_OK;
+}
+
+static enum atoll_status measure_in(const struct vm_engine_ops *ops, void *engine,
+                                    const struct vm_memory *memory, uint64_t *out_rate,
+                                    struct atoll_error *err) {
+    void *vcpu;
+    struct vm_cpu_state state;
+    enum atoll_status status = ops->vcpu_new(engine, 0, &vcpu, err);
+    if (status != ATOLL_OK) return status;
+    if (!vm_memory_write(memory, VM_KERNEL_BASE, program, sizeof program) ||
+        !vm_state_long(&state, memory, VM_KERNEL_BASE) || ops->set_state(vcpu, &state))
+        status =
+            atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "engine %s refuses 64-bit mode", ops->name);
+    else
+        status = measure(ops, vcpu, out_rate, err);
+    ops->vcpu_free(vcpu);
+    return status;
+}
+
+enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,
+                                    uint64_t *out_rate, struct atoll_error *err) {
+    struct vm_memory *memory;
+    void *engine;
+    enum atoll_status status = vm_memory_new(alloc, 2 * VM_MEMORY_MIN, &memory, err);
+    if (status != ATOLL_OK) return status;
+    struct vm_engine_config config = {.alloc = alloc, .memory = memory, .n_cpus = 1};
+    status = ops->create(&config, &engine, err);
+    if (status == ATOLL_OK) {
+        status = measure_in(ops, engine, memory, out_rate, err);
+        ops->destroy(engine);
+    }
+    vm_memory_free(memory);
+    return status;
+}
+
+static enum atoll_status no_soft(struct atoll_error *err, const char *why) {
+    return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
+                      "%sthe software CPU (--engine=soft) is not there yet", why);
+}
+
+static enum atoll_status choose_auto(const struct atoll_alloc *alloc, const struct vm_engine_ops **out,
+                                     struct atoll_error *err) {
+    struct atoll_error why = {0};
+    char text[sizeof why.text];
+    uint64_t rate = 0;
+    enum atoll_status status = vm_engine_measure(alloc, &vm_engine_kvm, &rate, &why);
+    if (status == ATOLL_E_NOMEM) return atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why.text);
+    if (status == ATOLL_OK && rate >= VM_ENGINE_FAST) {
+        *out = &vm_engine_kvm;
+        return ATOLL_OK;
+    }
+    if (status == ATOLL_OK)
+        snprintf(text, sizeof text,
+                 "KVM only emulates here (%" PRIu64
+                 " million instructions a second; --engine=kvm takes it all the "
+                 "same), and ",
+                 rate / 1000000);
+    else
+        snprintf(text, sizeof text, "%.500s, and ", why.text);
+    return no_soft(err, text);
+}
+
+enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
+                                   const struct vm_engine_ops **out, struct atoll_error *err) {
+    switch (choice) {
+    case VM_ENGINE_KVM: *out = &vm_engine_kvm; return ATOLL_OK;
+    case VM_ENGINE_SOFT: return no_soft(err, "");
+    case VM_ENGINE_AUTO: break;
+    }
+    return choose_auto(alloc, out, err);
+}

@@ -1,0 +1,113 @@
+/* sysvm/cpu/engine.h: what runs the processors of a machine.
+ *
+ * An engine is a table of functions. `kvm` has the interrupt controllers and timers of a PC in the kernel;
+ * an engine without such help brings its own, behind the same table. The machine handles an exit once,
+ * whoever it came from. Calls of one vCPU come from its thread alone, except kick. */
+#ifndef ATOLL_SYSVM_ENGINE_H
+#define ATOLL_SYSVM_ENGINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "atoll/alloc.h"
+#include "atoll/error.h"
+#include "sysvm/irq.h"
+#include "sysvm/memory.h"
+
+/* ---- the state of a processor that a loader sets and a test reads ---- */
+
+enum vm_gpr { VM_RAX, VM_RCX, VM_RDX, VM_RBX, VM_RSP, VM_RBP, VM_RSI, VM_RDI }; /* r8 .. r15 follow */
+enum vm_segment_name { VM_ES, VM_CS, VM_SS, VM_DS, VM_FS, VM_GS, VM_LDT, VM_TR, VM_N_SEGMENTS };
+
+/* As the hidden part of a segment register. access: bits 0..3 type, 4 code or data, 5..6 privilege, 7 present,
+ * 12 available, 13 long, 14 32-bit, 15 limit in pages: the second word of a descriptor, shifted by 8. */
+struct vm_segment {
+    uint64_t base;
+    uint32_t limit; /* in bytes, whatever bit 15 says */
+    uint16_t selector, access;
+};
+
+struct vm_cpu_state {
+    uint64_t gpr[16], rip, rflags;
+    struct vm_segment segments[VM_N_SEGMENTS];
+    struct {
+        uint64_t base;
+        uint16_t limit;
+    } gdt, idt;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer;
+};
+
+/* ---- why a vCPU came back ---- */
+
+enum vm_exit_kind {
+    VM_EXIT_NONE,   /* nothing to do: it was kicked, or a signal came */
+    VM_EXIT_PORT,   /* `count` accesses of n_bytes each at port `address`, data in order */
+    VM_EXIT_MEMORY, /* one access of 1 to 8 bytes at `address`, where no RAM is */
+    VM_EXIT_HALTED, /* nothing will wake it: halted with interrupts off and no controller of the engine's */
+    VM_EXIT_RESET,  /* triple fault */
+    VM_EXIT_FAILED  /* the engine cannot go on; text says why */
+};
+
+struct vm_exit {
+    enum vm_exit_kind kind;
+    bool is_write;
+    uint64_t address;
+    unsigned n_bytes, count;
+    void *data; /* a read's bytes are put here before the next run; valid until then */
+    char text[160];
+};
+
+/* ---- the table ---- */
+
+struct vm_engine_config {
+    const struct atoll_alloc *alloc;
+    const struct vm_memory *memory;
+    unsigned n_cpus;
+};
+
+struct vm_engine_ops {
+    const char *name;
+    struct vm_irq_ops irq;
+    /* fails  E_UNSUPPORTED (text: what of this host is missing), E_IO, E_NOMEM, E_LIMIT (n_cpus)
+     * owns   *out_engine, for destroy, after its vCPUs */
+    enum atoll_status (*create)(const struct vm_engine_config *config, void **out_engine,
+                                struct atoll_error *err);
+    void (*destroy)(void *engine);
+    /* vCPU 0 starts at once, as set_state says; others wait for the guest to start them.
+     * owns  *out_vcpu, for vcpu_free. fails E_IO, E_NOMEM */
+    enum atoll_status (*vcpu_new)(void *engine, unsigned index, void **out_vcpu, struct atoll_error *err);
+    void (*vcpu_free)(void *vcpu);
+    void (*run)(void *vcpu, struct vm_exit *out_exit);
+    int (*get_state)(void *vcpu, struct vm_cpu_state *out); /* 0 or an errno */
+    int (*set_state)(void *vcpu, const struct vm_cpu_state *state);
+    /* Makes the run under way, or the next one, come back soon. Any thread, while the vCPU's thread has not
+     * been joined. */
+    void (*kick)(void *vcpu);
+};
+
+extern const struct vm_engine_ops vm_engine_kvm;
+
+/* ---- the choice ---- */
+
+enum vm_engine_choice { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
+/* auto takes kvm where a measured run of it is fast: there are hosts whose KVM only emulates.
+ * fails  E_UNSUPPORTED (text says what is missing), E_IO, E_NOMEM */
+enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
+                                   const struct vm_engine_ops **out, struct atoll_error *err);
+/* Instructions a second of a small loop in 64-bit mode: the best of a few short runs, about 0.1 s at most on
+ * the slowest hosts seen. fails as create */
+enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,
+                                    uint64_t *out_rate, struct atoll_error *err);
+#define VM_ENGINE_FAST                                                                                       \
+    UINT64_C(20000000) /* real hardware does a billion, one inside an emulator 50 million */
+
+/* ---- states a loader starts from (states.c) ---- */
+
+/* As after a processor's reset, but at cs:ip with flat data segments of 64 KiB: real mode. */
+void vm_state_real(struct vm_cpu_state *out, uint16_t cs, uint16_t ip);
+/* 32-bit protected mode without paging, flat 4 GiB segments, as PVH wants it. */
+void vm_state_flat32(struct vm_cpu_state *out, uint32_t entry);
+/* 64-bit mode, the first 4 GiB mapped to themselves; writes GDT and page tables into guest memory (layout.h).
+ * False where that is no RAM. */
+bool vm_state_long(struct vm_cpu_state *out, const struct vm_memory *memory, uint64_t entry);
+
+#endif

@@ -1,0 +1,62 @@
+/* sysvm/cpu/kvm/kvm.h: the engine on Linux KVM, as its files share it.
+ *
+ *   kvm.c    a virtual machine: what the host can do, memory, interrupts, doorbells
+ *   vcpu.c   a processor: its state, running it, why it came back
+ *   cpuid.c  what a processor says about itself
+ *
+ * Interrupt controllers (two 8259, I/O APIC, local APICs) and the 8254 are the kernel's.
+ * Source: Linux documentation, virt/kvm/api.rst. */
+#ifndef ATOLL_SYSVM_KVM_H
+#define ATOLL_SYSVM_KVM_H
+
+#include <linux/kvm.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/ioctl.h>
+#include "sysvm/cpu/engine.h"
+
+struct kvm {
+    const struct atoll_alloc *alloc;
+    int device, vm; /* /dev/kvm, and the virtual machine made from it */
+    unsigned n_cpus;
+    size_t run_size;          /* bytes of the area shared with the kernel for each vCPU */
+    struct kvm_cpuid2 *cpuid; /* what the host supports, with room for KVM_MAX_CPUID entries */
+    bool has_tsc_deadline;    /* of the local APICs' timers; not told by the above */
+};
+
+struct kvm_vcpu {
+    struct kvm *kvm;
+    int fd;
+    unsigned index;
+    struct kvm_run *run;
+    pthread_t thread;       /* of the last run */
+    atomic_bool has_thread; /* the one above is set */
+};
+
+#define KVM_MAX_CPUID   256
+#define KVM_CPUID_BYTES (sizeof(struct kvm_cpuid2) + KVM_MAX_CPUID * sizeof(struct kvm_cpuid_entry2))
+
+/* ---- vcpu.c ---- */
+
+enum atoll_status kvm_vcpu_new(void *engine, unsigned index, void **out_vcpu, struct atoll_error *err);
+void kvm_vcpu_free(void *vcpu);
+void kvm_vcpu_run(void *vcpu, struct vm_exit *out_exit);
+int kvm_vcpu_get_state(void *vcpu, struct vm_cpu_state *out);
+int kvm_vcpu_set_state(void *vcpu, const struct vm_cpu_state *state);
+void kvm_vcpu_kick(void *vcpu);
+/* Kicks come as this signal: its handler does nothing, the system call it interrupts ends. */
+int kvm_kick_signal(void);
+
+/* ---- cpuid.c ---- */
+
+struct kvm_processor {
+    unsigned index, n_cpus; /* it is number `index` of n_cpus */
+    bool has_tsc_deadline;
+};
+/* Turns what the host supports into what a processor of the machine says; room for KVM_MAX_CPUID entries. */
+void kvm_cpuid_filter(struct kvm_cpuid2 *cpuid, const struct kvm_processor *processor);
+
+/* Fills err with E_IO, the errno and what was tried. */
+enum atoll_status kvm_failed(struct atoll_error *err, const char *what);
+
+#endif
