@@ -226,7 +226,8 @@ static void the_engine_watches_the_notify_addresses_of_enabled_queues(void **sta
     set_up_queue(f, 0);
     assert_int_equal(f->b->doorbells[1].gpa, f->bar + NOTIFY);
     board_set_config(f->b, SLOT, PCI_BAR0, 0xD0000000, 4); /* they move with the BAR */
-    assert_int_equal(f->b->doorbells[0].gpa + f->b->doorbells[1].gpa, 2 * (UINT64_C(0xD0000000) + NOTIFY) + 4);
+    assert_int_equal(f->b->doorbells[0].gpa + f->b->doorbells[1].gpa,
+                     2 * (UINT64_C(0xD0000000) + NOTIFY) + 4);
     board_set_config(f->b, SLOT, PCI_COMMAND, 0, 2); /* and stop without it */
     assert_int_equal(f->b->doorbells[0].gpa | f->b->doorbells[1].gpa, 0);
     board_set_config(f->b, SLOT, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
