@@ -111,11 +111,13 @@ static bool changes(const struct sb_request *r) {
 }
 
 static int decide(struct sandbox *sb, const struct sb_request *r) {
-    if ((r->file && r->file->readonly) || (r->file2 && r->file2->readonly))
+    bool first_is_read = r->kind == SB_FS_COPY; /* only its second file changes */
+    if ((r->file && r->file->readonly && !first_is_read) || (r->file2 && r->file2->readonly))
         if (changes(r)) return EROFS;
     /* numbers[0] = bytes: an empty write needs no room */
     uint64_t max = sb->config.max_output_bytes;
-    bool writes = (r->kind == SB_FS_WRITE || r->kind == SB_NET_SEND) && r->numbers[0] > 0;
+    bool writes =
+        (r->kind == SB_FS_WRITE || r->kind == SB_FS_COPY || r->kind == SB_NET_SEND) && r->numbers[0] > 0;
     if (!writes || !max || sb->output_bytes < max) return 0;
     sb->output_exceeded = true;
     return ENOSPC;

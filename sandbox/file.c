@@ -108,7 +108,7 @@ int sb_file_fd(const struct sb_file *file) { return file->fd; }
 
 /* ---- opening ---- */
 
-static int host_flags(unsigned flags) {
+int sb_host_flags(unsigned flags) {
     static const struct {
         unsigned sandbox;
         int host;
@@ -137,7 +137,7 @@ int sb_file_open(struct sb_file *dir, struct sb_path path, unsigned flags, struc
     if (!error && (flags & SB_OPEN_CREATE) && (flags & SB_OPEN_DIRECTORY)) error = EINVAL;
     /* before a file is made or cut that could not be handed out */
     if (!error && dir->sb->n_files >= dir->sb->config.max_fds) error = EMFILE;
-    int fd = error ? -error : sb_resolve(dir->sb, dir->fd, text, host_flags(flags), 0666);
+    int fd = error ? -error : sb_resolve(dir->sb, dir->fd, text, sb_host_flags(flags), 0666);
     if (fd < 0) return sb_answer(dir->sb, &request, -fd, SB_ABSENT);
     unsigned kept = flags & (SB_OPEN_READ | SB_OPEN_WRITE | SB_STATUS_FLAGS);
     error = sb_file_new(dir->sb, fd, true, dir->name, text, kept, out);
@@ -314,24 +314,28 @@ int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int 
     return sb_answer(file->sb, &request, error, SB_ABSENT);
 }
 
+#define ALLOCATE_MODES (FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE | FALLOC_FL_ZERO_RANGE)
+
 /* Reserved bytes count as output: they fill the disk as written ones do. The kernel's call, as the library's
  * writes the range itself where the file system cannot reserve. */
-static int allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
+static int allocate(struct sb_file *file, int mode, uint64_t offset, uint64_t n_bytes) {
     if (!(file->flags & SB_OPEN_WRITE)) return EBADF;
+    if (mode & ~ALLOCATE_MODES) return EOPNOTSUPP;
     if (offset > INT64_MAX || n_bytes > INT64_MAX || n_bytes == 0) return EINVAL;
-    uint64_t room = sb_output_take(file->sb, n_bytes);
-    int error = room < n_bytes ? ENOSPC : 0;
-    while (!error && fallocate(file->fd, 0, (off_t)offset, (off_t)n_bytes))
+    uint64_t want = mode & FALLOC_FL_PUNCH_HOLE ? 0 : n_bytes;
+    uint64_t room = sb_output_take(file->sb, want);
+    int error = room < want ? ENOSPC : 0;
+    while (!error && fallocate(file->fd, mode, (off_t)offset, (off_t)n_bytes))
         if (errno != EINTR || sb_stopped(file->sb)) error = errno;
     if (error) sb_output_give(file->sb, room);
     return error;
 }
 
-int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes) {
+int sb_file_allocate(struct sb_file *file, int mode, uint64_t offset, uint64_t n_bytes) {
     struct sb_request request = sb_request_file(SB_FS_ALLOCATE, file, offset, n_bytes);
     int error = sb_ask(file->sb, &request);
     if (error) return error;
-    return sb_answer(file->sb, &request, allocate(file, offset, n_bytes), SB_ABSENT);
+    return sb_answer(file->sb, &request, allocate(file, mode, offset, n_bytes), SB_ABSENT);
 }
 
 int sb_file_truncate(struct sb_file *file, uint64_t size) {

@@ -20,6 +20,7 @@ struct sandbox {
     atomic_bool output_exceeded;
     _Atomic enum openat2_state openat2;
     int wake_fd;
+    _Atomic int proc_fd; /* /proc/self/fd, opened when it is needed first; -1 before */
     const _Atomic uint32_t *stop;
     struct sb_grant *grants;
     size_t n_grants, cap_grants;
@@ -61,16 +62,37 @@ struct sb_parent {
 int sb_parent_open(struct sb_file *dir, struct sb_path path, struct sb_parent *out);
 void sb_parent_close(struct sb_parent *parent);
 
+/* ---- path.c ---- */
+
+/* utimensat of the thing behind a descriptor, O_PATH too. Returns 0 or an errno. */
+int sb_set_times_of(int fd, const struct timespec times[2]);
+
 /* ---- file.c ---- */
 
 /* Makes a file of `fd`, which it owns; on failure too when `own`. `name` and `sub_name` (NULL allowed) make
  * its name. */
 int sb_file_new(struct sandbox *sb, int fd, bool own, const char *name, const char *sub_name, unsigned flags,
                 struct sb_file **out);
+/* O_* of SB_OPEN_*. */
+int sb_host_flags(unsigned flags);
 /* Takes room for a write of `want` bytes under max_output_bytes: how many of them may go out. What is not
  * written after all goes back. */
 uint64_t sb_output_take(struct sandbox *sb, uint64_t want);
 void sb_output_give(struct sandbox *sb, uint64_t unused);
+
+/* ---- node.c ---- */
+
+/* Checks a guest's name (node.h) and copies it. */
+int sb_name_copy(struct sb_path name, char out[NAME_MAX + 1]);
+/* A descriptor of /proc/self/fd, the sandbox's, or -errno. */
+int sb_proc_fd(struct sandbox *sb);
+/* Makes a node in `dir` of an O_PATH descriptor, which it takes over, or of a name that was checked. */
+int sb_node_new(struct sb_file *dir, int fd, const char *name, struct sb_file **out, struct stat *out_stat);
+int sb_node_find(struct sb_file *dir, const char *name, struct sb_file **out, struct stat *out_stat);
+/* EPERM for set-ID bits in `mode` that the thing had not. */
+int sb_mode_check(mode_t mode, bool directory, mode_t had);
+/* chmod of the thing behind any descriptor; 0 or an errno. */
+int sb_chmod_of(struct sandbox *sb, int fd, mode_t mode);
 
 /* ---- poll.c ---- */
 

@@ -23,7 +23,7 @@ int sb_path_stat(struct sb_file *dir, struct sb_path path, bool follow, struct s
 }
 
 /* utimensat of the thing behind an O_PATH descriptor; older kernels only know the way through /proc. */
-static int set_times(int fd, const struct timespec times[2]) {
+int sb_set_times_of(int fd, const struct timespec times[2]) {
     if (!utimensat(fd, "", times, AT_EMPTY_PATH)) return 0;
     if (errno != EINVAL && errno != ENOENT) return errno;
     char proc[40];
@@ -37,7 +37,7 @@ int sb_path_set_times(struct sb_file *dir, struct sb_path path, bool follow, con
     if (error) return error;
     int fd = open_thing(dir, path, follow);
     if (fd < 0) return sb_answer(dir->sb, &request, -fd, SB_ABSENT);
-    error = set_times(fd, times);
+    error = sb_set_times_of(fd, times);
     close(fd);
     return sb_answer(dir->sb, &request, error, SB_ABSENT);
 }

@@ -9,6 +9,7 @@ enum atoll_status sb_new(const struct sb_config *config, struct sandbox **out, s
     sb->alloc = alloc;
     sb->config = *config;
     if (sb->config.max_fds == 0) sb->config.max_fds = SB_MAX_FDS_DEFAULT;
+    sb->proc_fd = -1;
     if (config->no_openat2) sb->openat2 = OPENAT2_REFUSED;
     sb->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (sb->wake_fd < 0) {
@@ -27,6 +28,7 @@ void sb_free(struct sandbox *sb) {
     for (size_t i = 0; i < sb->n_grants; i++) sb_file_unref(sb->grants[i].file);
     atoll_free(sb->alloc, sb->grants, sb->cap_grants * sizeof *sb->grants);
     close(sb->wake_fd);
+    if (sb->proc_fd >= 0) close(sb->proc_fd);
     atoll_free(sb->alloc, sb, sizeof *sb);
 }
 

@@ -52,6 +52,17 @@ struct sb_file;
     X(FS_LINK, "fs.link", WRITES, NULL, NULL)       /* file, name -> file2, name2 */                         \
     X(FS_SYMLINK, "fs.symlink", WRITES, NULL, NULL) /* file, name; name2 = target */                         \
     X(FS_READLINK, "fs.readlink", READS, NULL, NULL)                                                         \
+    /* what node.h adds for guests */                                                                        \
+    X(FS_LOOKUP, "fs.lookup", READS, NULL, NULL)                                                             \
+    X(FS_MKNOD, "fs.mknod", WRITES, "mode", "device")                                                        \
+    X(FS_SET_MODE, "fs.set-mode", WRITES, "mode", NULL)                                                      \
+    X(FS_SET_OWNER, "fs.set-owner", WRITES, "uid", "gid")                                                    \
+    X(FS_GET_XATTR, "fs.get-xattr", READS, NULL, NULL) /* name = the attribute's */                          \
+    X(FS_SET_XATTR, "fs.set-xattr", WRITES, "bytes", NULL)                                                   \
+    X(FS_LIST_XATTR, "fs.list-xattr", READS, NULL, NULL)                                                     \
+    X(FS_REMOVE_XATTR, "fs.remove-xattr", WRITES, NULL, NULL)                                                \
+    X(FS_STATFS, "fs.statfs", READS, NULL, NULL)                                                             \
+    X(FS_COPY, "fs.copy", WRITES, "bytes", NULL) /* file -> file2 */                                         \
     X(FS_CLOSE, "fs.close", READS, NULL, NULL)                                                               \
     X(NET_ACCEPT, "net.accept", READS, NULL, NULL)                                                           \
     X(NET_RECV, "net.recv", READS, "bytes", NULL)                                                            \
@@ -221,7 +232,8 @@ int sb_file_write(struct sb_file *file, const struct iovec *iov, int n_iov, uint
 int sb_file_seek(struct sb_file *file, int64_t offset, int whence, uint64_t *out_position); /* SEEK_* */
 int sb_file_sync(struct sb_file *file, bool data_only);
 int sb_file_advise(struct sb_file *file, uint64_t offset, uint64_t n_bytes, int advice); /* POSIX_FADV_* */
-int sb_file_allocate(struct sb_file *file, uint64_t offset, uint64_t n_bytes);
+/* mode: FALLOC_FL_KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE; others EOPNOTSUPP */
+int sb_file_allocate(struct sb_file *file, int mode, uint64_t offset, uint64_t n_bytes);
 int sb_file_truncate(struct sb_file *file, uint64_t size);
 /* All status flags as they shall be. fails: EINVAL when SYNC, DSYNC or RSYNC would change (the kernel fixes
  * them at open), ENOTSUP when APPEND would change on a borrowed descriptor (other processes share it). */

@@ -199,7 +199,7 @@ uint32_t wasi_fn_fd_allocate(struct wasi_call *c) {
     const struct wasi_fd *f = wasi_fd_get(c, wasi_u32(c, 0), RIGHT(FD_ALLOCATE), &error);
     if (!f) return error;
     if (wasi_u64(c, 1) > INT64_MAX || wasi_u64(c, 2) > INT64_MAX) return WASI_EINVAL;
-    return wasi_errno(sb_file_allocate(f->file, wasi_u64(c, 1), wasi_u64(c, 2)));
+    return wasi_errno(sb_file_allocate(f->file, 0, wasi_u64(c, 1), wasi_u64(c, 2)));
 }
 
 static uint32_t sync_(struct wasi_call *c, uint64_t right, bool data_only) {

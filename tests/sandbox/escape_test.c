@@ -274,7 +274,7 @@ static void readonly_is_inherited_by_what_is_opened(void **state) {
     struct sb_file *file = must_open(sub, "inner", READ);
     assert_int_equal(try_open(sub, "inner", WRITE), EROFS);
     assert_int_equal(sb_file_truncate(file, 0), EROFS);
-    assert_int_equal(sb_file_allocate(file, 0, 100), EROFS);
+    assert_int_equal(sb_file_allocate(file, 0, 0, 100), EROFS);
     assert_int_equal(sb_file_set_times(file, times), EROFS);
     assert_int_equal(write_text(file, "x", &n), EROFS);
     sb_file_unref(file);

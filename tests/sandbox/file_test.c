@@ -69,7 +69,7 @@ static void files_do_only_what_they_were_opened_for(void **state) {
     struct sb_file *in = must_open(f->dir, "file", READ), *out = must_open(f->dir, "file", WRITE);
     assert_int_equal(write_text(in, "x", &n), EBADF);
     assert_int_equal(sb_file_truncate(in, 0), EINVAL);
-    assert_int_equal(sb_file_allocate(in, 0, 10), EBADF);
+    assert_int_equal(sb_file_allocate(in, 0, 0, 10), EBADF);
     assert_int_equal(sb_file_read(out, &iov, 1, SB_ABSENT, &n), EBADF);
     assert_int_equal(try_open(f->dir, "sub", WRITE), EISDIR);
     assert_int_equal(try_open(f->dir, "file", READ | SB_OPEN_DIRECTORY), ENOTDIR);
@@ -88,7 +88,7 @@ static void truncate_and_allocate_change_the_size(void **state) {
     assert_int_equal(sb_file_truncate(file, 2), 0);
     reads(file, 0, "he");
     assert_int_equal(sb_file_truncate(file, UINT64_MAX), EINVAL);
-    int error = sb_file_allocate(file, 0, 100); /* not every file system can */
+    int error = sb_file_allocate(file, 0, 0, 100); /* not every file system can */
     assert_true(error == 0 || error == EOPNOTSUPP);
     assert_int_equal(sb_file_stat(file, &st), 0);
     assert_int_equal(st.st_size, error ? 2 : 100);
@@ -247,7 +247,7 @@ static void beyond_max_output(struct fixture *f) {
     assert_int_equal(write_text(file, "12345", &n), 0);
     assert_int_equal(sb_output_bytes(f->sb, &exceeded), 5);
     assert_false(exceeded);
-    assert_int_equal(sb_file_allocate(file, 0, 1000), ENOSPC);
+    assert_int_equal(sb_file_allocate(file, 0, 0, 1000), ENOSPC);
     assert_int_equal(sb_file_write(file, pieces, 2, SB_ABSENT, &n), 0);
     assert_int_equal(n, 3); /* what fits */
     assert_int_equal(write_text(file, "x", &n), ENOSPC);
