@@ -104,9 +104,10 @@ static void set_operands(struct build *b, uint32_t k, const struct bc_block_sig 
 static void fork_entry(struct build *b) {
     struct ir_func *f = b->f;
     uint32_t entry = b->block, side = ir_new_block(f), way = ir_new_block(f);
+    uint32_t never = ir_unary(f, entry, BC_I64_EQZ, IR_I32, b->osr_frame);
     uint32_t branch = build_new(b, IR_BRANCH, IR_VOID);
     if (f->failed) return;
-    f->ins[branch].a = ir_unary(f, entry, BC_I64_EQZ, IR_I32, b->osr_frame);
+    f->ins[branch].a = never;
     ir_set_succs(f, entry, 2, (uint32_t[]){way, side});
     ir_add_pred(f, way, entry);
     ir_add_pred(f, side, entry);
