@@ -75,6 +75,11 @@ static void put_request(struct line *line, const struct sb_request *r) {
     if (r->name) put_name(line, r->name, r->name_size);
     if (r->file2) put_name(line, r->file2->name, r->file2->name_size);
     if (r->name2) put_name(line, r->name2, r->name2_size);
+    if (r->address) {
+        char text[SB_ADDRESS_TEXT];
+        sb_address_text(r->address, text);
+        put_name(line, text, strlen(text));
+    }
     for (unsigned i = 0; i < 2; i++) {
         if (!kind->labels[i] || r->numbers[i] == SB_ABSENT) continue;
         put_text(line, " ");
@@ -114,6 +119,7 @@ static int decide(struct sandbox *sb, const struct sb_request *r) {
     bool first_is_read = r->kind == SB_FS_COPY; /* only its second file changes */
     if ((r->file && r->file->readonly && !first_is_read) || (r->file2 && r->file2->readonly))
         if (changes(r)) return EROFS;
+    if (r->kind == SB_NET_CONNECT || r->kind == SB_NET_RESOLVE) return sb_rules_decide(sb, r);
     /* numbers[0] = bytes: an empty write needs no room */
     uint64_t max = sb->config.max_output_bytes;
     bool writes =

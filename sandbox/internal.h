@@ -24,6 +24,8 @@ struct sandbox {
     const _Atomic uint32_t *stop;
     struct sb_grant *grants;
     size_t n_grants, cap_grants;
+    struct sb_rule *rules; /* in the order they were given */
+    size_t n_rules, cap_rules;
 };
 
 struct sb_file {
@@ -93,6 +95,18 @@ int sb_node_find(struct sb_file *dir, const char *name, struct sb_file **out, st
 int sb_mode_check(mode_t mode, bool directory, mode_t had);
 /* chmod of the thing behind any descriptor; 0 or an errno. */
 int sb_chmod_of(struct sandbox *sb, int fd, mode_t mode);
+/* ---- connect.c ---- */
+
+struct sb_rule {
+    bool allow;
+    enum { SB_RULE_NETWORK, SB_RULE_PUBLIC, SB_RULE_DNS } where;
+    int protocol; /* enum sb_protocol, or -1: all */
+    uint8_t ip[16];
+    unsigned bits; /* of ip that count */
+    uint16_t first_port, last_port;
+};
+/* The rules' answer to NET_CONNECT and NET_RESOLVE: 0 or EACCES. */
+int sb_rules_decide(const struct sandbox *sb, const struct sb_request *request);
 
 /* ---- poll.c ---- */
 

@@ -68,6 +68,8 @@ struct sb_file;
     X(NET_RECV, "net.recv", READS, "bytes", NULL)                                                            \
     X(NET_SEND, "net.send", WRITES, "bytes", NULL)                                                           \
     X(NET_SHUTDOWN, "net.shutdown", READS, "how", NULL)                                                      \
+    X(NET_CONNECT, "net.connect", READS, NULL, NULL) /* address */                                           \
+    X(NET_RESOLVE, "net.resolve", READS, NULL, NULL) /* a question to the host's name server */              \
     X(POLL, "poll", READS, "events", NULL)                                                                   \
     X(CLOCK, "clock", READS, "id", NULL)                                                                     \
     X(RANDOM, "random", READS, "bytes", NULL)                                                                \
@@ -87,6 +89,14 @@ enum sb_kind {
 
 #define SB_ABSENT UINT64_MAX /* a number of a request that does not apply this time */
 
+enum sb_protocol { SB_TCP, SB_UDP, SB_ICMP };
+/* The far end of a connection or a flow, as the host's kernel will see it. */
+struct sb_address {
+    enum sb_protocol protocol;
+    uint8_t ip[16]; /* IPv6; an IPv4 address as ::ffff:a.b.c.d */
+    uint16_t port;  /* 0 for SB_ICMP */
+};
+
 struct sb_request {
     enum sb_kind kind;
     const struct sb_file *file; /* the object, or the directory `name` starts at; NULL where there is none */
@@ -95,7 +105,8 @@ struct sb_request {
     const struct sb_file *file2;
     const char *name2;
     size_t name2_size;
-    uint64_t numbers[2]; /* as the list labels them; SB_ABSENT = left out */
+    uint64_t numbers[2];              /* as the list labels them; SB_ABSENT = left out */
+    const struct sb_address *address; /* of NET_CONNECT */
 };
 
 /* The door. 0 = allowed; else the errno the program gets: refused by a grant, a limit or the policy. A
@@ -267,6 +278,24 @@ int sb_net_recv(struct sb_file *socket, const struct iovec *iov, int n_iov, int 
                 bool *out_truncated);
 int sb_net_send(struct sb_file *socket, const struct iovec *iov, int n_iov, uint64_t *out_n);
 int sb_net_shutdown(struct sb_file *socket, int how); /* SHUT_* */
+
+/* ---- outgoing connections ---- */
+
+/* Adds a rule; of all that fit a request the first one decides, and what no rule fits is refused.
+ *   [tcp:|udp:|icmp:]WHERE[:PORT[-PORT]]
+ * WHERE is an address (V4 or [V6], /BITS behind it for a network), a name (looked up now, all its addresses),
+ * or a word: any; public, which is any but this machine, its links (169.254/16, fe80::/10) and groups; host,
+ * the loopback of this machine; dns, its name server, which takes no port.
+ * fails  E_USAGE (text), E_NOMEM */
+enum atoll_status sb_rule_connect(struct sandbox *sb, bool allow, const char *text, struct atoll_error *err);
+/* Whether some rule could let a program reach the loopback of this machine. */
+bool sb_rules_reach_host(const struct sandbox *sb);
+/* Asks and answers at once, for faces where the connection is made by another: 0 or EACCES. */
+int sb_net_may_connect(struct sandbox *sb, const struct sb_address *address);
+int sb_net_may_resolve(struct sandbox *sb);
+/* "tcp 127.0.0.1:80", "icmp [fe80::1]". */
+#define SB_ADDRESS_TEXT 64
+void sb_address_text(const struct sb_address *address, char out[SB_ADDRESS_TEXT]);
 
 /* ---- waiting ---- */
 
