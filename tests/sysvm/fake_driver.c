@@ -25,14 +25,20 @@ static void notify_later(void *transport, unsigned queue) { fake_kick(transport,
 
 static const struct virtio_transport_ops transport_ops = {queue_interrupt, config_interrupt, notify_later};
 
-struct fake_driver *fake_driver_new(uint64_t ram_bytes, const struct virtio_ops *ops, void *dev) {
+struct fake_driver *fake_driver_with(struct vm_memory *memory, const struct virtio_ops *ops, void *dev) {
     struct fake_driver *d = calloc(1, sizeof *d);
     MUST(d);
+    d->memory = memory;
     d->next_free = 0x1000;
     d->queue_size = 64;
-    MUST(!vm_memory_new(&atoll_default_alloc, ram_bytes, &d->memory, NULL));
     MUST(!virtio_device_new(&atoll_default_alloc, d->memory, ops, dev, &transport_ops, d, &d->vdev, NULL));
     return d;
+}
+
+struct fake_driver *fake_driver_new(uint64_t ram_bytes, const struct virtio_ops *ops, void *dev) {
+    struct vm_memory *memory;
+    MUST(!vm_memory_new(&atoll_default_alloc, ram_bytes, &memory, NULL));
+    return fake_driver_with(memory, ops, dev);
 }
 
 void fake_driver_free(struct fake_driver *d) {

@@ -44,6 +44,8 @@ struct fake_used {
 };
 
 struct fake_driver *fake_driver_new(uint64_t ram_bytes, const struct virtio_ops *ops, void *dev);
+/* The same over memory that the device knows already; takes that over, too. */
+struct fake_driver *fake_driver_with(struct vm_memory *memory, const struct virtio_ops *ops, void *dev);
 void fake_driver_free(struct fake_driver *d);
 
 /* Reset, negotiation of those `features` that the device offers (VERSION_1 always), all queues enabled, DRIVER_OK.

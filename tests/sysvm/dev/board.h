@@ -3,8 +3,6 @@
 #ifndef ATOLL_TESTS_BOARD_H
 #define ATOLL_TESTS_BOARD_H
 
-#include <pthread.h>
-#include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -12,21 +10,19 @@
 #include "sysvm/dev/pci/pci.h"
 #include "sysvm/irq.h"
 #include "sysvm/layout.h"
-#include "sysvm/loop.h"
 #include "sysvm/memory.h"
-#include "tests/sysvm/suite.h"
+#include "tests/sysvm/dev/loop_thread.h"
 
 #define BOARD_RAM       (UINT64_C(1) << 20)
 #define BOARD_DOORBELLS 16
 
 struct board {
+    struct loop_thread thread;
     struct vm_loop *loop;
     struct vm_bus *ports, *bus;
     struct vm_memory *memory;
     struct pci_root *root;
     struct vm_irq irq;
-    pthread_t thread;
-    sem_t reached;
     unsigned n_resets;
     /* the engine's book */
     bool no_doorbells;
@@ -72,50 +68,33 @@ static const struct vm_irq_ops board_irq_ops = {board_line, board_msi, board_doo
 
 static inline void board_reset(void *context) { ((struct board *)context)->n_resets++; }
 
-static inline void *board_run(void *context) {
-    vm_loop_run(((struct board *)context)->loop);
-    return NULL;
-}
-
 static inline struct board *board_new(void) {
     struct board *b = test_calloc(1, sizeof *b);
     const struct atoll_alloc *a = &atoll_default_alloc;
     b->irq = (struct vm_irq){&board_irq_ops, b};
-    assert_int_equal(vm_loop_new(a, &b->loop, NULL), 0);
+    loop_thread_start(&b->thread);
+    b->loop = b->thread.loop;
     assert_int_equal(vm_memory_new(a, BOARD_RAM, &b->memory, NULL), 0);
     b->ports = vm_bus_new(a);
     b->bus = vm_bus_new(a);
     struct pci_root_config config = {
         .alloc = a, .ports = b->ports, .memory = b->bus, .reset = board_reset, .reset_context = b};
     assert_int_equal(pci_root_new(&config, &b->root, NULL), 0);
-    sem_init(&b->reached, 0, 0);
-    assert_int_equal(pthread_create(&b->thread, NULL, board_run, b), 0);
     return b;
 }
 
 static inline void board_free(struct board *b) {
-    vm_loop_stop(b->loop);
-    pthread_join(b->thread, NULL);
+    loop_thread_stop(&b->thread);
     pci_root_free(b->root);
     for (unsigned i = 0; i < BOARD_DOORBELLS; i++) assert_int_equal(b->doorbells[i].gpa, 0);
     vm_bus_free(b->bus);
     vm_bus_free(b->ports);
     vm_memory_free(b->memory);
-    vm_loop_free(b->loop);
-    sem_destroy(&b->reached);
+    loop_thread_free(&b->thread);
     test_free(b);
 }
 
-static inline void board_reach(void *context) { sem_post(&((struct board *)context)->reached); }
-
-/* All events that are there now have been handled on return. A post is seen in a batch that has them, too; the
- * second is seen after that batch. */
-static inline void board_settle(struct board *b) {
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(vm_loop_post(b->loop, board_reach, b), 0);
-        while (sem_wait(&b->reached)) continue;
-    }
-}
+static inline void board_settle(struct board *b) { loop_thread_settle(&b->thread); }
 
 /* ---- what a guest does ---- */
 

@@ -1,0 +1,49 @@
+/* tests/sysvm/dev/loop_thread.h: a loop that runs on a thread of its own, and a way to wait for what it has to do. */
+#ifndef ATOLL_TESTS_LOOP_THREAD_H
+#define ATOLL_TESTS_LOOP_THREAD_H
+
+#include <pthread.h>
+#include <semaphore.h>
+#include "sysvm/loop.h"
+#include "tests/sysvm/suite.h"
+
+struct loop_thread {
+    struct vm_loop *loop;
+    pthread_t thread;
+    sem_t reached;
+};
+
+static inline void *loop_thread_run(void *context) {
+    vm_loop_run(((struct loop_thread *)context)->loop);
+    return NULL;
+}
+
+static inline void loop_thread_start(struct loop_thread *t) {
+    assert_int_equal(vm_loop_new(&atoll_default_alloc, &t->loop, NULL), 0);
+    sem_init(&t->reached, 0, 0);
+    assert_int_equal(pthread_create(&t->thread, NULL, loop_thread_run, t), 0);
+}
+
+/* No handler runs after this; what holds watches is freed between it and loop_thread_free. */
+static inline void loop_thread_stop(struct loop_thread *t) {
+    vm_loop_stop(t->loop);
+    pthread_join(t->thread, NULL);
+}
+
+static inline void loop_thread_free(struct loop_thread *t) {
+    vm_loop_free(t->loop);
+    sem_destroy(&t->reached);
+}
+
+static inline void loop_thread_reach(void *context) { sem_post(&((struct loop_thread *)context)->reached); }
+
+/* All events that are there now have been handled on return. A post is seen in a batch that has them, too; the
+ * second is seen after that batch. */
+static inline void loop_thread_settle(struct loop_thread *t) {
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(vm_loop_post(t->loop, loop_thread_reach, t), 0);
+        while (sem_wait(&t->reached)) continue;
+    }
+}
+
+#endif
