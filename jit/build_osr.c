@@ -68,15 +68,18 @@ void build_osr_frame(struct build *b) {
 
 /* ---- on the way to the loop ---- */
 
+struct step {
+    uint32_t at, loop; /* byte offset; number of the loop, IR_NONE for other blocks */
+};
 struct way {
-    uint32_t *blocks; /* byte offsets of the blocks around the loop, outermost first, then its own */
+    struct step *blocks; /* around the loop, outermost first, then its own */
     size_t n_blocks, cap_blocks;
 };
 
 static void find_way(struct build *b, struct way *way) {
     struct ir_func *f = b->f;
     const struct bc_func *func = &f->bc->funcs[f->func];
-    uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
+    uint32_t at = func->code_offset, end = func->body.offset + func->body.size, n_loops = 0;
     struct bc_instr in;
     for (; at <= f->loop_offset && !f->failed; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
@@ -87,9 +90,24 @@ static void find_way(struct build *b, struct way *way) {
             f->failed = true;
             return;
         }
-        way->blocks[way->n_blocks++] = at;
+        way->blocks[way->n_blocks++] = (struct step){at, in.op == BC_LOOP ? n_loops++ : IR_NONE};
     }
     if (way->n_blocks != f->loop->n_blocks) f->declined = "the loop was not found";
+}
+
+/* Once we are inside, a local that the outermost loop writes may be another than what the loops between had in front
+ * of them: each of those needs a phi for it. */
+static void share_writes(struct build *b, const struct way *way) {
+    struct ir_func *f = b->f;
+    size_t outer = 0;
+    while (way->blocks[outer].loop == IR_NONE) outer++;
+    const uint64_t *all = b->written + way->blocks[outer].loop * b->written_words;
+    for (size_t k = outer + 1; k + 1 < way->n_blocks; k++) {
+        if (way->blocks[k].loop == IR_NONE) continue;
+        if (f->loop->heights[k] > f->loop->heights[outer])
+            f->declined = "operands wait between the loops around";
+        memcpy(b->written + way->blocks[k].loop * b->written_words, all, b->written_words * sizeof *all);
+    }
 }
 
 /* Operands as they are below the parameters of block k of the way; its parameters are zero: on this edge nobody
@@ -124,8 +142,8 @@ static uint32_t pass_to_loop(struct build *b, const struct way *way) {
     struct bc_instr in;
     for (; !f->failed && !ir_stopped(f); at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
-        if (f->failed || (at != way->blocks[next] && in.op != BC_LOOP)) continue;
-        if (at != way->blocks[next]) {
+        if (f->failed || (at != way->blocks[next].at && in.op != BC_LOOP)) continue;
+        if (at != way->blocks[next].at) {
             b->next_loop++; /* one that is over */
             continue;
         }
@@ -143,6 +161,7 @@ uint32_t build_osr_start(struct build *b) {
     struct ir_func *f = b->f;
     struct way way = {0};
     find_way(b, &way);
+    if (!f->failed && !f->declined) share_writes(b, &way);
     uint32_t at = f->failed || f->declined ? 0 : pass_to_loop(b, &way);
     atoll_free(f->alloc, way.blocks, way.cap_blocks * sizeof *way.blocks);
     if (f->failed || f->declined) return at;
