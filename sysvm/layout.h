@@ -46,12 +46,12 @@
 
 /* ---- ports ---- */
 
-#define VM_PORT_I8042      0x60  /* and 0x64 */
-#define VM_PORT_CMOS       0x70  /* 2 ports */
-#define VM_PORT_SERIAL     0x3F8 /* 8 ports: COM1 */
-#define VM_PORT_ACPI_PM    0x600 /* PM1 event block and so on, see acpi.h */
-#define VM_PORT_PCI_CONFIG 0xCF8 /* 8 ports: address, data */
-#define VM_PORT_RESET      0xCF9
+#define VM_PORT_I8042      0x60   /* and 0x64 */
+#define VM_PORT_CMOS       0x70   /* 2 ports */
+#define VM_PORT_SERIAL     0x3F8  /* 8 ports: COM1 */
+#define VM_PORT_ACPI_PM    0x600  /* 12 ports: PM1 event block (4), PM1 control (2, at 4), timer (4, at 8) */
+#define VM_PORT_PCI_CONFIG 0xCF8  /* 8 ports: address, data */
+#define VM_PORT_RESET      0xCF9  /* 6 written here resets; FADT says so */
 #define VM_PCI_IO_BASE     0x1000 /* BARs in port space */
 #define VM_PCI_IO_SIZE     0xF000
 
@@ -66,5 +66,11 @@
 
 /* Where the pin of a device on the root bus goes (`pin` 0 = INTA): neighbours share no line. */
 static inline unsigned vm_pci_gsi(unsigned device, unsigned pin) { return VM_GSI_PCI + (device + pin) % 4; }
+
+/* ---- processors ---- */
+
+#define VM_CPUS_MAX        128 /* local APIC ids of 8 bits, and tables that fit */
+#define VM_SLEEP_TYPE_OFF  5   /* written to PM1 control with the enable bit: power off (\_S5) */
+#define VM_BOOT_MEMORY_MIN (UINT64_C(16) << 20)
 
 #endif
