@@ -18,11 +18,12 @@ enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,         /* validate, asm, dis, objdump: the input is broken */
     CLI_USAGE = 2,          /* wrong flags or arguments */
-    CLI_TIMEOUT = 124,      /* run: --timeout ended the program */
+    CLI_TIMEOUT = 124,      /* run, boot: --timeout ended the program or guest */
     CLI_INTERNAL = 125,     /* atoll's own fault: output that cannot be written, memory; run: a grant */
-    CLI_NOT_LOADABLE = 126, /* run: the file is no program that can be started */
-    CLI_NOT_FOUND = 127,    /* run: there is no such file */
+    CLI_NOT_LOADABLE = 126, /* run, boot: the file is no program or kernel that can be started */
+    CLI_NOT_FOUND = 127,    /* run, boot: there is no such file */
     CLI_TRAP = 134,         /* run: the program trapped */
+    CLI_PANIC = 255,        /* boot: the guest panicked or crashed */
     CLI_SIGNAL = 128        /* run: + the number of the signal that ended the program (130 = Ctrl-C) */
 };
 
@@ -50,6 +51,7 @@ struct cli_verb {
 /* Every verb, in the order help lists them. cli/NAME.c defines `const struct cli_verb cli_verb_NAME`. */
 #define CLI_VERB_LIST(X)                                                                                     \
     X(run)                                                                                                   \
+    X(boot)                                                                                                  \
     X(validate)                                                                                              \
     X(asm)                                                                                                   \
     X(dis)                                                                                                   \

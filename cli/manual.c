@@ -43,19 +43,20 @@ static const struct {
     {CLI_OK, "all went well"},
     {CLI_FAILED, "validate, asm, dis, objdump: the input is broken"},
     {CLI_USAGE, "wrong flags or arguments"},
-    {CLI_TIMEOUT, "run: --timeout ended the program"},
+    {CLI_TIMEOUT, "run, boot: --timeout ended the program or the guest"},
     {CLI_INTERNAL,
      "output that cannot be written, memory that ran out, or another fault of atoll's own; run: a "
      "grant that cannot be given"},
-    {CLI_NOT_LOADABLE, "run: the file is no program that can be started"},
-    {CLI_NOT_FOUND, "run: there is no such file"},
-    {CLI_SIGNAL + 2, "run: Ctrl-C ended the program (143: SIGTERM)"},
+    {CLI_NOT_LOADABLE, "run, boot: the file is no program or kernel that can be started"},
+    {CLI_NOT_FOUND, "run, boot: there is no such file"},
+    {CLI_SIGNAL + 2, "run, boot: Ctrl-C ended the program or the guest (143: SIGTERM)"},
     {CLI_TRAP, "run: the program trapped; fuel that ran out is a trap"},
+    {CLI_PANIC, "boot: the guest's kernel panicked, or the guest crashed"},
 };
 
 void cli_manual_roff(void) {
     printf(".TH ATOLL 1 \"\" \"atoll %s\" \"User Commands\"\n", ATOLL_VERSION);
-    printf(".SH NAME\natoll \\- run portable programs in a sandbox\n"
+    printf(".SH NAME\natoll \\- run portable programs and guest systems in a sandbox\n"
            ".SH SYNOPSIS\n.B atoll\n.I VERB\n[\\fIFLAGS\\fR] ...\n.br\n"
            ".B atoll\n[\\fIFLAGS OF run\\fR] \\fIPROGRAM\\fR [\\fIARGS\\fR...]\n"
            ".SH DESCRIPTION\n");

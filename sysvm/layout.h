@@ -70,7 +70,6 @@ static inline unsigned vm_pci_gsi(unsigned device, unsigned pin) { return VM_GSI
 /* ---- processors ---- */
 
 #define VM_CPUS_MAX        128 /* local APIC ids of 8 bits, and tables that fit */
-#define VM_SLEEP_TYPE_OFF  5   /* written to PM1 control with the enable bit: power off (\_S5) */
 #define VM_BOOT_MEMORY_MIN (UINT64_C(16) << 20)
 
 #endif

@@ -7,6 +7,8 @@
  * source  ACPI specification 6.5, "ACPI Software Programming Model" and "ACPI Machine Language"; PCI Firmware
  *         Specification, "MCFG Table" */
 #include "sysvm/boot/internal.h"
+#include "sysvm/dev/platform/acpi_pm.h"
+#include "sysvm/dev/platform/cmos.h"
 
 struct writer {
     uint8_t *bytes;
@@ -244,7 +246,7 @@ static uint64_t put_dsdt(struct writer *w) {
     put_8(w, AML_PACKAGE);
     size_t package = begin_package(w);
     put_8(w, 2);
-    put_8(w, AML_BYTE), put_8(w, VM_SLEEP_TYPE_OFF);
+    put_8(w, AML_BYTE), put_8(w, VM_ACPI_S5);
     put_8(w, AML_ZERO);
     end_package(w, package);
     end_table(w, table);
@@ -290,21 +292,21 @@ static uint64_t put_fadt(struct writer *w, uint64_t facs, uint64_t dsdt) {
     put_u32(f + 36, (uint32_t)facs);
     put_u32(f + 40, (uint32_t)dsdt);
     put_u16(f + 46, VM_GSI_ACPI);
-    put_u32(f + 56, VM_PORT_ACPI_PM);                 /* event block */
-    put_u32(f + 64, VM_PORT_ACPI_PM + 4);             /* control block */
-    put_u32(f + 76, VM_PORT_ACPI_PM + 8);             /* timer */
+    put_u32(f + 56, VM_ACPI_PM1_EVENT);               /* event block */
+    put_u32(f + 64, VM_ACPI_PM1_CONTROL);             /* control block */
+    put_u32(f + 76, VM_ACPI_PM_TIMER);                /* timer */
     f[88] = 4, f[89] = 2, f[91] = 4;                  /* their lengths */
     put_u16(f + 96, 0xFFFF), put_u16(f + 98, 0xFFFF); /* no C2, no C3 */
-    f[108] = 0x32;                                    /* the century in CMOS */
+    f[108] = VM_CMOS_CENTURY;
     put_u16(f + 109, LEGACY_DEVICES | NO_VGA);
     put_u32(f + 112, WBINVD | C1 | NO_SLEEP_BUTTON | RESET_REGISTER);
     put_register(f + 116, VM_PORT_RESET, 8);
-    f[128] = 6;
+    f[128] = VM_ACPI_RESET_VALUE;
     f[131] = 5; /* minor version */
     put_u64(f + 140, dsdt);
-    put_register(f + 148, VM_PORT_ACPI_PM, 32);
-    put_register(f + 172, VM_PORT_ACPI_PM + 4, 16);
-    put_register(f + 208, VM_PORT_ACPI_PM + 8, 32);
+    put_register(f + 148, VM_ACPI_PM1_EVENT, 32);
+    put_register(f + 172, VM_ACPI_PM1_CONTROL, 16);
+    put_register(f + 208, VM_ACPI_PM_TIMER, 32);
     end_table(w, table);
     return at;
 }

@@ -1,5 +1,4 @@
 /* sysvm/cpu/choose.c: which engine, by measuring. */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include "sysvm/cpu/engine.h"
@@ -87,10 +86,9 @@ static enum atoll_status choose_auto(const struct atoll_alloc *alloc, const stru
     }
     if (status == ATOLL_OK)
         snprintf(text, sizeof text,
-                 "KVM only emulates here (%" PRIu64
-                 " million instructions a second; --engine=kvm takes it all the "
+                 "KVM only emulates here (%.1f million instructions a second; --engine=kvm takes it all the "
                  "same), and ",
-                 rate / 1000000);
+                 (double)rate / 1e6);
     else
         snprintf(text, sizeof text, "%.500s, and ", why.text);
     return no_soft(err, text);

@@ -1,0 +1,334 @@
+/* cli/boot.c: boots a guest operating system.
+ *
+ *   flags -> struct boot -> files, engine -> console, machine -> run -> exit status; again after a reset */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/signalfd.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include "cli/boot.h"
+#include "sysvm/layout.h"
+
+struct boot {
+    const struct cli_verb *verb;
+    /* as the flags say */
+    const char *kernel_path, *initrd_path, *cmdline;
+    uint64_t memory_bytes, n_cpus, timeout_ns;
+    enum vm_engine_choice engine_choice;
+    bool self_unpacking, stats;
+    /* made from them */
+    char *default_kernel; /* owned; NULL: --kernel was given */
+    const struct vm_engine_ops *engine;
+    uint64_t deadline_ns;
+    int signals; /* signalfd */
+    /* of the machine that runs; another one after a reset */
+    struct vm_loop *loop;
+    struct boot_console *console;
+    struct vm_machine *machine;
+    struct vm_watch *signal_watch;
+    struct vm_timer *timer;
+    /* why it was stopped from here */
+    bool timed_out, panicked, quit;
+    int signal;
+};
+
+/* ---- flags ---- */
+
+enum {
+    BOOT_KERNEL = 1,
+    BOOT_INITRD,
+    BOOT_APPEND,
+    BOOT_MEMORY,
+    BOOT_CPUS,
+    BOOT_TIMEOUT,
+    BOOT_ENGINE,
+    BOOT_SELF_UNPACKING,
+    BOOT_STATS
+};
+static const struct cli_flag flags[] = {
+    {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
+    {BOOT_INITRD, "initrd", 0, "FILE", "initial RAM disk"},
+    {BOOT_APPEND, "append", 0, "TEXT", "the kernel's command line (default: console=ttyS0)"},
+    {BOOT_MEMORY, "memory", 0, "SIZE", "guest memory, from 16M (default: 512M)"},
+    {BOOT_CPUS, "cpus", 0, "N", "processors, up to 128 (default: 1)"},
+    {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
+    {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
+    {BOOT_SELF_UNPACKING, "self-unpacking", 0, NULL, "let a bzImage unpack (and randomise) itself"},
+    {BOOT_STATS, "stats", 0, NULL, "print at the end how often processors came back to be served"},
+    {0}};
+
+static bool parse_engine(const char *text, enum vm_engine_choice *out) {
+    static const char *const names[] = {"auto", "kvm", "soft"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i])) continue;
+        *out = (enum vm_engine_choice)i;
+        return true;
+    }
+    return false;
+}
+
+/* Returns CLI_OK or, after a message, CLI_USAGE. */
+static int take_flag(struct boot *boot, int id, const char *value) {
+    bool valid = true;
+    switch (id) {
+    case BOOT_KERNEL: boot->kernel_path = value; break;
+    case BOOT_INITRD: boot->initrd_path = value; break;
+    case BOOT_APPEND: boot->cmdline = value; break;
+    case BOOT_MEMORY:
+        valid = cli_parse_size(value, &boot->memory_bytes) && boot->memory_bytes >= VM_BOOT_MEMORY_MIN &&
+                boot->memory_bytes <= VM_MEMORY_MAX && boot->memory_bytes % VM_PAGE == 0;
+        break;
+    case BOOT_CPUS:
+        valid = cli_parse_count(value, &boot->n_cpus) && boot->n_cpus >= 1 && boot->n_cpus <= VM_CPUS_MAX;
+        break;
+    case BOOT_TIMEOUT: valid = cli_parse_duration(value, &boot->timeout_ns) && boot->timeout_ns; break;
+    case BOOT_ENGINE: valid = parse_engine(value, &boot->engine_choice); break;
+    case BOOT_SELF_UNPACKING: boot->self_unpacking = true; break;
+    case BOOT_STATS: boot->stats = true; break;
+    case CLI_ARGUMENT: return cli_usage(boot->verb, "\"%s\" is no flag", value);
+    default: return CLI_USAGE;
+    }
+    return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
+}
+
+/* ---- what ends a machine from outside ---- */
+
+static void on_signal(void *context, uint32_t events) {
+    struct boot *boot = context;
+    struct signalfd_siginfo info;
+    (void)events;
+    if (read(boot->signals, &info, sizeof info) != sizeof info) return;
+    boot->signal = (int)info.ssi_signo;
+    vm_machine_stop(boot->machine);
+}
+
+static void on_timeout(void *context) {
+    struct boot *boot = context;
+    boot->timed_out = true;
+    vm_machine_stop(boot->machine);
+}
+
+static void on_quit(void *context) {
+    struct boot *boot = context;
+    boot->quit = true;
+    vm_machine_stop(boot->machine);
+}
+
+static void on_panic(void *context) {
+    struct boot *boot = context;
+    boot->panicked = true;
+    vm_machine_stop(boot->machine);
+}
+
+/* Signals come through the loop from now on; one that was ignored when atoll started stays ignored. */
+static int take_signals(void) {
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        struct sigaction action;
+        if (sigaction(numbers[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN)
+            sigaddset(&set, numbers[i]);
+    }
+    signal(SIGPIPE, SIG_IGN); /* a console nobody reads any more */
+    sigprocmask(SIG_BLOCK, &set, NULL);
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* ---- files ---- */
+
+/* Returns CLI_OK or, after a message, the exit status. */
+static int read_file(const char *path, uint64_t max_bytes, struct cli_file *out) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    enum atoll_status status = cli_file_read(path, max_bytes, NULL, out, &err);
+    if (status == ATOLL_OK) return CLI_OK;
+    cli_error(cli_file_name(path), &err);
+    if (status != ATOLL_E_IO) return CLI_INTERNAL;
+    return err.system_errno == ENOENT || err.system_errno == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
+}
+
+static int load(struct boot *boot) {
+    enum { KERNEL_MAX = 1 << 30 };
+    struct cli_file kernel = {0}, initrd = {0};
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    int result = read_file(boot->kernel_path, KERNEL_MAX, &kernel);
+    if (result == CLI_OK && boot->initrd_path)
+        result = read_file(boot->initrd_path, boot->memory_bytes, &initrd);
+    if (result == CLI_OK) {
+        struct vm_machine_kernel k = {.kernel = {kernel.bytes, kernel.size},
+                                      .initrd = {initrd.bytes, initrd.size},
+                                      .cmdline = boot->cmdline,
+                                      .self_unpacking = boot->self_unpacking};
+        enum atoll_status status = vm_machine_load(boot->machine, &k, &err);
+        if (status != ATOLL_OK) cli_error(boot->kernel_path, &err);
+        if (status != ATOLL_OK)
+            result = status == ATOLL_E_NOMEM || status == ATOLL_E_IO ? CLI_INTERNAL : CLI_NOT_LOADABLE;
+    }
+    cli_file_close(&kernel);
+    cli_file_close(&initrd);
+    return result;
+}
+
+/* The kernel that runs the host, where Debian and others put it. */
+static int find_kernel(struct boot *boot) {
+    static const char *const places[] = {"/boot/vmlinuz-%s", "/lib/modules/%s/vmlinuz"};
+    struct utsname host;
+    uname(&host);
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        free(boot->default_kernel);
+        if (asprintf(&boot->default_kernel, places[i], host.release) < 0) { /* NOLINT: from the list above */
+            boot->default_kernel = NULL;
+            cli_message("out of memory");
+            return CLI_INTERNAL;
+        }
+        boot->kernel_path = boot->default_kernel;
+        if (access(boot->kernel_path, F_OK) == 0) return CLI_OK;
+    }
+    cli_message("boot: the host's kernel is not in /boot/vmlinuz-%s; name one with --kernel", host.release);
+    return CLI_NOT_FOUND;
+}
+
+/* ---- a machine ---- */
+
+static enum atoll_status watch_outside(struct boot *boot, struct atoll_error *err) {
+    int error = vm_loop_watch(boot->loop, boot->signals, EPOLLIN, on_signal, boot, &boot->signal_watch);
+    if (!error) error = vm_timer_new(boot->loop, on_timeout, boot, &boot->timer);
+    if (error) return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "%s", strerror(error));
+    vm_timer_set(boot->timer, boot->deadline_ns);
+    return ATOLL_OK;
+}
+
+static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
+    struct boot_console_events events = {on_quit, on_panic, boot};
+    enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
+    if (status == ATOLL_OK) status = watch_outside(boot, err);
+    if (status == ATOLL_OK) status = boot_console_new(boot->loop, &events, &boot->console, err);
+    if (status != ATOLL_OK) return status;
+    struct vm_machine_config config = {.alloc = &atoll_default_alloc,
+                                       .engine = boot->engine,
+                                       .memory_bytes = boot->memory_bytes,
+                                       .n_cpus = (unsigned)boot->n_cpus,
+                                       .serial = boot_console_end(boot->console),
+                                       .loop = boot->loop};
+    status = vm_machine_new(&config, &boot->machine, err);
+    if (status == ATOLL_OK) boot_console_join(boot->console, vm_machine_serial(boot->machine));
+    return status;
+}
+
+static void unmake(struct boot *boot) {
+    vm_machine_free(boot->machine);
+    boot_console_free(boot->console);
+    vm_timer_free(boot->timer);
+    vm_watch_free(boot->signal_watch);
+    vm_loop_free(boot->loop);
+    boot->machine = NULL, boot->console = NULL, boot->timer = NULL, boot->signal_watch = NULL,
+    boot->loop = NULL;
+}
+
+static int stopped_status(const struct boot *boot) {
+    if (boot->panicked) return CLI_PANIC;
+    if (boot->timed_out) cli_message("boot: the guest ran into the timeout");
+    return boot->timed_out ? CLI_TIMEOUT : boot->signal ? CLI_SIGNAL + boot->signal : CLI_OK;
+}
+
+static int status_of(const struct boot *boot, enum vm_end end, const struct atoll_error *err) {
+    switch (end) {
+    case VM_END_OFF: return CLI_OK;
+    case VM_END_RESET: return boot_console_saw_panic(boot->console) ? CLI_PANIC : CLI_OK;
+    case VM_END_STOPPED: return stopped_status(boot);
+    case VM_END_CRASHED: cli_message("boot: the guest crashed (triple fault)"); return CLI_PANIC;
+    case VM_END_FAILED: cli_error("boot", err); return CLI_INTERNAL;
+    case VM_END_NONE: break;
+    }
+    return CLI_INTERNAL;
+}
+
+/* Returns the exit status; *out_again: the guest asked for a reset. */
+static int run_machine(struct boot *boot, bool *out_again) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    enum vm_end end = VM_END_NONE;
+    if (make(boot, &err) != ATOLL_OK) {
+        cli_error("boot", &err);
+        return CLI_INTERNAL;
+    }
+    int result = load(boot);
+    if (result != CLI_OK) return result;
+    if (vm_machine_run(boot->machine, &end, &err) != ATOLL_OK) {
+        cli_error("boot", &err);
+        return CLI_INTERNAL;
+    }
+    result = status_of(boot, end, &err);
+    if (result == CLI_PANIC) boot_console_print_last(boot->console);
+    *out_again = end == VM_END_RESET && result == CLI_OK;
+    if (boot->stats)
+        cli_message("boot: engine %s, %llu exits", boot->engine->name,
+                    (unsigned long long)vm_machine_exits(boot->machine));
+    return result;
+}
+
+/* Before anything is made: a name that is wrong is the likeliest mistake. */
+static int check_files(const struct boot *boot) {
+    const char *const paths[] = {boot->kernel_path, boot->initrd_path};
+    for (size_t i = 0; i < 2; i++) {
+        if (!paths[i] || strcmp(paths[i], "-") == 0 || access(paths[i], R_OK) == 0) continue;
+        int error = errno;
+        cli_message("%s: %s", paths[i], strerror(error));
+        return error == ENOENT || error == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
+    }
+    return CLI_OK;
+}
+
+static int run_all(struct boot *boot) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    int result = boot->kernel_path ? CLI_OK : find_kernel(boot);
+    if (result == CLI_OK) result = check_files(boot);
+    if (result != CLI_OK) return result;
+    if (vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err) != ATOLL_OK) {
+        cli_error("boot", &err);
+        return CLI_INTERNAL;
+    }
+    boot->deadline_ns = boot->timeout_ns ? vm_now_ns() + boot->timeout_ns : UINT64_MAX;
+    boot->signals = take_signals();
+    bool again;
+    do {
+        again = false;
+        result = run_machine(boot, &again);
+        unmake(boot);
+    } while (again);
+    close(boot->signals);
+    return result;
+}
+
+static int run_boot(struct cli_parser *p) {
+    struct boot boot = {
+        .verb = p->verb, .cmdline = "console=ttyS0", .memory_bytes = UINT64_C(512) << 20, .n_cpus = 1};
+    for (int id; (id = cli_next(p)) != CLI_END;) {
+        if (id == CLI_HELP) return CLI_OK;
+        if (id == CLI_BAD) return CLI_USAGE;
+        int result = take_flag(&boot, id, p->value);
+        if (result != CLI_OK) return result;
+    }
+    int result = run_all(&boot);
+    free(boot.default_kernel);
+    return result;
+}
+
+const struct cli_verb cli_verb_boot = {
+    .name = "boot",
+    .arguments = "",
+    .summary = "boot a guest operating system",
+    .text =
+        "Boots a Linux kernel (bzImage, ELF vmlinux, also compressed with gzip, xz, zstd, lz4 or lzma) or "
+        "any "
+        "kernel with a PVH entry in a virtual machine whose serial console is standard input and output. A "
+        "guest that resets is booted again.\n\n"
+        "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n\n"
+        "The exit status is 0 when the guest powers off, 124 after --timeout, 255 when it panics or crashes, "
+        "125 when atoll failed, 126 when the kernel cannot be booted, 127 when there is no such file.",
+    .flags = flags,
+    .run = run_boot,
+};

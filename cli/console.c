@@ -1,0 +1,167 @@
+/* cli/console.c: the guest's console on standard input and output. The terminal's state is of the process, and
+ * has to come back on every way out, hence the statics. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <termios.h>
+#include <unistd.h>
+#include "cli/boot.h"
+#include "sysvm/dev/host_stream.h"
+
+enum { ESCAPE = 1 /* Ctrl-a */, LINE_MAX_BYTES = 256, N_LINES = 12 };
+
+struct boot_console {
+    struct vm_loop *loop;
+    struct vm_host_stream *stream;
+    struct boot_console_events events;
+    bool is_terminal, escaped; /* escaped: the last key was Ctrl-a */
+    bool saw_panic;
+    char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
+    unsigned line, n_lines;
+    size_t n; /* bytes of it */
+};
+
+/* ---- the terminal ---- */
+
+static struct termios before;
+static volatile sig_atomic_t is_raw;
+static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+
+static void restore(void) {
+    if (!is_raw) return;
+    is_raw = 0;
+    tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
+}
+
+/* A fault of ours: the handler is gone after this call, so that it strikes again with its default action. */
+static void on_fault(int number) {
+    restore();
+    raise(number);
+}
+
+static bool make_raw(void) {
+    struct termios raw;
+    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before)) return false;
+    raw = before;
+    cfmakeraw(&raw);
+    if (isatty(STDOUT_FILENO)) raw.c_oflag |= OPOST; /* messages of ours have no \r */
+    is_raw = 1;
+    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)) is_raw = 0;
+    struct sigaction action = {.sa_handler = on_fault, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
+    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) sigaction(deadly[i], &action, NULL);
+    return is_raw;
+}
+
+/* ---- keys ---- */
+
+static void print_keys(void) {
+    static const char text[] = "\n  Ctrl-a x  quit\n  Ctrl-a h  this help\n  Ctrl-a Ctrl-a  Ctrl-a itself\n";
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
+/* What stays for the guest. */
+static size_t filter_keys(void *context, uint8_t *bytes, size_t n) {
+    struct boot_console *console = context;
+    size_t kept = 0;
+    for (size_t i = 0; i < n; i++) {
+        bool command = console->escaped;
+        console->escaped = !command && bytes[i] == ESCAPE;
+        if (console->escaped) continue;
+        if (command && bytes[i] == 'x')
+            console->events.quit(console->events.context);
+        else if (command && bytes[i] == 'h')
+            print_keys();
+        else
+            bytes[kept++] = bytes[i];
+    }
+    return kept;
+}
+
+/* ---- what went by ---- */
+
+static void end_line(struct boot_console *console) {
+    char *line = console->lines[console->line % N_LINES];
+    line[console->n] = 0;
+    if (strstr(line, "Kernel panic - not syncing")) {
+        bool ended = strstr(line, "---[ end Kernel panic");
+        console->saw_panic = true;
+        if (ended) console->events.panicked(console->events.context);
+    }
+    console->line++;
+    console->n = 0;
+    if (console->n_lines < N_LINES) console->n_lines++;
+}
+
+/* What is longer than a line's room is kept in its first part. */
+static void watch(struct boot_console *console, const uint8_t *bytes, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        char *line = console->lines[console->line % N_LINES];
+        if (bytes[i] == '\n')
+            end_line(console);
+        else if (bytes[i] != '\r' && bytes[i] && console->n < LINE_MAX_BYTES - 1)
+            line[console->n++] = (char)bytes[i];
+    }
+}
+
+bool boot_console_saw_panic(const struct boot_console *console) { return console->saw_panic; }
+
+void boot_console_print_last(const struct boot_console *console) {
+    unsigned n = console->n_lines < N_LINES ? console->n_lines : N_LINES - 1; /* one is being written */
+    for (unsigned i = console->line - n; i != console->line; i++)
+        cli_message("guest: %s", console->lines[i % N_LINES]);
+}
+
+/* ---- between the device and the descriptors ---- */
+
+static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
+    struct boot_console *console = end;
+    struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    size_t taken = stream.ops->write(stream.end, bytes, n);
+    watch(console, bytes, taken);
+    return taken;
+}
+
+static void want_input(void *end) {
+    struct boot_console *console = end;
+    struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    stream.ops->input_wanted(stream.end);
+}
+
+struct vm_stream_end boot_console_end(struct boot_console *console) {
+    static const struct vm_stream_ops ops = {take_output, want_input};
+    return (struct vm_stream_end){&ops, console};
+}
+
+void boot_console_join(struct boot_console *console, struct vm_stream_device device) {
+    vm_host_stream_join(console->stream, device);
+}
+
+enum atoll_status boot_console_new(struct vm_loop *loop, const struct boot_console_events *events,
+                                   struct boot_console **out, struct atoll_error *err) {
+    struct boot_console *console = calloc(1, sizeof *console);
+    if (!console) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    console->loop = loop;
+    console->events = *events;
+    console->is_terminal = make_raw();
+    struct vm_host_stream_config config = {.alloc = &atoll_default_alloc,
+                                           .loop = loop,
+                                           .in = STDIN_FILENO,
+                                           .out = STDOUT_FILENO,
+                                           .filter = console->is_terminal ? filter_keys : NULL,
+                                           .context = console};
+    enum atoll_status status = vm_host_stream_new(&config, &console->stream, err);
+    if (status != ATOLL_OK)
+        boot_console_free(console);
+    else
+        *out = console;
+    return status;
+}
+
+void boot_console_free(struct boot_console *console) {
+    if (!console) return;
+    vm_host_stream_free(console->stream);
+    restore();
+    free(console);
+}

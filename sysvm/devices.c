@@ -1,0 +1,57 @@
+/* sysvm/devices.c: the devices of a machine, one list, read from top to bottom. */
+#include "sysvm/layout.h"
+#include "sysvm/machine_internal.h"
+
+static enum atoll_status add_serial(struct vm_machine *m, struct atoll_error *err) {
+    struct vm_serial_config config = {.alloc = m->config.alloc,
+                                      .loop = m->loop,
+                                      .ports = m->ports,
+                                      .irq = &m->irq,
+                                      .port = VM_PORT_SERIAL,
+                                      .gsi = VM_GSI_SERIAL,
+                                      .end = m->config.serial};
+    return vm_serial_new(&config, &m->serial, err);
+}
+
+static enum atoll_status add_cmos(struct vm_machine *m, struct atoll_error *err) {
+    struct vm_cmos_config config = {
+        .alloc = m->config.alloc, .loop = m->loop, .ports = m->ports, .irq = &m->irq};
+    return vm_cmos_new(&config, &m->cmos, err);
+}
+
+static enum atoll_status add_i8042(struct vm_machine *m, struct atoll_error *err) {
+    return vm_i8042_new(m->config.alloc, m->ports, &m->power, &m->i8042, err);
+}
+
+static enum atoll_status add_acpi_pm(struct vm_machine *m, struct atoll_error *err) {
+    return vm_acpi_pm_new(m->config.alloc, m->ports, &m->irq, &m->power, &m->acpi_pm, err);
+}
+
+static enum atoll_status add_pci(struct vm_machine *m, struct atoll_error *err) {
+    struct pci_root_config config = {.alloc = m->config.alloc,
+                                     .ports = m->ports,
+                                     .memory = m->mmio,
+                                     .reset = m->power.reset,
+                                     .reset_context = m->power.context};
+    return pci_root_new(&config, &m->pci, err);
+}
+
+static enum atoll_status (*const devices[])(struct vm_machine *, struct atoll_error *) = {
+    add_serial, add_cmos, add_i8042, add_acpi_pm, add_pci,
+};
+
+enum atoll_status vm_devices_new(struct vm_machine *machine, struct atoll_error *err) {
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        enum atoll_status status = devices[i](machine, err);
+        if (status != ATOLL_OK) return status;
+    }
+    return ATOLL_OK;
+}
+
+void vm_devices_free(struct vm_machine *machine) {
+    pci_root_free(machine->pci);
+    vm_acpi_pm_free(machine->acpi_pm);
+    vm_i8042_free(machine->i8042);
+    vm_cmos_free(machine->cmos);
+    vm_serial_free(machine->serial);
+}

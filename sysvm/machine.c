@@ -1,0 +1,111 @@
+/* sysvm/machine.c: a machine from its first byte to its end, see machine.h. */
+#include <string.h>
+#include "sysvm/layout.h"
+#include "sysvm/machine_internal.h"
+
+/* ---- its end ---- */
+
+void vm_machine_end(struct vm_machine *machine, enum vm_end end, const char *text) {
+    pthread_mutex_lock(&machine->end_lock);
+    if (machine->end == VM_END_NONE) {
+        machine->end = end;
+        if (text) atoll_fail(&machine->end_error, ATOLL_E_IO, ATOLL_NO_OFFSET, "%s", text);
+    }
+    pthread_mutex_unlock(&machine->end_lock);
+    machine->stopping = true;
+    vm_loop_stop(machine->loop);
+}
+
+void vm_machine_stop(struct vm_machine *machine) { vm_machine_end(machine, VM_END_STOPPED, NULL); }
+
+static void on_reset(void *context) { vm_machine_end(context, VM_END_RESET, NULL); }
+static void on_off(void *context) { vm_machine_end(context, VM_END_OFF, NULL); }
+
+/* ---- making one ---- */
+
+static enum atoll_status no_memory(struct atoll_error *err) {
+    return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+}
+
+static enum atoll_status make_board(struct vm_machine *machine, struct atoll_error *err) {
+    const struct vm_machine_config *config = &machine->config;
+    enum atoll_status status = vm_memory_new(config->alloc, config->memory_bytes, &machine->memory, err);
+    if (status != ATOLL_OK) return status;
+    machine->ports = vm_bus_new(config->alloc);
+    machine->mmio = vm_bus_new(config->alloc);
+    if (!machine->ports || !machine->mmio) return no_memory(err);
+    struct vm_engine_config engine = {config->alloc, machine->memory, config->n_cpus};
+    status = config->engine->create(&engine, &machine->engine, err);
+    machine->irq = (struct vm_irq){&config->engine->irq, machine->engine};
+    return status;
+}
+
+enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct vm_machine **out,
+                                 struct atoll_error *err) {
+    if (!config->n_cpus || config->n_cpus > VM_CPUS_MAX)
+        return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "a machine has 1 to %u processors",
+                          VM_CPUS_MAX);
+    struct vm_machine *machine = atoll_new(config->alloc, 1, sizeof *machine);
+    if (!machine) return no_memory(err);
+    machine->config = *config;
+    machine->loop = config->loop;
+    machine->power = (struct vm_power){on_reset, on_off, machine};
+    pthread_mutex_init(&machine->end_lock, NULL);
+    enum atoll_status status = make_board(machine, err);
+    if (status == ATOLL_OK) status = vm_devices_new(machine, err);
+    if (status != ATOLL_OK)
+        vm_machine_free(machine);
+    else
+        *out = machine;
+    return status;
+}
+
+void vm_machine_free(struct vm_machine *machine) {
+    if (!machine) return;
+    vm_vcpus_free(machine);
+    vm_devices_free(machine);
+    if (machine->engine) machine->config.engine->destroy(machine->engine);
+    vm_bus_free(machine->mmio);
+    vm_bus_free(machine->ports);
+    vm_memory_free(machine->memory);
+    pthread_mutex_destroy(&machine->end_lock);
+    atoll_free(machine->config.alloc, machine, sizeof *machine);
+}
+
+/* ---- running it ---- */
+
+enum atoll_status vm_machine_load(struct vm_machine *machine, const struct vm_machine_kernel *kernel,
+                                  struct atoll_error *err) {
+    struct vm_boot_config boot = {.alloc = machine->config.alloc,
+                                  .memory = machine->memory,
+                                  .n_cpus = machine->config.n_cpus,
+                                  .kernel = kernel->kernel,
+                                  .initrd = kernel->initrd,
+                                  .cmdline = kernel->cmdline,
+                                  .self_unpacking = kernel->self_unpacking};
+    struct vm_cpu_state first;
+    enum atoll_status status = vm_boot_load(&boot, &first, err);
+    return status == ATOLL_OK ? vm_vcpus_new(machine, &first, err) : status;
+}
+
+enum atoll_status vm_machine_run(struct vm_machine *machine, enum vm_end *out_end, struct atoll_error *err) {
+    enum atoll_status status = vm_vcpus_start(machine, err);
+    if (status != ATOLL_OK) return status;
+    int error = vm_loop_run(machine->loop);
+    if (error) vm_machine_end(machine, VM_END_FAILED, strerror(error));
+    vm_vcpus_join(machine);
+    *out_end = machine->end;
+    if (machine->end == VM_END_FAILED && err) *err = machine->end_error;
+    return ATOLL_OK;
+}
+
+struct vm_stream_device vm_machine_serial(struct vm_machine *machine) {
+    return vm_serial_stream(machine->serial);
+}
+void vm_machine_power_button(struct vm_machine *machine) { vm_acpi_pm_power_button(machine->acpi_pm); }
+
+uint64_t vm_machine_exits(const struct vm_machine *machine) {
+    uint64_t n = 0;
+    for (unsigned i = 0; i < machine->config.n_cpus; i++) n += machine->vcpus[i].n_exits;
+    return n;
+}

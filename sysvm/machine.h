@@ -1,0 +1,65 @@
+/* sysvm/machine.h: a machine: memory, buses, processors, devices and the loop that serves them.
+ *
+ *   vm_machine_new   memory -> engine -> devices (devices.c, one list)
+ *   vm_machine_load  a kernel into memory -> processors
+ *   vm_machine_run   a thread a processor; the caller's thread is the loop's, until somebody ends it
+ *   vm_machine_free  processors, devices, engine, memory, in this order
+ *
+ * Everything hangs from the machine: a process can have several. */
+#ifndef ATOLL_SYSVM_MACHINE_H
+#define ATOLL_SYSVM_MACHINE_H
+
+#include "sysvm/boot/boot.h"
+#include "sysvm/cpu/engine.h"
+#include "sysvm/dev/stream.h"
+#include "sysvm/loop.h"
+
+struct vm_machine;
+
+struct vm_machine_config {
+    const struct atoll_alloc *alloc;    /* called from all threads */
+    const struct vm_engine_ops *engine; /* see vm_engine_choose */
+    uint64_t memory_bytes;
+    unsigned n_cpus;
+    struct vm_stream_end serial; /* the other end of the serial port; outlives the machine */
+    struct vm_loop *loop;        /* of this machine alone; outlives it */
+};
+
+/* fails  E_USAGE (memory, processors), E_UNSUPPORTED (the engine), E_LIMIT, E_IO, E_NOMEM */
+enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct vm_machine **out,
+                                 struct atoll_error *err);
+void vm_machine_free(struct vm_machine *machine); /* not while it runs; NULL is allowed */
+
+struct vm_machine_kernel {
+    struct vm_bytes kernel, initrd; /* not kept */
+    const char *cmdline;
+    bool self_unpacking; /* see boot.h */
+};
+/* Once a machine, before it runs. fails  as vm_boot_load, and E_IO of the engine */
+enum atoll_status vm_machine_load(struct vm_machine *machine, const struct vm_machine_kernel *kernel,
+                                  struct atoll_error *err);
+
+/* What the serial port takes for the guest. */
+struct vm_stream_device vm_machine_serial(struct vm_machine *machine);
+
+enum vm_end {
+    VM_END_NONE,
+    VM_END_OFF,     /* the guest powered off */
+    VM_END_RESET,   /* the guest asked for a reset: a machine made anew is that */
+    VM_END_CRASHED, /* triple fault, or no processor will ever run again */
+    VM_END_STOPPED, /* vm_machine_stop */
+    VM_END_FAILED   /* the engine gave up, or the host failed; the error says why */
+};
+
+/* Once a machine. Returns when it has ended and no thread of its processors runs any more.
+ * fails  E_IO (a thread, the loop): then nothing ran; VM_END_FAILED fills *err, too, and is ATOLL_OK */
+enum atoll_status vm_machine_run(struct vm_machine *machine, enum vm_end *out_end, struct atoll_error *err);
+/* Any thread. What ended the machine first counts. */
+void vm_machine_stop(struct vm_machine *machine);
+/* As the button of a PC: a guest that cares shuts down. Under the machine lock, or on the loop. */
+void vm_machine_power_button(struct vm_machine *machine);
+
+/* How often processors came back to be served, in all. */
+uint64_t vm_machine_exits(const struct vm_machine *machine);
+
+#endif
