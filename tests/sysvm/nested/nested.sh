@@ -1,0 +1,70 @@
+#!/bin/bash
+# Boots QEMU's software CPU, which has SVM, and in it a Debian kernel with kvm-amd: a true /dev/kvm, slow but honest.
+# atoll is the program under test there. One outer boot runs all checks (checks/NAME.sh), results are told apart by
+# name. usage: nested.sh ATOLL KERNELS RESULTS [CHECK...]
+#   KERNELS  the folder of prepare.sh; the variable ATOLL_NESTED_KERNELS goes before
+#   RESULTS  a folder: NAME.ok or NAME.failed with what the check printed; console: all there was
+# 77: something it needs is missing
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+atoll=$1 kernels=${ATOLL_NESTED_KERNELS:-$2} results=$3
+shift 3
+skip() { echo "skipped: $*"; exit 77; }
+[[ -x $(command -v qemu-system-x86_64) ]] || skip "no qemu-system-x86_64 (qemu-system-x86)"
+busybox=$(command -v busybox) || skip "no busybox (busybox-static)"
+if ldd "$busybox" >/dev/null 2>&1; then skip "$busybox is not static (busybox-static)"; fi
+"$here/prepare.sh" "$kernels" || exit $?
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+rm -rf "$results"
+mkdir -p "$results"
+cpio_of() { (cd "$1" && find . | "$busybox" cpio -o -H newc 2>/dev/null); }
+
+# ---- the guest of the guest: busybox and inner-init ----
+inner=$work/inner
+mkdir -p "$inner"/{bin,proc,sys,dev,etc,tmp,mnt}
+cp "$busybox" "$inner/bin/busybox"
+cp "$here/inner-init" "$inner/init"
+cpio_of "$inner" | gzip -1 >"$work/inner.cpio.gz"
+
+# ---- the guest: busybox, atoll with its libraries, kernels, checks ----
+outer=$work/outer
+mkdir -p "$outer"/{bin,proc,sys,dev,etc,tmp,kernels,modules,checks,root}
+cp "$busybox" "$outer/bin/busybox"
+cp "$here/outer-init" "$outer/init"
+cp "$here/lib.sh" "$outer/lib.sh"
+cp "$atoll" "$outer/bin/atoll"
+ldd "$atoll" | grep -o '/[^ ]*' | while read -r library; do
+    mkdir -p "$outer$(dirname "$library")"
+    cp -L "$library" "$outer$library"
+done
+for kernel in cloud generic new; do
+    mkdir -p "$outer/kernels/$kernel"
+    cp "$kernels/$kernel/vmlinuz" "$outer/kernels/$kernel/"
+done
+for module in virt/lib/irqbypass arch/x86/kvm/kvm drivers/crypto/ccp/ccp arch/x86/kvm/kvm-amd drivers/net/tun; do
+    file=$(find "$kernels/cloud/modules/kernel/$module.ko" 2>/dev/null) && cp "$file" "$outer/modules/"
+done
+cp "$work/inner.cpio.gz" "$outer/kernels/"
+if (($#)); then
+    for check in "$@"; do cp "$here/checks/$check.sh" "$outer/checks/"; done
+else
+    cp "$here"/checks/*.sh "$outer/checks/"
+fi
+cpio_of "$outer" | gzip -1 >"$work/outer.cpio.gz"
+
+# ---- the outer boot ----
+timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5 qemu-system-x86_64 -M q35 -accel tcg,thread=multi -smp 2 \
+    -cpu max,+svm,+npt -m 2048 -display none -serial stdio -monitor none -no-reboot \
+    -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
+    -append "console=ttyS0 panic=-1 quiet" </dev/null 2>&1 | tr -d '\r' >"$results/console" || true
+
+# ---- "@@ begin NAME", lines, "@@ ok NAME" or "@@ failed NAME" ----
+awk -v dir="$results" '
+    $1 == "@@" && $2 == "begin" { name = $3; file = dir "/" name ".running"; printf "" >file; next }
+    $1 == "@@" && $3 == name && name != "" { close(file); system("mv " file " " dir "/" name "." $2); name = ""; next }
+    name != "" { print >>file }
+    $1 == "@@" && $2 == "end" { print >(dir "/ended") }' "$results/console"
+[[ -e $results/ended ]] || { echo "the outer machine did not come to its end:"; tail -n 30 "$results/console"; exit 1; }
+ls "$results"

@@ -1,0 +1,36 @@
+#!/bin/bash
+# Debian's kernels, downloaded and unpacked, not installed. usage: prepare.sh DIR
+# DIR/cloud, DIR/generic, DIR/new (6.12): vmlinuz and modules/ each. 77: they cannot be had.
+set -eu
+dir=$1
+mkdir -p "$dir"
+exec 9>"$dir/lock"
+flock 9 # another preset's tests may want the same
+
+skip() { echo "skipped: $*"; exit 77; }
+for tool in apt-get apt-cache dpkg-deb; do command -v $tool >/dev/null || skip "no $tool"; done
+
+# The newest package whose name fits.
+newest() { apt-cache search --names-only "$1" | awk '{ print $1 }' | sort -V | tail -n 1; }
+# What a package that only depends on another one depends on.
+current() { apt-cache depends "$1" 2>/dev/null | awk '/Depends:/ { print $2; exit }'; }
+
+unpack() {
+    local name=$1 package=$2
+    [[ -e $dir/$name/vmlinuz ]] && return
+    [[ -n $package ]] || skip "no package for the $name kernel"
+    local work=$dir/work
+    rm -rf "$work" "${dir:?}/$name"
+    mkdir "$work"
+    (cd "$work" && apt-get download -qq "$package" >/dev/null 2>&1) || skip "$package cannot be downloaded"
+    dpkg-deb -x "$work"/*.deb "$work/tree"
+    mkdir "$work/out"
+    mv "$work"/tree/boot/vmlinuz-* "$work/out/vmlinuz"
+    mv "$work"/tree/lib/modules/* "$work/out/modules"
+    mv "$work/out" "$dir/$name"
+    rm -rf "$work"
+}
+
+unpack cloud "$(current linux-image-cloud-amd64)"
+unpack generic "$(current linux-image-amd64)"
+unpack new "$(newest '^linux-image-6\.12\.[0-9]+\+deb12-amd64-unsigned$')"
