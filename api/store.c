@@ -1,5 +1,6 @@
 /* api/store.c: configuration, engine, store. */
 #include "api/internal.h"
+#include "jit/jit.h"
 
 wasm_config_t *wasm_config_new(void) {
     wasm_config_t *c = api_new(&atoll_default_alloc, 1, sizeof *c);
@@ -12,7 +13,7 @@ wasm_engine_t *wasm_engine_new_with_config(wasm_config_t *config) {
     struct rt_config given = config ? config->config : (struct rt_config){0};
     wasm_engine_t *e = api_new(given.alloc ? given.alloc : &atoll_default_alloc, 1, sizeof *e);
     wasm_config_delete(config);
-    if (!given.tier) given.tier = &interp_tier;
+    if (!given.tier) given.tier = &auto_tier;
     if (e && !rt_engine_new(&given, &e->rt, NULL)) return e;
     api_free(e);
     return NULL;

@@ -34,7 +34,8 @@ struct run {
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given, gdb_given;
     uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_table_elems,
         max_tables, max_instances, max_output, max_threads;
-    const struct rt_tier *tier; /* NULL: the default */
+    const struct rt_tier *tier;
+    const struct rt_module *told_module; /* --stats: the program, once it has started */
     bool stats;
     const char *dump;
     bc_features features;
@@ -129,9 +130,11 @@ static const struct cli_flag flags[] = {
     {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
     {RUN_MAX_THREADS, "max-threads", 0, "N", "bound of threads at once beside the first (128)"},
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
-    {RUN_TIER, "tier", 0, "TIER", "how it runs: interp (default) or jit, machine code"},
-    {RUN_STATS, "stats", 0, NULL, "tell what --tier=jit compiled, and why not the rest"},
-    {RUN_DUMP, "dump", 0, "FUNC", "print the stages of a function on its way to machine code (--tier=jit)"},
+    {RUN_TIER, "tier", 0, "TIER",
+     "how it runs: auto (default; hot code is compiled), jit (all before it starts), interp"},
+    {RUN_STATS, "stats", 0, NULL,
+     "tell what was compiled, and what was declined why, when the program has ended"},
+    {RUN_DUMP, "dump", 0, "FUNC", "print the stages of a function on its way to machine code"},
     {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
     {RUN_GDB, "gdb", 0, "PORT", "wait for a debugger at this local port (0: a free one) and serve it"},
     {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
@@ -218,9 +221,10 @@ static bool take_number(struct run *r, int id, const char *text) {
 
 /* What tells of compiled code, and what needs the interpreter. */
 static bool tier_fits(struct run *r) {
-    bool jit = r->tier == &jit_tier || r->tier == &auto_tier;
+    bool jit = r->tier != &interp_tier && !r->gdb_given;
     if ((r->stats || r->dump) && !jit) {
-        cli_usage(r->verb, "--%s tells of compiled code: it needs --tier=jit", r->stats ? "stats" : "dump");
+        cli_usage(r->verb, "--%s tells of compiled code: it does not go with %s", r->stats ? "stats" : "dump",
+                  r->gdb_given ? "--gdb" : "--tier=interp");
         return false;
     }
     return true;
@@ -357,7 +361,7 @@ static enum atoll_status make_wasi(struct run *r, struct atoll_error *err) {
 
 static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
-                               .tier = r->tier && !r->gdb_given ? r->tier : &interp_tier,
+                               .tier = r->gdb_given ? &interp_tier : r->tier,
                                .probes = r->gdb_given,
                                .stop = cli_stop_flag(),
                                .fuel = r->fuel_given,
@@ -492,7 +496,7 @@ static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
     enum atoll_status status = start_instance(r, r->path, &r->file, &instance, err);
     if (status) return status;
-    if (r->stats) compiled_stats(instance->module);
+    if (r->stats) r->told_module = instance->module;
     if (r->dump) status = compiled_dump(instance->module, r->dump, err);
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
@@ -512,6 +516,7 @@ static enum atoll_status run_program(struct run *r, const char **blame, struct a
     if (status) return status;
     *blame = r->path;
     status = run_first(r, err);
+    if (r->told_module) compiled_stats(r->told_module);
     return r->threads ? wasi_threads_end(r->threads, status, err, &r->told, &r->told_tid) : status;
 }
 
@@ -619,6 +624,7 @@ static void release(struct run *r) {
 
 static int run_run(struct cli_parser *p) {
     struct run r = {.verb = p->verb,
+                    .tier = &auto_tier,
                     .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
                     .max_threads = WASI_THREADS_DEFAULT,
                     .max_table_elems = MAX_TABLE_ELEMS,

@@ -122,6 +122,9 @@ void jit_use(struct rt_func *func, const struct jit_code *code);
 
 enum atoll_status jit_hot_new(struct rt_engine *engine);
 void jit_hot_free(struct jit_engine *engine);
+/* Modules' counts are whole in between. */
+void jit_hot_lock(struct jit_engine *engine);
+void jit_hot_unlock(struct jit_engine *engine);
 /* The module is going: its work is given up, its loops are freed. */
 void jit_hot_forget(struct rt_module *module);
 enum atoll_status jit_hot_prepare(struct rt_instance *instance);

@@ -212,6 +212,13 @@ void jit_hot_free(struct jit_engine *engine) {
     engine->hot = NULL;
 }
 
+void jit_hot_lock(struct jit_engine *engine) {
+    if (engine->hot) pthread_mutex_lock(&engine->hot->lock);
+}
+void jit_hot_unlock(struct jit_engine *engine) {
+    if (engine->hot) pthread_mutex_unlock(&engine->hot->lock);
+}
+
 /* ---- instances and modules ---- */
 
 enum atoll_status jit_hot_prepare(struct rt_instance *instance) {

@@ -19,6 +19,7 @@ struct jit_stats {
     uint64_t code_bytes, wasm_bytes;
     double seconds; /* spent compiling */
 };
+/* Of a module that may be running. */
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out);
 /* Why the function is interpreted, or NULL. */
 const char *jit_declined(const struct rt_module *module, uint32_t func);

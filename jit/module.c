@@ -420,7 +420,11 @@ enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_bu
 
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out) {
     const struct jit_module *jit = module->jit_data;
-    *out = jit ? jit->stats : (struct jit_stats){0};
+    *out = (struct jit_stats){0};
+    if (!jit) return;
+    jit_hot_lock(module->engine->jit_data);
+    *out = jit->stats;
+    jit_hot_unlock(module->engine->jit_data);
 }
 
 const char *jit_declined(const struct rt_module *module, uint32_t func) {

@@ -133,7 +133,7 @@ static void trap_thunks(struct x86 *a, uint32_t *labels) {
     for (unsigned trap = 0; trap < RT_TRAP_COUNT; trap++) {
         x86_const(a, RDI, trap);
         x86_jump(a, LABEL_COMMON);
-        while (a->size & 15) x86_bytes(a, 0xCC, 1);
+        while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
     }
     labels[LABEL_COMMON] = (uint32_t)a->size;
     x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, 8)); /* as it was before the call that got here */
@@ -142,7 +142,7 @@ static void trap_thunks(struct x86 *a, uint32_t *labels) {
     call_c(a, (uintptr_t)jit_trap);
     labels[LABEL_LEAVE] = (uint32_t)a->size;
     leave(a);
-    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
     labels[LABEL_FROM_HOST] = (uint32_t)a->size;
     x86_op(a, X86_MOV_LOAD, RAX, x86_reg(RDI));
     mov(a, R14, RSI);
@@ -150,7 +150,7 @@ static void trap_thunks(struct x86 *a, uint32_t *labels) {
 }
 
 static void bridge(struct x86 *a, uint32_t *labels) {
-    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
     labels[LABEL_BRIDGE] = (uint32_t)a->size;
     add_rsp(a, -BRIDGE_BYTES);
     for (int i = 0; i < JIT_N_INT_ARGS; i++) store(a, jit_int_args[i], RSP, 8 * i);
@@ -173,7 +173,7 @@ static void bridge(struct x86 *a, uint32_t *labels) {
 
 /* A tail call into another instance, rax = the function: our caller expects its own instance back. */
 static void far_tail(struct x86 *a, uint32_t *labels) {
-    while (a->size & 15) x86_bytes(a, 0xCC, 1);
+    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
     labels[LABEL_FAR_TAIL] = (uint32_t)a->size;
     add_rsp(a, -JIT_FAR_TAIL_BYTES);
     store(a, R14, RSP, 8);

@@ -29,8 +29,10 @@ WASM_API_EXTERN const char *atoll_version(void);
 /* Switches a feature by its name ("simd", "gc", "custom-page-sizes" ...: `atoll features` lists them). False:
  * unknown. */
 WASM_API_EXTERN bool atoll_config_feature(wasm_config_t *config, const char *name, bool on);
-/* How programs run: "interp" (the default) or "jit", machine code made before a module's first instance runs; what has
- * none, and everything while fuel is counted, is interpreted. False: unknown. */
+/* How programs run: "auto" (the default: interpreted at first; a thread of the engine's, which sleeps when no program
+ * needs it and blocks all signals, compiles what runs often), "jit" (machine code made before a module's first instance
+ * runs) or "interp". What has no machine code, and everything while fuel is counted, is interpreted. An allocator of the
+ * host's is called from that thread, too. False: unknown. */
 WASM_API_EXTERN bool atoll_config_tier(wasm_config_t *config, const char *name);
 /* Counts instructions: stores start with no fuel and trap when it is used up. */
 WASM_API_EXTERN void atoll_config_fuel(wasm_config_t *config, bool on);

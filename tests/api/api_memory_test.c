@@ -11,8 +11,13 @@ const struct atoll_alloc __wrap_atoll_default_alloc = {count_resize, &memory};
 /* One scenario; it may stop anywhere, but frees what it has. True: it went through. */
 typedef bool scenario(struct world *w);
 
+/* All on one thread, so that the n-th allocation is always the same one; ATOLL_TEST_TIER as elsewhere. */
 static bool open_small(struct world *w) {
-    w->engine = wasm_engine_new();
+    const char *tier = getenv("ATOLL_TEST_TIER");
+    wasm_config_t *config = wasm_config_new();
+    if (!config) return false;
+    assert_true(atoll_config_tier(config, tier ? tier : "interp"));
+    w->engine = wasm_engine_new_with_config(config);
     w->store = w->engine ? wasm_store_new(w->engine) : NULL;
     return w->store != NULL;
 }

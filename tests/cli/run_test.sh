@@ -137,7 +137,7 @@ cat >"$dir/tiers.wat" <<'END'
 (module (tag $e) (func $twice (export "twice") (param i32) (result i32) (i32.shl (local.get 0) (i32.const 1)))
   (func (export "catch") (try_table (catch_all 0) (throw $e))) (func (export "trap") unreachable))
 END
-for tier in interp jit; do
+for tier in interp jit auto; do
     expect 0 42 run --tier=$tier --invoke twice "$dir/tiers.wat" 21
     expect 0 "" run --tier=$tier --invoke catch "$dir/tiers.wat"
     expect 134 "tiers.wat:2:86" run --tier=$tier --invoke trap "$dir/tiers.wat"
@@ -145,7 +145,8 @@ done
 expect 0 "function 1 is interpreted: handles exceptions" run --tier=jit --stats --invoke catch "$dir/tiers.wat"
 expect 0 "i32.shl" run --tier=jit --dump twice --invoke twice "$dir/tiers.wat" 1
 expect 2 'no function "thrice"' run --tier=jit --dump thrice "$dir/tiers.wat"
-expect 2 "it needs --tier=jit" run --stats "$dir/tiers.wat"
+expect 2 "does not go with --tier=interp" run --stats --tier=interp "$dir/tiers.wat"
+expect 0 "running loops" run --stats --invoke twice "$dir/tiers.wat" 1
 expect 2 "tier" run --tier=fast "$dir/tiers.wat"
 
 # help of every verb

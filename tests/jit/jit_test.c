@@ -6,15 +6,16 @@
 #include <pthread.h>
 #include <unistd.h>
 
-/* One program in both tiers. */
+/* One program in all tiers: interpreted, compiled in advance, compiled where it comes by. */
+enum { TIERS = 3 };
 struct pair {
-    struct world worlds[2];
-    struct rt_instance *instances[2];
+    struct world worlds[TIERS];
+    struct rt_instance *instances[TIERS];
 };
 
 static void open_pair(struct pair *p, const char *text, const char *imports) {
-    const struct rt_tier *const tiers[] = {&interp_tier, &jit_tier};
-    for (int i = 0; i < 2; i++) {
+    const struct rt_tier *const tiers[TIERS] = {&interp_tier, &jit_tier, &auto_tier};
+    for (int i = 0; i < TIERS; i++) {
         struct rt_config config = {.tier = tiers[i]};
         open_world(&p->worlds[i], &config, NULL);
         struct rt_instance *from = imports ? start(&p->worlds[i], imports, NULL) : NULL;
@@ -23,7 +24,7 @@ static void open_pair(struct pair *p, const char *text, const char *imports) {
 }
 
 static void close_pair(struct pair *p) {
-    for (int i = 0; i < 2; i++) close_world(&p->worlds[i]);
+    for (int i = 0; i < TIERS; i++) close_world(&p->worlds[i]);
 }
 
 static void same_frames(const struct rt_store *a, const struct rt_store *b) {
@@ -37,22 +38,22 @@ static void same_frames(const struct rt_store *a, const struct rt_store *b) {
     }
 }
 
-/* The export does the same in both: result, or trap and backtrace. */
+/* The export does the same in all: result, or trap and backtrace. */
 static uint64_t same(struct pair *p, const char *name, uint64_t x, uint64_t y) {
-    uint64_t results[2] = {0};
-    enum atoll_status status[2];
-    for (int i = 0; i < 2; i++)
-        status[i] = try_call(&p->worlds[i], p->instances[i], name, x, y, 0, &results[i]);
-    if (status[0] != status[1])
-        fail_msg("%s(%" PRIu64 ", %" PRIu64 "): %s, compiled %s", name, x, y,
-                 status[0] ? p->worlds[0].err.text : "ok", status[1] ? p->worlds[1].err.text : "ok");
-    if (status[0]) {
-        assert_int_equal(p->worlds[0].store->trap, p->worlds[1].store->trap);
-        same_frames(p->worlds[0].store, p->worlds[1].store);
-        return 0;
+    uint64_t first = 0;
+    enum atoll_status expected = try_call(&p->worlds[0], p->instances[0], name, x, y, 0, &first);
+    for (int i = 1; i < TIERS; i++) {
+        uint64_t result = 0;
+        enum atoll_status status = try_call(&p->worlds[i], p->instances[i], name, x, y, 0, &result);
+        if (status != expected)
+            fail_msg("%s(%" PRIu64 ", %" PRIu64 "): %s, tier %d %s", name, x, y,
+                     expected ? p->worlds[0].err.text : "ok", i, status ? p->worlds[i].err.text : "ok");
+        assert_int_equal(first, result);
+        if (!status) continue;
+        assert_int_equal(p->worlds[0].store->trap, p->worlds[i].store->trap);
+        same_frames(p->worlds[0].store, p->worlds[i].store);
     }
-    assert_int_equal(results[0], results[1]);
-    return results[0];
+    return first;
 }
 
 static bool compiled(const struct pair *p, const char *name) {
@@ -92,7 +93,7 @@ static void traps_tell_the_same_frames(void **state) {
         same(&p, "trunc", i, 0);
         same(&p, "store", 65534 + i, 0);
     }
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < TIERS; i++)
         assert_traps(&p.worlds[i], p.instances[i], "endless", 0, 0, 0, RT_TRAP_STACK_EXHAUSTED);
     close_pair(&p);
 }

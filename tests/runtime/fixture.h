@@ -32,16 +32,18 @@ static inline void keep_fault_handlers(bool restore) {
     }
 }
 
-/* ATOLL_TEST_TIER=jit runs the same tests in compiled code. */
+/* ATOLL_TEST_TIER=jit runs the same tests in compiled code; auto: in code that is compiled where they come by. */
 static inline const struct rt_tier *test_tier(void) {
     const char *name = getenv("ATOLL_TEST_TIER");
-    return name && !strcmp(name, "jit") ? &jit_tier : &interp_tier;
+    if (!name) return &interp_tier;
+    return strcmp(name, "auto") ? &jit_tier : &auto_tier;
 }
 
 static inline void open_world(struct world *w, const struct rt_config *config,
                               const struct rt_limits *limits) {
     struct rt_config with_tier = config ? *config : (struct rt_config){0};
     if (!with_tier.tier) with_tier.tier = test_tier();
+    if (with_tier.tier == &auto_tier) with_tier.hot_at_once = true;
     *w = (struct world){0};
     assert_int_equal(rt_engine_new(&with_tier, &w->engine, &w->err), ATOLL_OK);
     assert_int_equal(rt_store_new(w->engine, limits, &w->store, &w->err), ATOLL_OK);

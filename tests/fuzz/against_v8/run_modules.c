@@ -447,9 +447,10 @@ static void put_state(struct run *run) {
     }
 }
 
-/* Compiled code counts no fuel: ATOLL_FUZZ_TIER=jit is bounded by time, and what was stopped is not compared. */
+/* Compiled code counts no fuel: with ATOLL_FUZZ_TIER=jit or auto (everything is hot at once) modules are bounded by time,
+ * and what was stopped is not compared. */
 static struct rt_store *running;
-static bool by_time;
+static bool by_time, at_once;
 static void stop(int number) {
     (void)number;
     rt_store_interrupt(running, RT_INTERRUPT_CANCEL);
@@ -495,7 +496,10 @@ static void run_module(struct rt_engine *engine, const uint8_t *bytes, size_t si
 }
 
 static void run_file(const char *path, const char *name) {
-    struct rt_config config = {.tier = by_time ? &jit_tier : &interp_tier,
+    struct rt_config config = {.tier = at_once   ? &auto_tier
+                                       : by_time ? &jit_tier
+                                                 : &interp_tier,
+                               .hot_at_once = at_once,
                                .fuel = !by_time,
                                .stack_bytes = 1 << 20,
                                .max_gc_heap_bytes = 256 << 20};
@@ -518,7 +522,8 @@ static void run_file(const char *path, const char *name) {
 int main(int argc, char **argv) {
     char name[256], path[4096];
     const char *tier = getenv("ATOLL_FUZZ_TIER");
-    by_time = tier && strcmp(tier, "jit") == 0;
+    by_time = tier != NULL;
+    at_once = tier && strcmp(tier, "auto") == 0;
     signal(SIGALRM, stop);
     if (argc != 2) return fprintf(stderr, "usage: run_modules FOLDER < names\n"), 2;
     while (fgets(name, sizeof name, stdin)) {
