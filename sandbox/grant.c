@@ -29,6 +29,13 @@ enum atoll_status sb_grant_dir(struct sandbox *sb, const char *host, const char 
     /* A directory that may be searched but not listed still serves. */
     if (fd < 0 && errno == EACCES) fd = open(host, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) return fail_io(err, errno, "cannot open directory", host);
+    if (sb_is_procfs(fd)) {
+        close(fd);
+        atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET,
+                   "cannot grant directory '%s': a proc file system holds the memory of processes", host);
+        if (err) err->system_errno = EPERM;
+        return ATOLL_E_IO;
+    }
     struct sb_file *file;
     int error = sb_file_new(sb, fd, true, guest, NULL, SB_OPEN_READ, &file);
     if (error) return fail_io(err, error, "cannot open directory", host);

@@ -51,8 +51,11 @@ struct sb_file {
 /* Checks a program's path and copies it as a C string. Errors: see struct sb_path. */
 int sb_path_copy(struct sb_path path, char out[PATH_MAX]);
 /* open(2) of `path` below `dir_fd`; `flags` are O_*. Returns a descriptor or -errno. Never leaves the
- * directory: -EPERM. A trailing slash and O_NOFOLLOW mean what they mean to the kernel. */
+ * directory, never enters a proc file system: -EPERM. A trailing slash and O_NOFOLLOW mean what they mean to
+ * the kernel. */
 int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode);
+/* Whether a descriptor is of a proc file system, or of one that cannot be told. */
+bool sb_is_procfs(int fd);
 
 /* The directory that holds the last component of a path, and that component, which a following *at call hands
  * to the kernel: it does not follow links there and takes "." and ".." for errors. */

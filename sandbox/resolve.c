@@ -7,9 +7,16 @@
  *   - each component is opened O_PATH | O_NOFOLLOW from the handle of the directory before it, so what was
  *     checked is what is used: a swap in between changes an object, never the place of the next step;
  *   - ".." pops a stack of handles: it cannot rise above the start whatever was moved meanwhile;
- *   - links are read from the handle and their text put before the rest; absolute ones are refused. */
+ *   - links are read from the handle and their text put before the rest; absolute ones are refused.
+ *
+ * Neither way ends on a proc file system: /proc/self/mem is the memory of this process, and the files beside it
+ * those of every other of the same user. No grant starts there (grant.c), so no path ends there. Opening
+ * what is refused afterwards changes nothing there, and the calls on names are all refused by the kernel. */
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/vfs.h>
 #include "sandbox/internal.h"
 
 #define LINKS_MAX     40 /* as the kernel's */
@@ -24,6 +31,24 @@ int sb_path_copy(struct sb_path path, char out[PATH_MAX]) {
     memcpy(out, path.bytes, path.size);
     out[path.size] = 0;
     return 0;
+}
+
+/* ---- /proc ---- */
+
+bool sb_is_procfs(int fd) {
+    struct statfs fs;
+    int failed;
+    while ((failed = fstatfs(fd, &fs)) && errno == EINTR) continue;
+    return failed || fs.f_type == PROC_SUPER_MAGIC;
+}
+
+/* Whether `fd`, reached from `dir_fd`, is of a proc file system. File systems are asked only where the
+ * devices leave room for doubt, because one on a network has to ask in its turn. */
+static bool led_into_procfs(int dir_fd, int fd) {
+    struct stat found, start;
+    if (fstat(fd, &found) || fstat(dir_fd, &start)) return true;
+    if (major(found.st_dev) != 0 || found.st_dev == start.st_dev) return false;
+    return sb_is_procfs(fd);
 }
 
 /* ---- openat2 ---- */
@@ -181,7 +206,7 @@ static int walk(struct sandbox *sb, int dir_fd, const char *path, int flags, mod
     return result;
 }
 
-int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode) {
+static int resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode) {
     if (!openat2_works(sb)) return walk(sb, dir_fd, path, flags, mode);
     mode_t how_mode = flags & O_CREAT ? mode : 0;
     for (unsigned i = 0; i < RETRIES_MAX; i++) {
@@ -191,6 +216,13 @@ int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode
         if (errno != EAGAIN && errno != EINTR) return -errno;
     }
     return walk(sb, dir_fd, path, flags, mode);
+}
+
+int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode) {
+    int fd = resolve(sb, dir_fd, path, flags, mode);
+    if (fd < 0 || !led_into_procfs(dir_fd, fd)) return fd;
+    close(fd);
+    return -EPERM;
 }
 
 /* ---- the directory above the last component ---- */

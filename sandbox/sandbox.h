@@ -7,7 +7,8 @@
  * A sandbox starts with nothing. Grants open it: directories, listening sockets, streams handed in. Whatever
  * a program does to the outside is a request put to sb_ask first; no other function of this project decides.
  * Files are reached from directory handles only, component by component in the kernel (openat2) or here,
- * never by comparing path strings, so a link, a rename or a race cannot lead out of a grant.
+ * never by comparing path strings, so a link, a rename or a race cannot lead out of a grant. Proc file
+ * systems are outside of every grant, that of / too.
  *
  * Functions that act for the program return 0 or a Linux errno: what the program will see. Functions that set
  * a sandbox up return enum atoll_status. Setting up and sb_free are for one thread; what acts for the program
@@ -141,7 +142,8 @@ uint64_t sb_output_bytes(const struct sandbox *sb, bool *out_exceeded);
 
 /* ---- grants ---- */
 
-/* Host directory `host` appears to the program as `guest`.
+/* Host directory `host` appears to the program as `guest`. What it holds of proc file systems does not: they
+ * are neither granted nor entered, since they hold the memory of this process.
  * fails  E_IO (system_errno; text names the directory), E_NOMEM */
 enum atoll_status sb_grant_dir(struct sandbox *sb, const char *host, const char *guest, bool readonly,
                                struct atoll_error *err);

@@ -222,6 +222,65 @@ static void the_last_link_is_acted_on_itself(void **state) {
     outside_is_untouched(f);
 }
 
+/* ---- /proc ---- */
+
+/* A grant of / reaches everything but proc file systems, which hold the memory of this process. */
+static void no_path_ends_in_a_proc_file_system(void **state) {
+    struct fixture *f = *state;
+    static const char *const paths[] = {"proc",
+                                        "proc/",
+                                        "proc/.",
+                                        "proc/self",
+                                        "proc/cpuinfo",
+                                        "proc/self/mem",
+                                        "proc/self/maps",
+                                        "proc/self/task",
+                                        "proc/self/status",
+                                        "etc/../proc/self/../self/mem"};
+    struct stat st;
+    struct timespec times[2] = {{1, 0}, {1, 0}};
+    char target[64];
+    size_t n;
+    if (access("/proc/self/mem", F_OK)) skip();
+    assert_int_equal(sb_grant_dir(f->sb, "/", "/", false, NULL), ATOLL_OK);
+    struct sb_file *root = sb_grant_at(f->sb, 2)->file;
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        assert_int_equal(try_open(root, paths[i], READ), EPERM);
+        int written = try_open(root, paths[i], READ | WRITE);
+        assert_true(written == EPERM || written == EISDIR || written == EACCES);
+        assert_int_equal(sb_path_stat(root, path_of(paths[i]), true, &st), EPERM);
+        assert_int_equal(sb_path_set_times(root, path_of(paths[i]), true, times), EPERM);
+        assert_int_not_equal(sb_path_readlink(root, path_of(paths[i]), target, sizeof target, &n), 0);
+    }
+    assert_int_equal(sb_path_mkdir(root, path_of("proc/new")), EPERM);
+    assert_int_equal(sb_path_link(root, path_of("proc/self/mem"), f->dir, path_of("mem")), EPERM);
+    assert_int_equal(sb_path_rename(root, path_of("proc/self/mem"), f->dir, path_of("mem")), EPERM);
+    assert_int_equal(try_open(root, "proc/../etc/passwd", READ), 0);
+}
+
+static void a_link_into_a_proc_file_system_is_refused(void **state) {
+    struct fixture *f = *state;
+    if (access("/proc/self/mem", F_OK)) skip();
+    host_link(f, "../../../proc/self/mem", "in/mem");
+    host_link(f, "../../../proc", "in/proc");
+    assert_int_equal(sb_grant_dir(f->sb, "/", "/", false, NULL), ATOLL_OK);
+    struct sb_file *root = sb_grant_at(f->sb, 2)->file;
+    assert_int_equal(try_open(root, host_path(f, "in/mem") + 1, READ | WRITE), EPERM);
+    assert_int_equal(try_open(root, host_path(f, "in/proc/self/maps") + 1, READ), EPERM);
+    assert_int_equal(try_open(root, host_path(f, "in/file") + 1, READ), 0);
+}
+
+static void a_proc_file_system_cannot_be_granted(void **state) {
+    struct fixture *f = *state;
+    struct atoll_error err = {0};
+    if (access("/proc/self/mem", F_OK)) skip();
+    assert_int_equal(sb_grant_dir(f->sb, "/proc", "/proc", true, &err), ATOLL_E_IO);
+    assert_string_equal(err.text,
+                        "cannot grant directory '/proc': a proc file system holds the memory of processes");
+    assert_int_equal(sb_grant_dir(f->sb, "/proc/self/task", "/x", true, &err), ATOLL_E_IO);
+    assert_int_equal(sb_grant_count(f->sb), 2);
+}
+
 /* ---- read-only grants ---- */
 
 static void a_readonly_grant_is_read(void **state) {
@@ -341,6 +400,9 @@ int main(void) {
         BOTH_WAYS(a_program_cannot_make_absolute_links),
         BOTH_WAYS(trailing_slashes_ask_for_a_directory),
         BOTH_WAYS(the_last_link_is_acted_on_itself),
+        BOTH_WAYS(no_path_ends_in_a_proc_file_system),
+        BOTH_WAYS(a_link_into_a_proc_file_system_is_refused),
+        BOTH_WAYS(a_proc_file_system_cannot_be_granted),
         BOTH_WAYS(a_readonly_grant_is_read),
         BOTH_WAYS(a_readonly_grant_is_not_changed),
         BOTH_WAYS(files_do_not_cross_between_readonly_and_writable),
