@@ -86,6 +86,7 @@ void bc_v_pop_many(struct validator *v, const bc_valtype *types, uint32_t n) {
         types += n - there;
         n = (uint32_t)there;
     }
+    if (!n) return;
     if (n <= there && bc_v_all_match(v, v->stack + v->n_stack - n, types, n))
         v->n_stack -= n;
     else /* says what is wrong */

@@ -322,7 +322,7 @@ static inline own wasm_functype_t *wasm_functype_new_of_(wasm_valtype_t *const t
                                                          size_t n_results) {
     wasm_valtype_vec_t params, results;
     wasm_valtype_vec_new(&params, n_params, types);
-    wasm_valtype_vec_new(&results, n_results, types + (n_results ? n_params : 0));
+    wasm_valtype_vec_new(&results, n_results, n_results ? types + n_params : types);
     return wasm_functype_new(&params, &results);
 }
 static inline own wasm_functype_t *wasm_functype_new_0_0(void) { return wasm_functype_new_of_(NULL, 0, 0); }

@@ -42,11 +42,16 @@ static void merge_value(struct build *b, struct merge *m, uint32_t i, uint32_t v
     if (!f->failed) phi_append(b, known, v);
 }
 
+/* The topmost n operands; NULL when n is 0, since there may be no stack then. */
+static const uint32_t *topmost(const struct build *b, uint32_t n) {
+    return n ? b->stack + b->n_stack - n : NULL;
+}
+
 /* The current state goes to the end of a block whose label wants the topmost n operands. */
 static void merge_state(struct build *b, struct merge *m, uint32_t n) {
     struct ir_func *f = b->f;
     uint32_t total = b->n_locals + n;
-    const uint32_t *top = b->stack + b->n_stack - n;
+    const uint32_t *top = topmost(b, n);
     bool first = m->block == IR_NONE;
     b->work += total;
     if (first) {
@@ -69,7 +74,7 @@ static void merge_state(struct build *b, struct merge *m, uint32_t n) {
 static uint32_t loop_edge(struct build *b, struct frame *frame) {
     struct ir_func *f = b->f;
     uint32_t n = frame->sig.n_params;
-    const uint32_t *top = b->stack + b->n_stack - n;
+    const uint32_t *top = topmost(b, n);
     b->work += b->n_locals;
     for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++)
         if (frame->phis[i] != IR_NONE)

@@ -100,7 +100,7 @@ static bool is(const struct parser *p, const char *text) {
 static bool take(struct parser *p, const char *text) {
     if (p->status || !is(p, text)) return false;
     next(p);
-    return true;
+    return !p->status;
 }
 static bool expect(struct parser *p, const char *text) {
     if (take(p, text)) return true;

@@ -6,18 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 #include "tests/api/world.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED 1 /* freed memory is kept for a while, and shadows grow */
-#else
-#define SANITIZED 0
-#endif
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#undef SANITIZED
-#define SANITIZED 1
-#endif
-#endif
+#include "tests/sanitized.h"
 
 static int rounds = 10000;
 
