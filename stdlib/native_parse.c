@@ -568,6 +568,7 @@ static bool take_declaration(struct parser *p) {
     if (take(p, "module")) return take_string(p, p->n->module);
     if (take(p, "handle")) return take_handle(p);
     if (take(p, "callback")) return take_prototype(p, true);
+    if (p->status) return false; /* behind one of these words */
     if (is(p, "struct")) {
         struct parser before = *p;
         char name[NATIVE_NAME];
