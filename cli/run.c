@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/link.h"
 #include "cli/run.h"
 #include "interp/interp.h"
 #include "jit/jit.h"
@@ -17,13 +18,6 @@
 struct list {
     const char **items;
     size_t n, capacity;
-};
-
-struct preload {
-    struct rt_instance *instance;
-    const char *name;
-    size_t name_size;
-    struct cli_file file;
 };
 
 struct run {
@@ -52,9 +46,8 @@ struct run {
     struct wasi_threads *threads; /* NULL: the program starts none */
     struct rt_store *told;        /* which knows how the program ended: of the thread that ended it */
     uint32_t told_tid;            /* 0: the first */
-    struct preload *loaded;
-    struct native **granted; /* one a --native, NULL until loaded */
-    size_t n_loaded;
+    struct link_files link_files;
+    struct links links; /* of the first thread */
     struct cli_file file;
     int fds[3];
     bool made[3]; /* the file of --stdout, --stderr was not there before */
@@ -387,87 +380,34 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
 
 /* ---- linking ---- */
 
-static enum rt_trap unknown_import(struct rt_store *store, struct rt_instance *caller, void *context,
-                                   union rt_slot *args_results) {
-    (void)store, (void)caller, (void)context, (void)args_results;
-    return RT_TRAP_UNKNOWN_IMPORT;
+static void empty_output_of(void *run) { empty_output(run); }
+
+/* Instances and libraries come into being in the first thread's store. */
+static enum atoll_status open_links(struct run *r, const char **blame, struct atoll_error *err) {
+    enum atoll_status status = link_files_init(&r->link_files, r->preloads.items, r->preloads.n,
+                                               r->natives.items, r->natives.n, err);
+    r->link_files.trap_unknown = r->trap_unknown_imports;
+    r->link_files.wasi = r->wasi;
+    r->link_files.sandbox = r->sandbox;
+    r->links = (struct links){
+        .files = &r->link_files, .store = r->store, .starts = empty_output_of, .starts_context = r};
+    return status ? status : links_open(&r->links, blame, err);
 }
 
-static bool resolve(void *context, const struct rt_module *module, const struct bc_import *import,
-                    struct rt_extern *out) {
-    struct run *r = context;
-    for (size_t i = 0; i < r->n_loaded; i++)
-        if (r->loaded[i].name_size == import->module.size &&
-            memcmp(r->loaded[i].name, import->module.bytes, import->module.size) == 0)
-            return rt_instance_export(r->loaded[i].instance, import->name.bytes, import->name.size, out);
-    if (wasi_resolve(r->wasi, module, import, out)) return true;
-    if (r->threads && wasi_threads_resolve(r->threads, module, import, out)) return true;
-    for (size_t i = 0; r->granted && i < r->natives.n; i++)
-        if (native_resolve(r->granted[i], module, import, out)) return true;
-    if (!r->trap_unknown_imports || import->kind != BC_EXTERN_FUNC) return false;
-    const struct rt_type *type = module->types[module->bc->funcs[import->index].type];
-    out->kind = BC_EXTERN_FUNC;
-    return rt_host_func_new(r->store, type, unknown_import, NULL, "unknown import", &out->func) == ATOLL_OK;
-}
-
-static enum atoll_status start_instance(struct run *r, const char *path, struct cli_file *file,
-                                        struct rt_instance **out, struct atoll_error *err) {
-    enum atoll_status status = cli_program_read(path, file, err);
+static enum atoll_status start_program(struct run *r, struct rt_instance **out, struct atoll_error *err) {
+    enum atoll_status status = cli_program_read(r->path, &r->file, err);
     if (status) return status;
     struct rt_module *module;
-    status = rt_module_load(r->engine, file->bytes, file->size, true, path, &module, err);
+    status = rt_module_load(r->engine, r->file.bytes, r->file.size, true, r->path, &module, err);
     if (status) return status;
-    if (file == &r->file && wasi_threads_wanted(module))
-        status = wasi_threads_new(r->wasi, module, resolve, r, (uint32_t)r->max_threads, &r->threads, err);
-    if (!status) status = rt_link_check(module, resolve, r, err);
-    if (!status) empty_output(r);
-    if (!status) status = rt_instantiate(r->store, module, resolve, r, out, err);
+    struct wasi_thread_linker linker = links_for_threads(&r->links);
+    if (wasi_threads_wanted(module))
+        status = wasi_threads_new(r->wasi, module, links_resolve, &r->links, &linker,
+                                  (uint32_t)r->max_threads, &r->threads, err);
+    r->links.threads = r->threads;
+    if (!status) status = links_start(&r->links, module, out, err);
     rt_module_unref(module);
-    struct rt_extern found;
-    if (!status && rt_instance_export(*out, "_initialize", 11, &found) && found.kind == BC_EXTERN_FUNC &&
-        found.func->type->n_params == 0 && found.func->type->n_results == 0)
-        status = rt_call(r->store, found.func, (union rt_slot[1]){{0}}, err);
     return status;
-}
-
-static enum atoll_status start_preloads(struct run *r, const char **blame, struct atoll_error *err) {
-    if (!r->preloads.n) return ATOLL_OK;
-    r->loaded = atoll_new(&atoll_default_alloc, r->preloads.n, sizeof *r->loaded);
-    if (!r->loaded) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    for (size_t i = 0; i < r->preloads.n; i++) {
-        const char *equals = strchr(r->preloads.items[i], '=');
-        struct preload *preload = &r->loaded[i];
-        *blame = equals + 1;
-        preload->name = r->preloads.items[i];
-        preload->name_size = (size_t)(equals - preload->name);
-        enum atoll_status status = start_instance(r, *blame, &preload->file, &preload->instance, err);
-        if (status) return status;
-        r->n_loaded++;
-    }
-    return ATOLL_OK;
-}
-
-static enum atoll_status load_natives(struct run *r, const char **blame, struct atoll_error *err) {
-    if (!r->natives.n) return ATOLL_OK;
-    r->granted = atoll_new(&atoll_default_alloc, r->natives.n, sizeof(struct native *));
-    if (!r->granted) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    for (size_t i = 0; i < r->natives.n; i++) {
-        const char *text = r->natives.items[i], *equals = strchr(text, '=');
-        *blame = equals ? equals + 1 : text;
-        char *name = equals ? strndup(text, (size_t)(equals - text)) : NULL;
-        struct cli_file file = {0};
-        enum atoll_status status = cli_file_read(*blame, 1 << 20, NULL, &file, err);
-        if (!status)
-            status = native_new(r->store, r->sandbox, name, (const char *)file.bytes, file.size,
-                                &r->granted[i], err);
-        cli_file_close(&file);
-        free(name);
-        if (status) {
-            err->line = 0; /* the text begins with the place */
-            return status;
-        }
-    }
-    return ATOLL_OK;
 }
 
 /* A module that starts nothing by itself: --invoke was forgotten, perhaps. */
@@ -494,7 +434,7 @@ done:
 /* On this thread, which is the program's first. */
 static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
-    enum atoll_status status = start_instance(r, r->path, &r->file, &instance, err);
+    enum atoll_status status = start_program(r, &instance, err);
     if (status) return status;
     if (r->stats) r->told_module = instance->module;
     if (r->dump) status = compiled_dump(instance->module, r->dump, err);
@@ -511,8 +451,7 @@ static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
 }
 
 static enum atoll_status run_program(struct run *r, const char **blame, struct atoll_error *err) {
-    enum atoll_status status = load_natives(r, blame, err);
-    if (!status) status = start_preloads(r, blame, err);
+    enum atoll_status status = open_links(r, blame, err);
     if (status) return status;
     *blame = r->path;
     status = run_first(r, err);
@@ -602,18 +541,16 @@ static int set_up_and_run(struct run *r) {
 }
 
 static void release(struct run *r) {
-    for (size_t i = 0; r->granted && i < r->natives.n; i++) native_free(r->granted[i]);
-    atoll_free(&atoll_default_alloc, r->granted, r->natives.n * sizeof(struct native *));
     wasi_threads_free(r->threads);
+    links_close(&r->links);
     wasi_free(r->wasi);
     gdb_free(r->gdb);
     coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
+    link_files_fini(&r->link_files);
     if (r->engine) rt_engine_unref(r->engine);
     sb_free(r->sandbox);
     cli_file_close(&r->file);
-    for (size_t i = 0; r->loaded && i < r->preloads.n; i++) cli_file_close(&r->loaded[i].file);
-    atoll_free(&atoll_default_alloc, r->loaded, r->preloads.n * sizeof *r->loaded);
     for (size_t i = 0; i < r->env.n; i++) free((char *)r->env.items[i]);
     struct list *lists[] = {&r->dirs, &r->listens, &r->env, &r->preloads, &r->natives};
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)

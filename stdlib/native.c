@@ -169,6 +169,13 @@ static bool name_is(struct bc_name name, const char *text) {
     return name.size == strlen(text) && !memcmp(name.bytes, text, name.size);
 }
 
+struct native *native_of(const struct rt_func *func) {
+    const struct native_binding *b = func->host == native_call ? func->context : NULL;
+    return b ? b->of->native : NULL;
+}
+
+bool native_threads(const struct native *n) { return n->threads; }
+
 bool native_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
                     struct rt_extern *out) {
     struct native *n = context;

@@ -155,6 +155,7 @@ struct native {
     struct rt_store *store;
     struct sandbox *sandbox;
     char library[NATIVE_NAME], module[NATIVE_NAME];
+    bool threads; /* the file says that the library may be called on several at once */
     void *dl;
     struct native_struct *structs;
     struct native_handle_type *handle_types;

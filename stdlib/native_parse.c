@@ -1,6 +1,6 @@
 /* stdlib/native_parse.c: reads a prototypes file (docs/native.md has the grammar).
  *
- *   library "NAME"; module "NAME";  handle T;  struct S { ... };  callback prototype;  prototype; */
+ *   library "NAME"; module "NAME";  threads;  handle T;  struct S { ... };  callback prototype;  prototype; */
 #include "stdlib/native.h"
 
 #include <stdio.h>
@@ -566,6 +566,7 @@ static bool take_handle(struct parser *p) {
 static bool take_declaration(struct parser *p) {
     if (take(p, "library")) return take_string(p, p->n->library);
     if (take(p, "module")) return take_string(p, p->n->module);
+    if (take(p, "threads")) return p->n->threads = true, expect(p, ";");
     if (take(p, "handle")) return take_handle(p);
     if (take(p, "callback")) return take_prototype(p, true);
     if (p->status) return false; /* behind one of these words */

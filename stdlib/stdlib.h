@@ -47,15 +47,35 @@ struct wasi_threads;
 
 /* Whether the module starts threads: it imports wasi.thread-spawn. */
 bool wasi_threads_wanted(const struct rt_module *module);
+/* Whether threads can have this in common: functions of the host but those of native libraries, which have to
+ * be safe to call on any thread; constant numbers; shared memories. Everything else belongs to a store. */
+bool wasi_thread_shares(const struct rt_extern *e);
+/* What an instance got for an import of its module. */
+struct rt_extern wasi_thread_import(const struct rt_instance *instance, const struct bc_import *import);
+
+/* How a thread gets what it cannot have in common with the first. */
+struct wasi_thread_linker {
+    void *context;
+    /* NULL when each thread can have one of its own for `found`, which the first has; else why not. */
+    const char *(*refuses)(void *context, const struct bc_import *import, const struct rt_extern *found);
+    /* On a new thread, when its program imports such things: makes them in its store. *out_links is set also
+     * on failure, or NULL. */
+    enum atoll_status (*open)(void *context, struct rt_store *store, void **out_links,
+                              struct atoll_error *err);
+    rt_resolver *resolve; /* with *out_links as context */
+    void (*close)(void *links);
+};
+
 /* The threads of a program: each is another instance of `module` in a store of its own, beside wasi's. Called
- * before the first instance is made. What a thread imports is what the first instance imports: functions of
- * the host, which have to be safe to call on any thread, constant numbers, shared memories. `resolve` gives
- * the first instance's imports without these threads; shared memories that it does not know are made here.
+ * before the first instance is made. What a thread imports is what the first instance imports where that can
+ * be shared, and comes from `linker` where it cannot. `resolve` gives the first instance's imports without
+ * these threads; shared memories that it does not know are made here.
+ * linker  NULL: programs that need one are refused
  * max     threads alive at once, the program's first not counted
  * fails   E_LINK (an import that threads cannot have, a missing wasi_thread_start), E_LIMIT, E_NOMEM */
 enum atoll_status wasi_threads_new(struct wasi *wasi, struct rt_module *module, rt_resolver *resolve,
-                                   void *context, uint32_t max, struct wasi_threads **out,
-                                   struct atoll_error *err);
+                                   void *context, const struct wasi_thread_linker *linker, uint32_t max,
+                                   struct wasi_threads **out, struct atoll_error *err);
 /* rt_resolver with the struct wasi_threads * as context: thread-spawn, and the memories made here. */
 bool wasi_threads_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
                           struct rt_extern *out);
@@ -86,6 +106,11 @@ enum atoll_status native_new(struct rt_store *store, struct sandbox *sandbox, co
                              const char *text, size_t size, struct native **out, struct atoll_error *err);
 /* Closes the library. Handles still alive are the library's own business. NULL is allowed. */
 void native_free(struct native *native);
+/* The library that a function belongs to, or NULL. */
+struct native *native_of(const struct rt_func *func);
+/* Whether the file says that the library may be called by several threads at once ("threads;"). Each needs a
+ * struct native of its own, since handles and callbacks belong to a store. */
+bool native_threads(const struct native *native);
 /* rt_resolver with the struct native * as context. */
 bool native_resolve(void *context, const struct rt_module *module, const struct bc_import *import,
                     struct rt_extern *out);

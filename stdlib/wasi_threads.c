@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include "stdlib/native.h"
 #include "stdlib/wasi.h"
 
 #define TID_MAX            0x1FFFFFFFu
@@ -21,6 +20,7 @@ struct thread {
     struct wasi_threads *program;
     struct rt_store *store; /* NULL when over */
     struct rt_extern *imports;
+    void *links; /* of the program's linker, or NULL */
     uint32_t tid, arg;
     bool over;
     pthread_t handle;
@@ -31,6 +31,9 @@ struct wasi_threads {
     struct wasi *wasi;
     struct rt_module *module;    /* referenced */
     struct rt_memory **memories; /* made here, by index of the imported memory; the first store's */
+    struct wasi_thread_linker linker;
+    bool *own;  /* by import: each thread has one of its own */
+    bool links; /* there are such imports */
     struct rt_func *spawn;
     uint32_t max;
     pthread_mutex_t lock; /* guards the rest; below it: nothing of wasi or sandbox */
@@ -73,9 +76,14 @@ static void end_program(struct wasi_threads *t, struct thread *ender, enum atoll
     wasi_wake_store(t->wasi->store);
 }
 
+static void free_store(struct wasi_threads *t, struct rt_store *store, void *links) {
+    if (links) t->linker.close(links);
+    rt_store_free(store);
+}
+
 static void free_thread(struct thread *th) {
     struct wasi_threads *t = th->program;
-    rt_store_free(th->store);
+    free_store(t, th->store, th->links);
     atoll_free(t->alloc, th->imports, t->module->bc->n_imports * sizeof *th->imports);
     atoll_free(t->alloc, th, sizeof *th);
 }
@@ -123,7 +131,9 @@ enum atoll_status wasi_threads_end(struct wasi_threads *t, enum atoll_status sta
 static bool give_import(void *context, const struct rt_module *module, const struct bc_import *import,
                         struct rt_extern *out) {
     const struct thread *th = context;
-    *out = th->imports[import - module->bc->imports];
+    size_t i = (size_t)(import - module->bc->imports);
+    if (th->program->own[i]) return th->program->linker.resolve(th->links, module, import, out);
+    *out = th->imports[i];
     return true;
 }
 
@@ -132,7 +142,10 @@ static enum atoll_status live(struct thread *th, struct atoll_error *err) {
     struct rt_instance *instance;
     struct rt_extern start;
     union rt_slot args[2] = {{.u64 = th->tid}, {.u64 = th->arg}};
-    enum atoll_status status = rt_instantiate(store, th->program->module, give_import, th, &instance, err);
+    struct wasi_threads *t = th->program;
+    enum atoll_status status =
+        t->links ? t->linker.open(t->linker.context, store, &th->links, err) : ATOLL_OK;
+    if (!status) status = rt_instantiate(store, t->module, give_import, th, &instance, err);
     if (status == ATOLL_E_TRAP || status == ATOLL_E_EXIT || status == ATOLL_E_INTERRUPTED) return status;
     if (status) { /* no room for another: seen from the program, a trap */
         rt_store_trap_text(store, "thread cannot start: %s", err->text);
@@ -157,9 +170,10 @@ static void *run(void *p) {
     pthread_mutex_lock(&t->lock);
     if (status && !was_stopped(th, status)) end_program(t, th, status, &err);
     struct rt_store *done = t->ender == th ? NULL : th->store;
-    if (done) th->store = NULL; /* out of reach for stops */
+    void *links = done ? th->links : NULL;
+    if (done) th->store = NULL, th->links = NULL; /* out of reach for stops */
     pthread_mutex_unlock(&t->lock);
-    rt_store_free(done);
+    free_store(t, done, links);
     pthread_mutex_lock(&t->lock);
     th->over = true;
     t->n_alive--;
@@ -207,13 +221,14 @@ static uint32_t admit(struct wasi_threads *t, struct thread *th) {
     return tid;
 }
 
-static struct rt_extern import_of(const struct rt_instance *instance, const struct bc_import *import) {
+struct rt_extern wasi_thread_import(const struct rt_instance *instance, const struct bc_import *import) {
     struct rt_extern e = {.kind = import->kind};
     switch (import->kind) {
     case BC_EXTERN_FUNC: e.func = instance->funcs[import->index]; break;
+    case BC_EXTERN_TABLE: e.table = instance->tables[import->index]; break;
     case BC_EXTERN_MEMORY: e.memory = instance->memories[import->index]; break;
     case BC_EXTERN_GLOBAL: e.global = instance->globals[import->index]; break;
-    default: break; /* refused when the program was linked */
+    case BC_EXTERN_TAG: e.tag = instance->tags[import->index]; break;
     }
     return e;
 }
@@ -230,7 +245,7 @@ static struct thread *new_thread(struct wasi_threads *t, struct rt_store *siblin
         free_thread(th);
         return NULL;
     }
-    for (uint32_t i = 0; i < bc->n_imports; i++) th->imports[i] = import_of(parent, bc->imports + i);
+    for (uint32_t i = 0; i < bc->n_imports; i++) th->imports[i] = wasi_thread_import(parent, bc->imports + i);
     th->store->host_data = t->wasi;
     atomic_store(&th->store->wake, wasi_wake_store);
     return th;
@@ -281,29 +296,31 @@ static enum atoll_status refuse(const struct bc_import *import, const char *why,
                       why);
 }
 
-/* Whether every thread can have what the first instance imports. */
-static enum atoll_status check_import(const struct bc_import *import, const struct rt_extern *found,
-                                      struct atoll_error *err) {
-    switch (found->kind) {
-    case BC_EXTERN_FUNC:
-        if (found->func->host == native_call)
-            return refuse(import, "a native library serves one thread", err);
-        if (found->func->host) return ATOLL_OK;
-        return refuse(import, "a function of another instance", err);
-    case BC_EXTERN_MEMORY:
-        return found->memory->type.shared ? ATOLL_OK : refuse(import, "a memory that is not shared", err);
-    case BC_EXTERN_GLOBAL:
-        if (!found->global->mutable && found->global->type.kind != BC_KIND_REF) return ATOLL_OK;
-        return refuse(import, "a global that can change, or a reference", err);
-    default: return refuse(import, "tables and tags belong to one thread", err);
+bool wasi_thread_shares(const struct rt_extern *e) {
+    switch (e->kind) {
+    case BC_EXTERN_FUNC: return e->func->host && !native_of(e->func);
+    case BC_EXTERN_MEMORY: return e->memory->type.shared;
+    case BC_EXTERN_GLOBAL: return !e->global->mutable && e->global->type.kind != BC_KIND_REF;
+    default: return false;
     }
+}
+
+/* Whether every thread can have what the first instance imports, or one of its own. */
+static enum atoll_status check_import(struct wasi_threads *t, const struct bc_import *import,
+                                      const struct rt_extern *found, struct atoll_error *err) {
+    if (wasi_thread_shares(found)) return ATOLL_OK;
+    const char *why =
+        t->linker.refuses ? t->linker.refuses(t->linker.context, import, found) : "it belongs to one thread";
+    if (why) return refuse(import, why, err);
+    t->own[import - t->module->bc->imports] = t->links = true;
+    return ATOLL_OK;
 }
 
 static enum atoll_status link_import(struct wasi_threads *t, const struct bc_import *import,
                                      rt_resolver *resolve, void *context, struct atoll_error *err) {
     struct rt_extern found;
     if (is_spawn(import)) return ATOLL_OK;
-    if (resolve(context, t->module, import, &found)) return check_import(import, &found, err);
+    if (resolve(context, t->module, import, &found)) return check_import(t, import, &found, err);
     if (import->kind != BC_EXTERN_MEMORY) return ATOLL_OK; /* unknown: whoever links says so */
     const struct bc_limits *type = &t->module->bc->memories[import->index].limits;
     if (!type->shared) return refuse(import, "a memory that is not shared", err);
@@ -342,16 +359,19 @@ bool wasi_threads_resolve(void *context, const struct rt_module *module, const s
 }
 
 enum atoll_status wasi_threads_new(struct wasi *wasi, struct rt_module *module, rt_resolver *resolve,
-                                   void *context, uint32_t max, struct wasi_threads **out,
-                                   struct atoll_error *err) {
+                                   void *context, const struct wasi_thread_linker *linker, uint32_t max,
+                                   struct wasi_threads **out, struct atoll_error *err) {
     struct wasi_threads *t = atoll_new(wasi->alloc, 1, sizeof *t);
     if (!t) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     *t = (struct wasi_threads){.alloc = wasi->alloc, .wasi = wasi, .module = module, .max = max};
+    if (linker) t->linker = *linker;
     rt_module_ref(module);
     pthread_mutex_init(&t->lock, NULL);
     t->memories = atoll_new(t->alloc, module->bc->n_imported_memories, sizeof *t->memories);
-    enum atoll_status status = t->memories ? link_program(t, resolve, context, err)
-                                           : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    t->own = atoll_new(t->alloc, module->bc->n_imports, sizeof *t->own);
+    enum atoll_status status = t->memories && t->own
+                                   ? link_program(t, resolve, context, err)
+                                   : atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     if (status) {
         wasi_threads_free(t);
         return status;
@@ -366,6 +386,7 @@ void wasi_threads_free(struct wasi_threads *t) {
     if (!t) return;
     if (t->ender) free_thread(t->ender);
     atoll_free(t->alloc, t->memories, t->module->bc->n_imported_memories * sizeof *t->memories);
+    atoll_free(t->alloc, t->own, t->module->bc->n_imports * sizeof *t->own);
     pthread_mutex_destroy(&t->lock);
     rt_module_unref(t->module);
     atoll_free(t->alloc, t, sizeof *t);

@@ -76,7 +76,7 @@ static enum atoll_status prepare(struct world *w, const struct atoll_alloc *allo
     if (!status) status = sb_new(&(struct sb_config){.alloc = alloc}, &w->sandbox, err);
     if (!status) status = wasi_new(w->store, w->sandbox, &world, &w->wasi, err);
     if (!status) status = rt_module_load(w->engine, text, strlen(program), false, "program", &w->module, err);
-    if (!status) status = wasi_threads_new(w->wasi, w->module, resolve, w, 8, &w->threads, err);
+    if (!status) status = wasi_threads_new(w->wasi, w->module, resolve, w, NULL, 8, &w->threads, err);
     return status;
 }
 

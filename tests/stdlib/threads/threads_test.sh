@@ -105,14 +105,60 @@ refuse "a memory within the limit" "exceeds the limit" \
 refuse "others' imports stay unknown" "unknown import: env.f" "(module $spawn (import \"env\" \"f\" (func)) $start)"
 echo '(module (func (export "f")) (global (export "g") (mut i32) (i32.const 0)) (memory (export "m") 1 1 shared))' \
     >"$dir/lib.wat"
-refuse "functions of other instances" "env.f: a function of another instance" \
+refuse "what would need a second shared memory" "env.f: its module makes a shared memory" \
     "(module $spawn (import \"env\" \"f\" (func)) $start)" --preload "env=$dir/lib.wat"
-refuse "globals that change" "env.g: a global that can change" \
-    "(module $spawn (import \"env\" \"g\" (global (mut i32))) $start)" --preload "env=$dir/lib.wat"
+refuse "of others too" "lib.g: its module makes a shared memory" \
+    "(module $spawn (import \"lib\" \"g\" (global (mut i32))) $start)" --preload "lib=$dir/lib.wat"
 
 printf 'library "libm.so.6"; module "m";\ndouble cbrt(double x);\n' >"$dir/libm.ffi"
-refuse "native libraries" "m.cbrt: a native library" \
+refuse "native libraries that do not say so" "m.cbrt: its library serves one thread" \
     "(module $spawn (import \"m\" \"cbrt\" (func (param f64) (result f64))) $start)" --native "$dir/libm.ffi"
+echo '(module (import "m" "cbrt" (func $f (param f64) (result f64))) (export "f" (func $f)))' >"$dir/inner.wat"
+refuse "not through a preload either" "inner.f: its library serves one thread" \
+    "(module $spawn (import \"inner\" \"f\" (func (param f64) (result f64))) $start)" \
+    --native "$dir/libm.ffi" --preload "inner=$dir/inner.wat"
+
+# Each thread has instances of its own of the preloads, with their globals and tables, and the shared memory of all;
+# and each calls native libraries that say they serve several.
+echo '(module (memory (export "memory") 1 1 shared) (func (export "unused")))' >"$dir/env.wat"
+echo '(module (import "env" "memory" (memory 1 1 shared)) (import "m" "cbrt" (func $cbrt (param f64) (result f64)))
+    (import "c" "abs" (func $abs (param i32) (result i32)))
+    (global $calls (export "calls") (mut i32) (i32.const 0)) (table (export "t") 1 funcref) (tag (export "tag") (param i32))
+    (func (export "_initialize") (global.set $calls (i32.const 100)))
+    (func (export "add") (param i32) (result i32)
+        (global.set $calls (i32.add (global.get $calls) (i32.const 1)))
+        (drop (i32.atomic.rmw.add (i32.const 0) (i32.trunc_f64_s (call $cbrt (f64.convert_i32_s (local.get 0))))))
+        (drop (i32.atomic.rmw.add (i32.const 4) (call $abs (i32.const -1))))
+        (global.get $calls)))' \
+    >"$dir/lib2.wat"
+printf 'library "libc.so.6"; module "c"; threads;\nint abs(int x);\n' >"$dir/libc.ffi"
+printf 'library "libm.so.6"; module "m"; threads;\ndouble cbrt(double x);\n' >"$dir/libm.ffi"
+echo '(module (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+    (import "env" "memory" (memory 1 1 shared)) (import "lib" "add" (func $add (param i32) (result i32)))
+    (import "lib" "calls" (global $calls (mut i32))) (import "lib" "t" (table $t 1 funcref))
+    (import "lib" "tag" (tag $tag (param i32))) (import "c" "abs" (func $abs (param i32) (result i32)))
+    (func (export "wasi_thread_start") (param i32 i32) (local i32)
+        (loop $again
+            (local.set 2 (call $add (i32.const 27)))
+            (br_if $again (i32.lt_u (local.get 2) (i32.const 150))))
+        (if (i32.ne (global.get $calls) (i32.const 150)) (then unreachable))
+        (table.set $t (i32.const 0) (ref.null func))
+        (drop (block (result i32) (try_table (catch $tag 0) (throw $tag (call $abs (i32.const -5)))) unreachable))
+        (drop (i32.atomic.rmw.add (i32.const 8) (i32.const 1)))
+        (drop (memory.atomic.notify (i32.const 8) (i32.const 1))))
+    (func (export "go") (result i32 i32 i32) (local i32)
+        (loop $more (drop (call $spawn (i32.const 0)))
+            (br_if $more (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 1))) (i32.const 4))))
+        (loop $wait (drop (memory.atomic.wait32 (i32.const 8) (i32.atomic.load (i32.const 8)) (i64.const 10000000)))
+            (br_if $wait (i32.lt_u (i32.atomic.load (i32.const 8)) (i32.const 4))))
+        (i32.atomic.load (i32.const 0)) (i32.atomic.load (i32.const 4)) (global.get $calls)))' >"$dir/program.wat"
+expect "preloads and native libraries of each thread" 0 "600
+200
+100" "" run --native "$dir/libm.ffi" --native "$dir/libc.ffi" --preload "env=$dir/env.wat" --preload "lib=$dir/lib2.wat" \
+    --invoke go "$dir/program.wat"
+expect "a preload that cannot start on a thread" 134 "" "thread cannot start: more than 4 instances" run --max-instances 4 \
+    --native "$dir/libm.ffi" --native "$dir/libc.ffi" --preload "env=$dir/env.wat" --preload "lib=$dir/lib2.wat" \
+    --invoke go "$dir/program.wat"
 
 # A thread that cannot be made has no room of its own: the program ends as by a trap. Passed on, the memory of another
 # instance is shared too. Also from the start function.
