@@ -56,6 +56,9 @@ int sb_path_copy(struct sb_path path, char out[PATH_MAX]);
 int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode);
 /* Whether a descriptor is of a proc file system, or of one that cannot be told. */
 bool sb_is_procfs(int fd);
+/* The same for `fd`, reached from `dir_fd`, which is of none. File systems are asked only where the devices
+ * leave room for doubt, because one on a network has to ask in its turn. */
+bool sb_leads_into_procfs(int dir_fd, int fd);
 
 /* The directory that holds the last component of a path, and that component, which a following *at call hands
  * to the kernel: it does not follow links there and takes "." and ".." for errors. */

@@ -65,7 +65,10 @@ int sb_node_new(struct sb_file *dir, int fd, const char *name, struct sb_file **
 
 int sb_node_find(struct sb_file *dir, const char *name, struct sb_file **out, struct stat *out_stat) {
     int fd = openat(dir->fd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? errno : sb_node_new(dir, fd, name, out, out_stat);
+    if (fd < 0) return errno;
+    if (!sb_leads_into_procfs(dir->fd, fd)) return sb_node_new(dir, fd, name, out, out_stat);
+    close(fd);
+    return EPERM;
 }
 
 int sb_node_lookup(struct sb_file *dir, struct sb_path name, struct sb_file **out, struct stat *out_stat) {

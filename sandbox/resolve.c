@@ -42,9 +42,7 @@ bool sb_is_procfs(int fd) {
     return failed || fs.f_type == PROC_SUPER_MAGIC;
 }
 
-/* Whether `fd`, reached from `dir_fd`, is of a proc file system. File systems are asked only where the
- * devices leave room for doubt, because one on a network has to ask in its turn. */
-static bool led_into_procfs(int dir_fd, int fd) {
+bool sb_leads_into_procfs(int dir_fd, int fd) {
     struct stat found, start;
     if (fstat(fd, &found) || fstat(dir_fd, &start)) return true;
     if (major(found.st_dev) != 0 || found.st_dev == start.st_dev) return false;
@@ -220,7 +218,7 @@ static int resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, 
 
 int sb_resolve(struct sandbox *sb, int dir_fd, const char *path, int flags, mode_t mode) {
     int fd = resolve(sb, dir_fd, path, flags, mode);
-    if (fd < 0 || !led_into_procfs(dir_fd, fd)) return fd;
+    if (fd < 0 || !sb_leads_into_procfs(dir_fd, fd)) return fd;
     close(fd);
     return -EPERM;
 }

@@ -164,6 +164,18 @@ static void devices_are_not_made(void **state) {
 
 /* ---- handles ---- */
 
+static void no_node_is_of_a_proc_file_system(void **state) {
+    struct fixture *f = *state;
+    struct sb_file *node;
+    struct stat st;
+    if (access("/proc/self/mem", F_OK)) skip();
+    assert_int_equal(sb_grant_dir(f->sb, "/", "/", false, NULL), ATOLL_OK);
+    struct sb_file *root = sb_grant_at(f->sb, 2)->file;
+    assert_int_equal(sb_node_lookup(root, path_of("proc"), &node, &st), EPERM);
+    assert_int_equal(sb_node_lookup(root, path_of("etc"), &node, &st), 0);
+    sb_file_unref(node);
+}
+
 static void a_handle_stays_with_its_file(void **state) {
     struct fixture *f = *state;
     struct sb_file *node = find(f->dir, "file"), *file;
@@ -406,6 +418,7 @@ int main(void) {
                                        T(changes_of_a_link_change_the_link),
                                        T(only_files_and_directories_are_opened),
                                        T(devices_are_not_made),
+                                       T(no_node_is_of_a_proc_file_system),
                                        T(a_handle_stays_with_its_file),
                                        cmocka_unit_test(handles_count_as_open_files),
                                        T(what_is_made_has_the_mode_asked_for),
