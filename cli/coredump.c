@@ -4,6 +4,7 @@
  *   at the end:  core, coremodules, coreinstances, corestack | memory | global | data -> the file, in one go
  *
  * Source: WebAssembly tool conventions, "Coredump". */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/run.h"
@@ -114,6 +115,11 @@ struct coredump *coredump_new(struct rt_store *store) {
     return d;
 }
 
+struct coredump *coredump_of(const struct rt_store *store) {
+    struct rt_observer *observer = store->observer;
+    return observer && observer->trapped == trapped ? (struct coredump *)observer : NULL;
+}
+
 void coredump_free(struct coredump *d) {
     if (!d) return;
     if (d->store->observer == &d->observer) d->store->observer = NULL;
@@ -131,7 +137,9 @@ struct run_of_bytes { /* without a page of zeroes in it */
 struct contents {
     const struct rt_memory **memories; /* each once, however many instances share it */
     size_t n_memories, cap_memories;
-    uint32_t *first_global; /* by instance: the number of its first own global */
+    uint32_t *first_global;          /* by instance: the number of its first own global */
+    const struct rt_global **others; /* constants of the first thread's, behind them */
+    size_t n_others, cap_others;
     struct run_of_bytes *runs;
     size_t n_runs, cap_runs;
     bool failed;
@@ -140,21 +148,28 @@ struct contents {
 static void contents_fini(struct contents *c, const struct rt_store *store) {
     atoll_free(&atoll_default_alloc, (void *)c->memories, c->cap_memories * sizeof *c->memories);
     atoll_free(&atoll_default_alloc, c->first_global, (store->n_instances + 1) * sizeof *c->first_global);
+    atoll_free(&atoll_default_alloc, (void *)c->others, c->cap_others * sizeof *c->others);
     atoll_free(&atoll_default_alloc, c->runs, c->cap_runs * sizeof *c->runs);
 }
 
-static uint32_t memory_number(struct contents *c, const struct rt_memory *memory) {
+/* The number of an item in a list, where it comes to stand when it does not yet. */
+static uint32_t number_in(struct contents *c, const void ***list, size_t *n, size_t *capacity,
+                          const void *item) {
     size_t i = 0;
-    while (i < c->n_memories && c->memories[i] != memory) i++;
-    if (i < c->n_memories) return (uint32_t)i;
-    void *p = (void *)c->memories;
-    if (atoll_grow(&atoll_default_alloc, &p, &c->cap_memories, i + 1, sizeof *c->memories)) {
+    while (i < *n && (*list)[i] != item) i++;
+    if (i < *n) return (uint32_t)i;
+    void *p = (void *)*list;
+    if (atoll_grow(&atoll_default_alloc, &p, capacity, i + 1, sizeof **list)) {
         c->failed = true;
         return 0;
     }
-    c->memories = p;
-    c->memories[c->n_memories++] = memory;
+    *list = p;
+    (*list)[(*n)++] = item;
     return (uint32_t)i;
+}
+
+static uint32_t memory_number(struct contents *c, const struct rt_memory *memory) {
+    return number_in(c, (const void ***)&c->memories, &c->n_memories, &c->cap_memories, memory);
 }
 
 static uint32_t n_own_globals(const struct rt_instance *instance) {
@@ -175,15 +190,17 @@ static void list_entities(struct contents *c, const struct rt_store *store) {
     }
 }
 
-/* The number of a global that an instance owns. No program imports one that the command made. */
-static uint32_t global_number(const struct contents *c, const struct rt_store *store,
+/* The number of a global that an instance owns. No program imports one that the command made; a thread's
+ * instance may have constants that belong to the first thread's. */
+static uint32_t global_number(struct contents *c, const struct rt_store *store,
                               const struct rt_global *global) {
     for (size_t i = 0; i < store->n_instances; i++) {
         const struct rt_instance *owner = store->instances[i];
         if (global >= owner->own_globals && global < owner->own_globals + n_own_globals(owner))
             return c->first_global[i] + (uint32_t)(global - owner->own_globals);
     }
-    return 0;
+    return c->first_global[store->n_instances] +
+           number_in(c, (const void ***)&c->others, &c->n_others, &c->cap_others, global);
 }
 
 static bool is_zero(const uint8_t *bytes, uint64_t n) {
@@ -264,9 +281,11 @@ static void put_instance(struct bc_buf *out, struct contents *c, const struct rt
         bc_buf_u32(out, global_number(c, store, instance->globals[i]));
 }
 
-static void put_process(struct bc_buf *out, const struct coredump *d, struct contents *c,
-                        const char *program) {
+static void put_process(struct bc_buf *out, const struct coredump *d, struct contents *c, const char *program,
+                        uint32_t thread) {
     const struct rt_store *store = d->store;
+    char name[24] = "main";
+    if (thread) snprintf(name, sizeof name, "thread %u", thread);
     uint32_t n = (uint32_t)store->n_instances;
     struct bc_buf payload;
     bc_buf_init(&payload, &atoll_default_alloc);
@@ -278,7 +297,7 @@ static void put_process(struct bc_buf *out, const struct coredump *d, struct con
     bc_buf_u32(&payload, n);
     for (uint32_t i = 0; i < n; i++) put_instance(&payload, c, store, i);
     put_section(out, SECTION_CUSTOM, "coreinstances", &payload);
-    put_text(&payload, "main");
+    put_text(&payload, name);
     bc_buf_u32(&payload, d->n_frames);
     bc_buf_bytes(&payload, d->frames.data, d->frames.size);
     put_section(out, SECTION_CUSTOM, "corestack", &payload);
@@ -347,13 +366,14 @@ static void put_global(struct bc_buf *out, const struct rt_global *global) {
 static void put_globals(struct bc_buf *out, const struct contents *c, const struct rt_store *store) {
     struct bc_buf payload;
     bc_buf_init(&payload, &atoll_default_alloc);
-    uint32_t n = c->first_global[store->n_instances];
+    uint32_t n = c->first_global[store->n_instances] + (uint32_t)c->n_others;
     bc_buf_u32(&payload, n);
     for (size_t i = 0; i < store->n_instances; i++) {
         const struct rt_instance *instance = store->instances[i];
         for (uint32_t g = 0; g < n_own_globals(instance); g++)
             put_global(&payload, instance->own_globals + g);
     }
+    for (size_t i = 0; i < c->n_others; i++) put_global(&payload, c->others[i]);
     if (n) put_section(out, SECTION_GLOBAL, NULL, &payload);
     bc_buf_fini(&payload);
 }
@@ -408,7 +428,7 @@ static int write_file(const char *path, const struct contents *c, const struct b
     return failed ? CLI_INTERNAL : status;
 }
 
-int coredump_write(struct coredump *d, const char *path, const char *program) {
+int coredump_write(struct coredump *d, const char *path, const char *program, uint32_t thread) {
     struct contents c = {0};
     struct bc_buf head;
     int result = CLI_INTERNAL;
@@ -418,7 +438,7 @@ int coredump_write(struct coredump *d, const char *path, const char *program) {
     if (!c.failed) list_runs(&c);
     if (!c.failed) {
         bc_buf_bytes(&head, "\0asm\1\0\0\0", 8);
-        put_process(&head, d, &c, program);
+        put_process(&head, d, &c, program, thread);
         put_memories(&head, &c);
         put_globals(&head, &c, d->store);
     }

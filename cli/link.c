@@ -147,8 +147,10 @@ void links_close(struct links *l) {
     for (size_t i = 0; l->natives && i < files->n_natives; i++) native_free(l->natives[i]);
     atoll_free(&atoll_default_alloc, l->natives, files->n_natives * sizeof(struct native *));
     atoll_free(&atoll_default_alloc, l->instances, files->n_preloads * sizeof(struct rt_instance *));
+    coredump_free(l->coredump);
     l->natives = NULL;
     l->instances = NULL;
+    l->coredump = NULL;
 }
 
 /* ---- threads ----
@@ -230,13 +232,14 @@ static enum atoll_status open_all(struct links *l, struct atoll_error *err) {
     return status;
 }
 
-static enum atoll_status open_for_thread(void *context, struct rt_store *store, void **out,
+static enum atoll_status open_for_thread(void *context, struct rt_store *store, bool needed, void **out,
                                          struct atoll_error *err) {
     struct links *first = context, *l = atoll_new(&atoll_default_alloc, 1, sizeof *l);
     if (!l) return no_memory(err);
     *l = (struct links){.files = first->files, .store = store, .first = first};
     *out = l; /* closed behind the store's last use, also when this fails */
-    return open_all(l, err);
+    if (l->files->coredumps && !(l->coredump = coredump_new(store))) return no_memory(err);
+    return needed ? open_all(l, err) : ATOLL_OK;
 }
 
 struct wasi_thread_linker links_for_threads(struct links *links) {

@@ -6,7 +6,7 @@
 #ifndef ATOLL_CLI_LINK_H
 #define ATOLL_CLI_LINK_H
 
-#include "cli/cli.h"
+#include "cli/run.h"
 #include "stdlib/stdlib.h"
 
 struct link_preload {
@@ -25,6 +25,7 @@ struct link_files {
     struct link_native *natives;
     size_t n_preloads, n_natives;
     bool trap_unknown; /* functions that nobody has trap when they are called */
+    bool coredumps;    /* threads' stores are watched for core dumps */
     struct wasi *wasi;
     struct sandbox *sandbox;
 };
@@ -36,6 +37,7 @@ struct links {
     struct wasi_threads *threads;   /* of the first; NULL: the program starts none */
     struct rt_instance **instances; /* by preload; NULL: not made */
     struct native **natives;
+    struct coredump *coredump; /* of a thread, or NULL */
     /* Called once all is found, before anything of a program runs. */
     void (*starts)(void *context);
     void *starts_context;

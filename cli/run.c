@@ -387,6 +387,7 @@ static enum atoll_status open_links(struct run *r, const char **blame, struct at
     enum atoll_status status = link_files_init(&r->link_files, r->preloads.items, r->preloads.n,
                                                r->natives.items, r->natives.n, err);
     r->link_files.trap_unknown = r->trap_unknown_imports;
+    r->link_files.coredumps = r->coredump != NULL;
     r->link_files.wasi = r->wasi;
     r->link_files.sandbox = r->sandbox;
     r->links = (struct links){
@@ -473,9 +474,8 @@ static int report_trap(struct run *r, const char *path) {
     rt_store_backtrace(r->told, &lines);
     if (!lines.failed && lines.size) dprintf(STDERR_FILENO, "%.*s", (int)lines.size, (char *)lines.data);
     bc_buf_fini(&lines);
-    if (r->coredump && r->told_tid)
-        cli_message("no core dump: the trap was in thread %u", r->told_tid);
-    else if (r->coredump && coredump_write(r->coredump, r->coredump_path, r->path) == CLI_OK)
+    struct coredump *dump = r->told_tid ? coredump_of(r->told) : r->coredump;
+    if (dump && coredump_write(dump, r->coredump_path, r->path, r->told_tid) == CLI_OK)
         cli_message("%s: core dump of %s", r->coredump_path, path);
     return CLI_TRAP;
 }

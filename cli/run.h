@@ -28,8 +28,10 @@ struct coredump;
 /* Watches the store from here on (store->observer); NULL = out of memory. */
 struct coredump *coredump_new(struct rt_store *store);
 /* Writes what the store's last trap left; the file appears whole or not at all. `program` is the name of what
- * ran. Returns CLI_OK, or CLI_INTERNAL after a message. */
-int coredump_write(struct coredump *dump, const char *path, const char *program);
+ * ran, `thread` the number of its thread, 0 for the first. Returns CLI_OK, or CLI_INTERNAL after a message. */
+int coredump_write(struct coredump *dump, const char *path, const char *program, uint32_t thread);
+/* Of a thread's store, which no debugger observes; NULL: it has none. */
+struct coredump *coredump_of(const struct rt_store *store);
 void coredump_free(struct coredump *dump); /* NULL is allowed; the store is still there */
 
 /* gdb.c: serves a debugger over the loopback device by the remote protocol. */

@@ -58,9 +58,9 @@ struct wasi_thread_linker {
     void *context;
     /* NULL when each thread can have one of its own for `found`, which the first has; else why not. */
     const char *(*refuses)(void *context, const struct bc_import *import, const struct rt_extern *found);
-    /* On a new thread, when its program imports such things: makes them in its store. *out_links is set also
-     * on failure, or NULL. */
-    enum atoll_status (*open)(void *context, struct rt_store *store, void **out_links,
+    /* First on a new thread: makes in its store what the program imports, where it does (`needed`).
+     * *out_links is set also on failure, or NULL. */
+    enum atoll_status (*open)(void *context, struct rt_store *store, bool needed, void **out_links,
                               struct atoll_error *err);
     rt_resolver *resolve; /* with *out_links as context */
     void (*close)(void *links);

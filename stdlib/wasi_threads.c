@@ -32,8 +32,8 @@ struct wasi_threads {
     struct rt_module *module;    /* referenced */
     struct rt_memory **memories; /* made here, by index of the imported memory; the first store's */
     struct wasi_thread_linker linker;
-    bool *own;  /* by import: each thread has one of its own */
-    bool links; /* there are such imports */
+    bool *own;        /* by import: each thread has one of its own */
+    bool needs_links; /* there are such imports */
     struct rt_func *spawn;
     uint32_t max;
     pthread_mutex_t lock; /* guards the rest; below it: nothing of wasi or sandbox */
@@ -143,8 +143,9 @@ static enum atoll_status live(struct thread *th, struct atoll_error *err) {
     struct rt_extern start;
     union rt_slot args[2] = {{.u64 = th->tid}, {.u64 = th->arg}};
     struct wasi_threads *t = th->program;
-    enum atoll_status status =
-        t->links ? t->linker.open(t->linker.context, store, &th->links, err) : ATOLL_OK;
+    const struct wasi_thread_linker *linker = &t->linker;
+    enum atoll_status status = ATOLL_OK;
+    if (linker->open) status = linker->open(linker->context, store, t->needs_links, &th->links, err);
     if (!status) status = rt_instantiate(store, t->module, give_import, th, &instance, err);
     if (status == ATOLL_E_TRAP || status == ATOLL_E_EXIT || status == ATOLL_E_INTERRUPTED) return status;
     if (status) { /* no room for another: seen from the program, a trap */
@@ -312,7 +313,7 @@ static enum atoll_status check_import(struct wasi_threads *t, const struct bc_im
     const char *why =
         t->linker.refuses ? t->linker.refuses(t->linker.context, import, found) : "it belongs to one thread";
     if (why) return refuse(import, why, err);
-    t->own[import - t->module->bc->imports] = t->links = true;
+    t->own[import - t->module->bc->imports] = t->needs_links = true;
     return ATOLL_OK;
 }
 

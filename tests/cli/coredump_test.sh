@@ -109,6 +109,28 @@ expect 134 "out of bounds memory access" run --coredump segment.wasm segment.wat
 expect 0 'thread "main"' objdump -x segment.wasm
 check "no frames" sh -c '! grep -q frame out'
 
+# A trap on a thread: its frames, its instances, the memory of all; constants that belong to the first thread's preload.
+echo '(module (memory (export "memory") 1 1 shared) (global (export "k") i32 (i32.const 99)))' >shared.wat
+cat >threads.wat <<'END'
+(module (import "wasi" "thread-spawn" (func $spawn (param i32) (result i32)))
+  (import "env" "memory" (memory 1 1 shared)) (import "env" "k" (global $k i32)) (global $own (mut i32) (i32.const 5))
+  (func $crash (param i32 i32) (local i64)
+    (local.set 2 (i64.const 77)) (global.set $own (local.get 1)) (i32.store8 (i32.const 16) (i32.const 65)) unreachable)
+  (func (export "wasi_thread_start") (param i32 i32) (call $crash (local.get 0) (local.get 1)))
+  (func (export "_start")
+    (drop (call $spawn (i32.const 42)))
+    (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))
+END
+expect 134 "threads.wasm: core dump of threads.wat" run --preload env=shared.wat --coredump threads.wasm threads.wat
+expect 0 "" validate threads.wasm
+"$atoll" objdump -x threads.wasm >listing
+check "which thread" has listing '  thread "thread 1"'
+check "its frames" has listing '  frame[0] instance 0 func[1]+0x14, locals i32 1 i32 42 i64 77'
+check "its globals, then others' constants" has listing '  instance[0] module 0, memories 0, globals 1 0'
+check "with its value" has listing '  global[0] i32 (i32.const 42)'
+check "and theirs" has listing '  global[1] i32 (i32.const 99)'
+check "the shared memory" has listing '  memory[0] 1 .. 1 shared'
+
 # Whole or not at all; the trap's status stays.
 echo '(module (func (export "_start")))' >fine.wat
 expect 0 "" run --coredump none.wasm fine.wat
