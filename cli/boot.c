@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "cli/boot.h"
+#include "sandbox/sandbox.h"
 #include "sysvm/layout.h"
 
 struct boot {
@@ -23,6 +24,7 @@ struct boot {
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
+    struct sandbox *sandbox;
     uint64_t deadline_ns;
     int signals; /* signalfd */
     /* of the machine that runs; another one after a reset */
@@ -213,7 +215,8 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
                                        .memory_bytes = boot->memory_bytes,
                                        .n_cpus = (unsigned)boot->n_cpus,
                                        .serial = boot_console_end(boot->console),
-                                       .loop = boot->loop};
+                                       .loop = boot->loop,
+                                       .sandbox = boot->sandbox};
     status = vm_machine_new(&config, &boot->machine, err);
     if (status == ATOLL_OK) boot_console_join(boot->console, vm_machine_serial(boot->machine));
     return status;
@@ -287,7 +290,9 @@ static int run_all(struct boot *boot) {
     int result = boot->kernel_path ? CLI_OK : find_kernel(boot);
     if (result == CLI_OK) result = check_files(boot);
     if (result != CLI_OK) return result;
-    if (vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err) != ATOLL_OK) {
+    struct sb_config sandbox = {.alloc = &atoll_default_alloc};
+    if (vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err) != ATOLL_OK ||
+        sb_new(&sandbox, &boot->sandbox, &err) != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
@@ -313,6 +318,7 @@ static int run_boot(struct cli_parser *p) {
         if (result != CLI_OK) return result;
     }
     int result = run_all(&boot);
+    sb_free(boot.sandbox);
     free(boot.default_kernel);
     return result;
 }

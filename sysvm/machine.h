@@ -23,6 +23,7 @@ struct vm_machine_config {
     unsigned n_cpus;
     struct vm_stream_end serial; /* the other end of the serial port; outlives the machine */
     struct vm_loop *loop;        /* of this machine alone; outlives it */
+    struct sandbox *sandbox;     /* asked for what devices do outside; outlives it */
 };
 
 /* fails  E_USAGE (memory, processors), E_UNSUPPORTED (the engine), E_LIMIT, E_IO, E_NOMEM */

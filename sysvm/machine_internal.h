@@ -5,12 +5,14 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include "sysvm/bus.h"
-#include "sysvm/dev/pci/pci.h"
+#include "sysvm/dev/pci/virtio_pci.h"
 #include "sysvm/dev/platform/acpi_pm.h"
 #include "sysvm/dev/platform/cmos.h"
 #include "sysvm/dev/platform/i8042.h"
 #include "sysvm/dev/platform/power.h"
 #include "sysvm/dev/platform/serial.h"
+#include "sysvm/dev/virtio/balloon.h"
+#include "sysvm/dev/virtio/rng.h"
 #include "sysvm/machine.h"
 
 struct vm_vcpu {
@@ -36,7 +38,8 @@ struct vm_machine {
     struct vm_cmos *cmos;
     struct vm_i8042 *i8042;
     struct vm_acpi_pm *acpi_pm;
-    struct pci_root *pci;
+    struct pci_root *pci; /* owns the virtio devices in its slots */
+    struct vballoon *balloon;
 
     atomic_bool stopping; /* processors leave; set with the end */
     pthread_mutex_t end_lock;

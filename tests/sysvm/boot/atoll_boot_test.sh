@@ -1,0 +1,72 @@
+#!/bin/sh
+# How `atoll boot` ends, what it prints where, and that nothing of it is left. usage: atoll_boot_test.sh ATOLL KERNEL
+atoll=$1 kernel=$2
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+
+# expect NAME STATUS OUTPUT MESSAGE -- ARGUMENTS...: a pattern each; empty: whatever it is.
+expect() {
+    name=$1 want=$2 output=$3 message=$4
+    shift 5
+    "$atoll" boot "$@" >"$dir/out" 2>"$dir/err" </dev/null
+    status=$?
+    if [ $status -ne "$want" ] || ! grep -q -- "$output" "$dir/out" && [ -n "$output" ] ||
+        ! grep -q -- "$message" "$dir/err" && [ -n "$message" ]; then
+        echo "FAILED: $name: status $status, not $want; output, messages:"
+        tail -n 5 "$dir/out" "$dir/err"
+        failed=1
+    else
+        echo "ok: $name"
+    fi
+}
+
+# ---- without a machine ----
+expect "no such kernel" 127 '' 'No such file' -- --kernel /nonexistent/vmlinuz
+expect "no such initrd" 127 '' 'No such file' -- --kernel "$kernel" --initrd /nonexistent/initrd
+expect "soft is not there yet" 125 '' 'engine=soft) is not there yet' -- --kernel "$kernel" --engine soft
+expect "no such engine" 2 '' 'does not take "fast"' -- --kernel "$kernel" --engine fast
+expect "no memory" 2 '' 'does not take "1M"' -- --kernel "$kernel" --memory 1M
+expect "no processors" 2 '' 'does not take "0"' -- --kernel "$kernel" --cpus 0
+expect "too many processors" 2 '' 'does not take "129"' -- --kernel "$kernel" --cpus 129
+expect "no time" 2 '' 'does not take "soon"' -- --kernel "$kernel" --timeout soon
+[ -w /dev/kvm ] || { echo "skipped: no /dev/kvm here"; [ $failed -eq 0 ] && exit 77; exit 1; }
+
+kvm() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE [FLAGS]
+    name=$1 want=$2 output=$3 message=$4 line=$5
+    shift 5
+    expect "$name" "$want" "$output" "$message" -- --engine kvm --kernel "$kernel" --append "$line" "$@"
+}
+expect "no kernel" 126 '' 'neither bzImage nor ELF' -- --engine kvm --kernel "$0"
+
+# ---- ends ----
+kvm "power off" 0 '^tiny: off$' '' off
+kvm "panic" 255 'Call Trace' 'guest: .*Kernel panic - not syncing: just so' panic --timeout 60
+kvm "panic, then a reset" 255 '' 'guest: .*Kernel panic - not syncing: and again' panic-reset --timeout 60
+kvm "triple fault" 255 '' 'triple fault' fault --timeout 60
+kvm "timeout while it runs" 124 '^tiny: hang$' 'timeout' hang --timeout 2
+kvm "timeout while it is halted" 124 '^tiny: halt$' 'timeout' halt --timeout 2
+kvm "a reset boots again" 124 '^tiny: reset$' 'timeout' reset --timeout 3
+kvm "several processors, of which one runs" 0 '^tiny: off$' '' off --cpus 8
+kvm "memory above 4 GiB" 0 '^tiny: off$' '' off --memory 5G
+if gzip -c "$kernel" >"$dir/kernel.gz"; then
+    expect "a kernel packed with gzip" 0 '^tiny: packed' '' -- --engine kvm --kernel "$dir/kernel.gz" --append "packed"
+fi
+
+# ---- the console ----
+printf 'hello\n' | "$atoll" boot --engine kvm --kernel "$kernel" --append echo --timeout 60 >"$dir/out" 2>&1
+[ "$(sed -n 2p "$dir/out")" = hello ] || { echo "FAILED: input reaches the guest"; cat "$dir/out"; failed=1; }
+"$atoll" boot --engine kvm --kernel "$kernel" --append flood --timeout 120 2>&1 </dev/null | { sleep 1; cat; } >"$dir/out"
+[ "$(wc -l <"$dir/out")" -eq 2001 ] || { echo "FAILED: a slow reader loses no output: $(wc -l <"$dir/out") lines"; failed=1; }
+"$atoll" boot --engine kvm --kernel "$kernel" --append flood --timeout 60 </dev/null 2>"$dir/err" | head -n 1 >"$dir/out"
+[ "$(cat "$dir/out")" = "tiny: flood" ] || { echo "FAILED: a reader that leaves"; failed=1; }
+
+# ---- signals: the status says which, and nothing is left ----
+for signal in INT TERM HUP; do
+    timeout --preserve-status -s $signal 2 "$atoll" boot --engine kvm --kernel "$kernel" --append hang >"$dir/out" 2>&1 </dev/null
+    status=$?
+    case $signal in INT) want=130 ;; TERM) want=143 ;; HUP) want=129 ;; esac
+    [ $status -eq $want ] || { echo "FAILED: SIG$signal: status $status, not $want"; failed=1; }
+    grep -q '^tiny: hang' "$dir/out" || { echo "FAILED: SIG$signal: the guest did not run"; failed=1; }
+done
+exit $failed
