@@ -464,6 +464,61 @@ static void any_access_anywhere_leaves_the_machine_whole(void **state) {
     assert_int_equal(get(f, STATUS, 1), 15);
 }
 
+/* ---- lack of memory ---- */
+
+/* Gives `left` allocations and then none. */
+struct scarce {
+    unsigned left;
+    int64_t n_bytes; /* in use */
+};
+
+static void *scarce_resize(void *context, void *p, size_t old_size, size_t new_size) {
+    struct scarce *s = context;
+    if (new_size > old_size && !s->left) return NULL;
+    if (new_size > old_size) s->left--;
+    s->n_bytes += (int64_t)new_size - (int64_t)old_size;
+    return atoll_default_alloc.resize(atoll_default_alloc.context, p, old_size, new_size);
+}
+
+static unsigned n_freed;
+static void counting_free(void *dev) {
+    (void)dev;
+    n_freed++;
+}
+
+/* Wherever memory ends, the device is freed once and nothing else stays. */
+static void a_device_without_memory_is_refused(void **state) {
+    struct fixture *f = *state;
+    struct virtio_ops ops = probe_ops;
+    ops.free = counting_free;
+    enum atoll_status status = ATOLL_E_NOMEM;
+    unsigned n_failed = 0;
+    vm_loop_lock(f->b->loop);
+    for (unsigned left = 0; status == ATOLL_E_NOMEM; left++) {
+        struct scarce scarce = {.left = left};
+        struct atoll_alloc alloc = {scarce_resize, &scarce};
+        struct vm_bus *ports = vm_bus_new(&atoll_default_alloc), *bus = vm_bus_new(&atoll_default_alloc);
+        struct pci_root *root = NULL;
+        struct pci_root_config root_config = {.alloc = &alloc, .ports = ports, .memory = bus};
+        status = pci_root_new(&root_config, &root, NULL);
+        struct virtio_pci_config config = {
+            .alloc = &alloc, .root = root, .memory = f->b->memory, .loop = f->b->loop, .irq = &f->b->irq};
+        n_freed = 0;
+        if (status == ATOLL_OK) {
+            status = virtio_pci_new(&config, &ops, &f->probe, NULL);
+            assert_int_equal(n_freed, status != ATOLL_OK);
+        }
+        pci_root_free(root);
+        vm_bus_free(ports);
+        vm_bus_free(bus);
+        assert_int_equal(scarce.n_bytes, 0);
+        n_failed += status == ATOLL_E_NOMEM;
+    }
+    vm_loop_unlock(f->b->loop);
+    assert_int_equal(status, ATOLL_OK);
+    assert_int_equal(n_failed, 4); /* the root, its bridge, the function, the device */
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void) {
@@ -485,6 +540,7 @@ int main(void) {
         TEST(the_window_in_configuration_space_reaches_the_bar),
         TEST(a_window_that_lies_reaches_nothing),
         TEST(any_access_anywhere_leaves_the_machine_whole),
+        TEST(a_device_without_memory_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
