@@ -56,6 +56,7 @@ struct cli_verb {
     X(asm)                                                                                                   \
     X(dis)                                                                                                   \
     X(objdump)                                                                                               \
+    X(disk)                                                                                                  \
     X(features)                                                                                              \
     X(help)
 #define X(name) extern const struct cli_verb cli_verb_##name;
@@ -89,7 +90,7 @@ const char *cli_nearest(const char *word, const char *const *words);
 
 /* Each returns false when `text` is not one. */
 bool cli_parse_count(const char *text, uint64_t *out);       /* 1000, 0x10, 1_000_000; never octal */
-bool cli_parse_size(const char *text, uint64_t *out_bytes);  /* 65536, 64k, 16M, 2GiB */
+bool cli_parse_size(const char *text, uint64_t *out_bytes);  /* 65536, 64k, 16M, 2GiB, 1T */
 bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m, 10us; bare: seconds */
 
 /* ---- messages ---- */
@@ -103,6 +104,9 @@ void cli_error(const char *file, const struct atoll_error *err);
 
 /* Bytes of the well-formed UTF-8 sequence that `text` begins with; 0 = none, or the end. */
 size_t cli_utf8_size(const char *text);
+/* Prints text as a JSON string. Bytes that are no UTF-8 become U+FFFD: JSON has no form for them. Returns
+ * whether there were any. */
+bool cli_json_string(const char *text);
 /* Tells why a tool could not read `file`; returns CLI_FAILED, or CLI_INTERNAL when memory ran out. */
 int cli_input_failed(const char *file, const struct atoll_error *err);
 
@@ -137,6 +141,8 @@ struct cli_output {
 /* `path` is borrowed until close; "-" and NULL mean standard output. Returns CLI_OK, or CLI_INTERNAL after a
  * message, and then there is nothing to close. */
 int cli_output_open(struct cli_output *out, const char *path);
+/* Where the bytes go until close, for who opens the file by its name; NULL for standard output. */
+const char *cli_output_path(const struct cli_output *out);
 /* A bc_sink: `out` is a struct cli_output. */
 bool cli_output_write(void *out, const void *bytes, size_t size);
 /* What was written takes the file's place when `keep` and every write succeeded, else it goes. Returns

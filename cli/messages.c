@@ -13,6 +13,28 @@ size_t cli_utf8_size(const char *text) {
     return 0;
 }
 
+bool cli_json_string(const char *text) {
+    bool replaced = false;
+    putchar('"');
+    while (*text) {
+        size_t size = cli_utf8_size(text);
+        unsigned char first = (unsigned char)*text;
+        if (!size) {
+            fputs("\\ufffd", stdout);
+            replaced = true;
+        } else if (first == '"' || first == '\\') {
+            printf("\\%c", first);
+        } else if (first < 0x20 || first == 0x7F) {
+            printf("\\u%04x", first);
+        } else {
+            fwrite(text, 1, size, stdout);
+        }
+        text += size ? size : 1;
+    }
+    putchar('"');
+    return replaced;
+}
+
 /* What moves the cursor or is no text: C0, DEL, C1 and bytes that are no UTF-8. */
 static bool drives_terminal(const char *at, size_t size) {
     const unsigned char *c = (const unsigned char *)at;

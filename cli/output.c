@@ -104,6 +104,8 @@ int cli_output_open(struct cli_output *out, const char *path) {
     return fail(out);
 }
 
+const char *cli_output_path(const struct cli_output *out) { return out->target ? temporary : out->path; }
+
 bool cli_output_write(void *context, const void *bytes, size_t size) {
     struct cli_output *out = context;
     const char *at = bytes;

@@ -7,32 +7,9 @@ enum { VALIDATE_JSON = 1 };
 static const struct cli_flag flags[] = {
     {VALIDATE_JSON, "json", 0, NULL, "print an array with an object a file"}, {0}};
 
-/* Bytes that are no UTF-8 become U+FFFD: JSON has no form for them. Returns whether there were any. */
-static bool print_json_string(const char *text) {
-    bool replaced = false;
-    putchar('"');
-    while (*text) {
-        size_t size = cli_utf8_size(text);
-        unsigned char first = (unsigned char)*text;
-        if (!size) {
-            fputs("\\ufffd", stdout);
-            replaced = true;
-        } else if (first == '"' || first == '\\') {
-            printf("\\%c", first);
-        } else if (first < 0x20 || first == 0x7F) {
-            printf("\\u%04x", first);
-        } else {
-            fwrite(text, 1, size, stdout);
-        }
-        text += size ? size : 1;
-    }
-    putchar('"');
-    return replaced;
-}
-
 static void print_json_file(const char *path) {
     fputs("{\"file\": ", stdout);
-    if (!print_json_string(path)) return;
+    if (!cli_json_string(path)) return;
     fputs(", \"file_bytes\": \"", stdout);
     for (const unsigned char *c = (const unsigned char *)path; *c; c++) printf("%02x", *c);
     putchar('"');
@@ -45,7 +22,7 @@ static void print_json(const char *path, enum atoll_status status, const struct 
     printf(", \"valid\": %s", status ? "false" : "true");
     if (status) {
         printf(", \"error\": {\"message\": ");
-        print_json_string(err->text);
+        cli_json_string(err->text);
         if (err->line) printf(", \"line\": %u, \"column\": %u", err->line, err->column);
         if (err->offset != ATOLL_NO_OFFSET) printf(", \"offset\": %llu", (unsigned long long)err->offset);
         putchar('}');

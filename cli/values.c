@@ -51,10 +51,21 @@ bool cli_parse_count(const char *text, uint64_t *out) {
 }
 
 bool cli_parse_size(const char *text, uint64_t *out_bytes) {
-    static const struct unit units[] = {{"", 1},          {"b", 1},          {"k", 1u << 10},
-                                        {"kb", 1u << 10}, {"kib", 1u << 10}, {"m", 1u << 20},
-                                        {"mb", 1u << 20}, {"mib", 1u << 20}, {"g", 1u << 30},
-                                        {"gb", 1u << 30}, {"gib", 1u << 30}, {NULL, 0}};
+    static const struct unit units[] = {{"", 1},
+                                        {"b", 1},
+                                        {"k", 1u << 10},
+                                        {"kb", 1u << 10},
+                                        {"kib", 1u << 10},
+                                        {"m", 1u << 20},
+                                        {"mb", 1u << 20},
+                                        {"mib", 1u << 20},
+                                        {"g", 1u << 30},
+                                        {"gb", 1u << 30},
+                                        {"gib", 1u << 30},
+                                        {"t", UINT64_C(1) << 40},
+                                        {"tb", UINT64_C(1) << 40},
+                                        {"tib", UINT64_C(1) << 40},
+                                        {NULL, 0}};
     double number;
     const char *unit;
     uint64_t factor;

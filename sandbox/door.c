@@ -58,7 +58,8 @@ static void put_open_flags(struct line *line, uint64_t flags) {
         {SB_OPEN_READ, "read"},           {SB_OPEN_WRITE, "write"},       {SB_OPEN_CREATE, "create"},
         {SB_OPEN_EXCLUSIVE, "exclusive"}, {SB_OPEN_TRUNCATE, "truncate"}, {SB_OPEN_DIRECTORY, "directory"},
         {SB_OPEN_NOFOLLOW, "nofollow"},   {SB_OPEN_APPEND, "append"},     {SB_OPEN_NONBLOCK, "nonblock"},
-        {SB_OPEN_SYNC, "sync"},           {SB_OPEN_DSYNC, "dsync"},       {SB_OPEN_RSYNC, "rsync"}};
+        {SB_OPEN_SYNC, "sync"},           {SB_OPEN_DSYNC, "dsync"},       {SB_OPEN_RSYNC, "rsync"},
+        {SB_OPEN_DIRECT, "direct"}};
     const char *separator = "";
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         if (!(flags & words[i].bit)) continue;
@@ -85,7 +86,7 @@ static void put_request(struct line *line, const struct sb_request *r) {
         put_text(line, " ");
         put_text(line, kind->labels[i]);
         put_text(line, "=");
-        if (r->kind == SB_FS_OPEN || r->kind == SB_FS_SET_FLAGS)
+        if (r->kind == SB_FS_OPEN || r->kind == SB_FS_SET_FLAGS || r->kind == SB_DISK_OPEN)
             put_open_flags(line, r->numbers[i]);
         else
             put_number(line, r->numbers[i]);
@@ -120,6 +121,7 @@ static int decide(struct sandbox *sb, const struct sb_request *r) {
     if ((r->file && r->file->readonly && !first_is_read) || (r->file2 && r->file2->readonly))
         if (changes(r)) return EROFS;
     if (r->kind == SB_NET_CONNECT || r->kind == SB_NET_RESOLVE) return sb_rules_decide(sb, r);
+    if (r->kind == SB_DISK_OPEN || r->kind == SB_DISK_REMOVE) return sb_disk_decide(sb, r);
     /* numbers[0] = bytes: an empty write needs no room */
     uint64_t max = sb->config.max_output_bytes;
     bool writes =

@@ -26,6 +26,8 @@ struct sandbox {
     size_t n_grants, cap_grants;
     struct sb_rule *rules; /* in the order they were given */
     size_t n_rules, cap_rules;
+    struct sb_disk_grant **disks;
+    size_t n_disks, cap_disks;
 };
 
 struct sb_file {
@@ -113,6 +115,12 @@ struct sb_rule {
 };
 /* The rules' answer to NET_CONNECT and NET_RESOLVE: 0 or EACCES. */
 int sb_rules_decide(const struct sandbox *sb, const struct sb_request *request);
+
+/* ---- disk.c ---- */
+
+/* The door's answer to SB_DISK_OPEN. */
+int sb_disk_decide(const struct sandbox *sb, const struct sb_request *request);
+void sb_disks_free(struct sandbox *sb);
 
 /* ---- poll.c ---- */
 

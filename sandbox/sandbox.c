@@ -28,6 +28,7 @@ void sb_free(struct sandbox *sb) {
     for (size_t i = 0; i < sb->n_grants; i++) sb_file_unref(sb->grants[i].file);
     atoll_free(sb->alloc, sb->grants, sb->cap_grants * sizeof *sb->grants);
     atoll_free(sb->alloc, sb->rules, sb->cap_rules * sizeof *sb->rules);
+    sb_disks_free(sb);
     close(sb->wake_fd);
     if (sb->proc_fd >= 0) close(sb->proc_fd);
     atoll_free(sb->alloc, sb, sizeof *sb);

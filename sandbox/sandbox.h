@@ -77,9 +77,18 @@ struct sb_file;
     X(ARGS, "args", READS, NULL, NULL)                                                                       \
     X(ENV, "env", READS, NULL, NULL) /* name = the variable's */                                             \
     X(YIELD, "yield", READS, NULL, NULL)                                                                     \
-    X(THREAD, "thread", READS, "max", NULL)          /* one more */                                          \
-    X(NATIVE_OPEN, "native.open", READS, NULL, NULL) /* name = the library's */                              \
-    X(NATIVE_CALL, "native.call", READS, NULL, NULL) /* name = the function's */                             \
+    X(THREAD, "thread", READS, "max", NULL)                /* one more */                                    \
+    X(NATIVE_OPEN, "native.open", READS, NULL, NULL)       /* name = the library's */                        \
+    X(NATIVE_CALL, "native.call", READS, NULL, NULL)       /* name = the function's */                       \
+    X(DISK_OPEN, "disk.open", READS, "flags", NULL)        /* name = as granted; flags: SB_OPEN_* */         \
+    X(DISK_BACKING, "disk.backing", READS, NULL, NULL)     /* name = as an image's header has it */          \
+    X(DISK_TEMPORARY, "disk.temporary", READS, NULL, NULL) /* name = the folder */                           \
+    X(DISK_REMOVE, "disk.remove", READS, NULL, NULL)       /* name = as granted */                           \
+    X(DISK_READ, "disk.read", READS, "bytes", "offset")    /* name = the disk's, here and below */           \
+    X(DISK_WRITE, "disk.write", WRITES, "bytes", "offset")                                                   \
+    X(DISK_FLUSH, "disk.flush", READS, NULL, NULL)                                                           \
+    X(DISK_DISCARD, "disk.discard", WRITES, "bytes", "offset")                                               \
+    X(DISK_ZERO, "disk.zero", WRITES, "bytes", "offset")                                                     \
     X(EXIT, "exit", READS, "status", NULL)
 enum sb_kind {
 #define X(id, word, effect, label0, label1) SB_##id,
@@ -186,7 +195,8 @@ enum sb_open_flags {
     SB_OPEN_NONBLOCK = 1 << 9,
     SB_OPEN_SYNC = 1 << 10,
     SB_OPEN_DSYNC = 1 << 11,
-    SB_OPEN_RSYNC = 1 << 12
+    SB_OPEN_RSYNC = 1 << 12,
+    SB_OPEN_DIRECT = 1 << 13 /* disks only: not through the host's cache */
 };
 #define SB_STATUS_FLAGS (SB_OPEN_APPEND | SB_OPEN_NONBLOCK | SB_OPEN_SYNC | SB_OPEN_DSYNC | SB_OPEN_RSYNC)
 
@@ -298,6 +308,31 @@ int sb_net_may_resolve(struct sandbox *sb);
 /* "tcp 127.0.0.1:80", "icmp [fe80::1]". */
 #define SB_ADDRESS_TEXT 64
 void sb_address_text(const struct sb_address *address, char out[SB_ADDRESS_TEXT]);
+
+/* ---- disks of guests ---- */
+
+/* A disk image that is open, and the folder where it lies. */
+struct sb_disk {
+    int fd, folder_fd; /* -1 = none */
+};
+
+/* The image at host path `path` may be opened by this very text; it need not be there yet. An image's header
+ * may name it as a backing file, too, in whatever words. fails E_USAGE, E_NOMEM */
+enum atoll_status sb_grant_disk(struct sandbox *sb, const char *path, bool readonly, struct atoll_error *err);
+/* Opens a granted image, a regular file or a block device.
+ * flags  SB_OPEN_READ, WRITE, CREATE, EXCLUSIVE, TRUNCATE, DIRECT
+ * out    *out, for sb_disk_close
+ * fails  EPERM: not granted; EROFS: granted to be read; EBUSY: a block device in use; ENOTBLK: no disk */
+int sb_disk_open(struct sandbox *sb, const char *path, unsigned flags, struct sb_disk *out);
+/* Opens, to be read, what the header of `image` names as its backing file: below the image's folder, or the
+ * same file as a granted one. fails EPERM: neither; ENOTBLK, and what opening says */
+int sb_disk_open_backing(struct sandbox *sb, const struct sb_disk *image, const char *path,
+                         struct sb_disk *out);
+/* A file without a name in `folder`: gone with its descriptor. fails what opening says */
+int sb_disk_temporary(struct sandbox *sb, const char *folder, struct sb_disk *out);
+/* Unlinks a granted image that was begun and not finished. Not for devices. fails as sb_disk_open */
+int sb_disk_remove(struct sandbox *sb, const char *path);
+void sb_disk_close(struct sb_disk *disk);
 
 /* ---- waiting ---- */
 
