@@ -202,16 +202,16 @@ static void spill_slot(struct alloc *a, uint32_t value) {
     a->spill_bytes += wide ? 16 : 8;
 }
 
-/* The piece lives in memory up to where it has to be in a register. */
-static void to_memory(struct scan *s, uint32_t piece) {
+/* The piece lives in memory up to where it has to be in a register; that is behind `now`, where the scan stands. */
+static void to_memory(struct scan *s, uint32_t piece, uint32_t now) {
     struct alloc *a = s->a;
     struct piece *p = a->pieces + piece;
     uint32_t must = next_use(a, piece, p->from, true);
     p->reg = LOC_SPILL;
     spill_slot(a, p->value);
     if (must == FOREVER) return;
-    uint32_t pos = best_cut(a, p->from, must);
-    if (pos <= p->from) pos = must & ~3u;
+    uint32_t pos = best_cut(a, now, must);
+    if (pos <= now) pos = must & ~3u;
     if (pos <= p->from) { /* its first instruction wants it in a register: impossible, the caller saw to it */
         a->f->declined = "registers";
         return;
@@ -299,15 +299,26 @@ static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c
     return true;
 }
 
+/* Where a value that loses its register at pos may go to memory: behind its last use, in front of the loops that do
+ * not use it, so that their ends need not bring it back. */
+static uint32_t leaves_at(struct alloc *a, uint32_t victim, uint32_t pos) {
+    const struct piece *p = a->pieces + victim;
+    uint32_t low = p->from;
+    for (uint32_t u = p->uses; u != IR_NONE && a->uses[u].pos < pos; u = a->uses[u].next, a->work++)
+        low = a->uses[u].pos;
+    uint32_t at = best_cut(a, low, pos);
+    return at == (pos & ~3u) || at <= low ? pos : at;
+}
+
 /* Frees the register of what is in it from the piece's start on. */
 static void evict(struct scan *s, uint32_t victim, uint32_t pos) {
     struct alloc *a = s->a;
     if (a->pieces[victim].from >= pos) { /* it starts here, too: back to the queue in memory */
-        to_memory(s, victim);
+        to_memory(s, victim, pos);
         return;
     }
-    uint32_t rest = cut(a, victim, pos);
-    if (rest != IR_NONE) to_memory(s, rest);
+    uint32_t rest = cut(a, victim, leaves_at(a, victim, pos));
+    if (rest != IR_NONE) to_memory(s, rest, pos);
 }
 
 static void evict_inactive(struct scan *s, uint8_t reg, uint32_t piece) {
@@ -350,14 +361,14 @@ static void take_another(struct scan *s, uint32_t piece, const struct candidates
         }
     }
     if (best == LOC_NONE || (best_use <= first_any && first_must > (p->from | 3))) {
-        to_memory(s, piece);
+        to_memory(s, piece, p->from);
         return;
     }
     uint32_t blocked = destroyed(best, c->call, c->division), victim = s->active[best];
     if (blocked < p->to) {
         uint32_t pos = best_cut(a, p->from, blocked);
         if (pos <= p->from) {
-            to_memory(s, piece);
+            to_memory(s, piece, p->from);
             return;
         }
         uint32_t rest = cut(a, piece, pos);

@@ -279,7 +279,9 @@ static void enter_loop(struct build *b, uint32_t block_type) {
         bool param = i >= b->n_locals;
         uint32_t v = param ? b->stack[frame->height + i - b->n_locals] : b->locals[i];
         frame->phis[i] = IR_NONE;
-        if (param || written[i / 64] >> i % 64 & 1) frame->phis[i] = new_phi(b, header, f->ins[v].type);
+        if (!param && !(written[i / 64] >> i % 64 & 1)) continue;
+        frame->phis[i] = new_phi(b, header, f->ins[v].type);
+        if (!f->failed) f->ins[frame->phis[i]].lane = 1;
     }
     loop_edge(b, frame);
     jump(b, header);

@@ -281,6 +281,15 @@ static bool may_trap(uint16_t op) {
     }
 }
 
+/* Whether this very operation may: a division by a constant that is neither 0 nor -1 does not. */
+static bool this_may_trap(const struct ir_func *f, uint32_t v) {
+    const struct ir_ins *i = f->ins + v;
+    if (!may_trap(i->op)) return false;
+    if (i->b == IR_NONE || !ir_is_const(f, i->b)) return true;
+    uint64_t divisor = f->ins[i->b].imm;
+    return !divisor || divisor == (i->type == IR_I64 ? UINT64_MAX : UINT32_MAX);
+}
+
 static void numeric(struct build *b, const struct bc_instr *in) {
     struct ir_func *f = b->f;
     const char *signature = bc_op_infos[in->op].signature, *colon = strchr(signature, ':');
@@ -301,7 +310,7 @@ static void numeric(struct build *b, const struct bc_instr *in) {
         f->ins[v].c = operands[2];
         f->ins[v].lane = in->lane;
     }
-    if (!f->failed && v >= before && may_trap(f->ins[v].op)) f->ins[v].effect = true;
+    if (!f->failed && v >= before && this_may_trap(f, v)) f->ins[v].effect = true;
     build_push(b, v);
 }
 

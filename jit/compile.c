@@ -13,10 +13,23 @@
 static struct jit_cpu cpu;
 static pthread_once_t cpu_once = PTHREAD_ONCE_INIT;
 
+/* Skylake and what was made of it.
+ * source  Intel: "Mitigations for Jump Conditional Code Erratum", 2019: affected processors */
+static bool has_jump_erratum(void) {
+    static const uint8_t models[] = {0x4E, 0x55, 0x5E, 0x8E, 0x9E, 0xA6, 0xAE};
+    unsigned a, b, c, d;
+    if (!__builtin_cpu_is("intel") || !__get_cpuid(1, &a, &b, &c, &d) || (a >> 8 & 15) != 6) return false;
+    unsigned model = (a >> 4 & 15) | (a >> 12 & 0xF0);
+    for (size_t i = 0; i < sizeof models; i++)
+        if (models[i] == model) return true;
+    return false;
+}
+
 static void look_at_cpu(void) {
     cpu.avx = __builtin_cpu_supports("avx");
     cpu.bmi1 = __builtin_cpu_supports("bmi");
     cpu.bmi2 = __builtin_cpu_supports("bmi2");
+    cpu.jumps_want_place = has_jump_erratum();
     unsigned a, b, c, d;
     cpu.lzcnt = __get_cpuid(0x80000001, &a, &b, &c, &d) && c & bit_ABM;
 }

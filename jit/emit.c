@@ -7,6 +7,9 @@
 #define SMALL_FRAME                                                                                          \
     2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */
 
+/* The CPU decodes and keeps code by this. */
+#define LOOP_ALIGNMENT 32
+
 static const uint8_t saved_registers[] = {RBX, RBP, R12, R13};
 
 /* ---- labels, stubs, places ---- */
@@ -21,6 +24,7 @@ uint32_t emit_label(struct emit *e) {
 }
 
 void emit_bind(struct emit *e, uint32_t label) {
+    e->flags.at = SIZE_MAX; /* others come here, with other flags */
     if (label < e->n_labels) e->labels[label] = (uint32_t)e->a.size;
 }
 
@@ -32,6 +36,18 @@ void emit_pc(struct emit *e, uint32_t where) {
         return;
     }
     out->pcs[out->n_pcs++] = (struct jit_pc){(uint32_t)e->a.size, where};
+}
+
+/* source  Intel: "Mitigations for Jump Conditional Code Erratum", 2019 */
+void emit_keep_together(struct emit *e, size_t from) {
+    size_t end = e->a.size;
+    if (!e->in_loop || !jit_cpu()->jumps_want_place || from >= end || end - from > 24) return;
+    if (from / 32 == end / 32) return; /* neither across a boundary nor up to it */
+    unsigned n = (unsigned)(32 - from % 32);
+    if (n == 32) return;
+    x86_nops_before(&e->a, from, n);
+    for (uint32_t k = e->out->n_pcs; k-- > 0 && e->out->pcs[k].at >= from;) e->out->pcs[k].at += n;
+    e->flags.at = SIZE_MAX;
 }
 
 void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
@@ -59,7 +75,9 @@ struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where) {
 void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where) {
     struct stub *s = emit_stub(e, STUB_TRAP, where);
     s->trap = (uint8_t)trap;
+    size_t from = e->flags.at == e->a.size ? e->flags.from : e->ins_start;
     x86_branch(&e->a, cc, s->label);
+    emit_keep_together(e, from);
 }
 
 /* ---- operands ---- */
@@ -141,7 +159,9 @@ int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch) {
 static void store_if_spilled(struct emit *e, uint32_t v) {
     const struct ir_ins *i = e->f->ins + v;
     if (e->al->slots[v] == IR_NONE || i->reg == LOC_SPILL) return;
+    bool flags = e->flags.at == e->a.size;
     x86_op(&e->a, emit_store_op(i->type), i->reg, slot(e, v));
+    if (flags) e->flags.at = e->a.size;
 }
 
 static uint32_t slot_offset(const struct emit *e, uint32_t v) {
@@ -194,8 +214,8 @@ static void lay_out_frame(struct emit *e) {
     e->self_at = out + ((e->al->spill_bytes + 15) & ~15u);
     e->n_saved = (uint32_t)__builtin_popcount(e->al->used_saved);
     uint32_t bytes = e->self_at + (f->has_calls ? 16 : 0);
-    /* the return address and the pushes before us: rsp is a multiple of 16 behind the frame */
-    if ((bytes + 8 * e->n_saved + 8) & 15) bytes += 8;
+    /* the return address and the pushes before us: rsp is a multiple of 16 behind the frame, if anybody looks */
+    if ((bytes || f->has_calls) && (bytes + 8 * e->n_saved + 8) & 15) bytes += 8;
     e->frame_bytes = bytes;
 }
 
@@ -273,7 +293,10 @@ uint32_t emit_slot_offset(const struct emit *e, uint32_t v) { return slot_offset
 static uint32_t target_of(const struct emit *e, uint32_t block) { return e->alias[block]; }
 
 static void jump_to(struct emit *e, uint32_t block) {
-    if (target_of(e, block) != e->next_block) x86_jump(&e->a, target_of(e, block));
+    if (target_of(e, block) == e->next_block) return;
+    size_t from = e->a.size;
+    x86_jump(&e->a, target_of(e, block));
+    emit_keep_together(e, from);
 }
 
 /* Four bytes that become a label's distance from `from`. */
@@ -326,10 +349,11 @@ static void emit_cast(struct emit *e, const struct ir_ins *i) { /* 32-bit values
     if (i->reg != src) x86_op(&e->a, X86_MOV_LOAD, i->reg, x86_reg(src));
 }
 
+/* An interruption raises the stack's limit above everything. */
 static void emit_poll(struct emit *e, const struct ir_ins *i) {
     x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
-    x86_alu_imm(&e->a, 7, 0, x86_mem(SCRATCH, offsetof(struct rt_store, interrupt)), 0);
-    emit_trap_if(e, CC_NE, RT_TRAP_INTERRUPTED, i->where);
+    x86_op(&e->a, X86_CMP | X86_W, RSP, x86_mem(SCRATCH, offsetof(struct rt_store, native_limit)));
+    emit_trap_if(e, CC_B, RT_TRAP_STACK_EXHAUSTED, i->where);
 }
 
 static void emit_non_null(struct emit *e, const struct ir_ins *i) {
@@ -460,11 +484,24 @@ static uint32_t next_with_code(const struct emit *e, uint32_t place) {
     return IR_NONE;
 }
 
+/* Loops are intervals of the order. */
+static bool is_innermost_header(const struct ir_func *f, uint32_t place) {
+    uint32_t end = f->blocks[f->order[place]].loop_end;
+    if (end == IR_NONE) return false;
+    for (uint32_t k = place + 1; k <= end; k++) {
+        if (k - place > 64) return false;
+        if (f->blocks[f->order[k]].loop_end != IR_NONE) return false;
+    }
+    return true;
+}
+
 static void emit_block(struct emit *e, uint32_t place) {
     struct ir_func *f = e->f;
     uint32_t block = f->order[place];
     const struct ir_block *b = f->blocks + block;
     if (e->alias[block] != block) return;
+    e->in_loop = b->loop_depth > 0;
+    if (is_innermost_header(f, place)) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
     emit_bind(e, block);
     if (place == 0) {
         take_params(e);
@@ -479,6 +516,7 @@ static void emit_block(struct emit *e, uint32_t place) {
         struct ir_ins *i = f->ins + v;
         if (i->folded) continue;
         moves_before(e, i->pos);
+        e->ins_start = e->a.size;
         emit_ins(e, i, b);
         if (i->type != IR_VOID && i->op != IR_PHI && i->op != IR_PARAM) store_if_spilled(e, v);
     }
@@ -517,6 +555,7 @@ void emit_function(struct emit *e) {
         emit_block(e, k);
         if (e->al->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too many moves between blocks";
     }
+    e->in_loop = false;
     emit_stubs(e);
     e->out->size = (uint32_t)e->a.size;
     e->out->frame_bytes = e->frame_bytes + 8 * e->n_saved;

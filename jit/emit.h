@@ -45,6 +45,15 @@ struct emit {
     uint32_t next_block; /* the block whose code follows, or IR_NONE */
     uint32_t *alias;     /* by block: the block whose code is reached by a jump to it */
     struct moves *moves;
+    bool in_loop;             /* the code that is made now */
+    size_t ins_start;         /* of the instruction that is made now */
+    struct emit_flags_of {    /* what the flags tell, as long as the code ends at `at` */
+        size_t at, from;      /* from: where the instruction that sets them begins */
+        uint32_t a, b;        /* they come from comparing these values; IR_NONE */
+        uint8_t reg_a, reg_b; /* in these places */
+        uint32_t width;
+        uint8_t result; /* or from an operation with its result in this register: ZF and SF; LOC_NONE */
+    } flags;
 };
 
 /* ---- emit.c ---- */
@@ -57,6 +66,9 @@ uint32_t emit_label(struct emit *e);
 void emit_bind(struct emit *e, uint32_t label);
 /* The code from here on belongs to the wasm instruction: for a fault at it, or a return to it. */
 void emit_pc(struct emit *e, uint32_t where);
+/* A jump that ends the code, and what sets its flags from `from` on: in loops they stand where no boundary of 32 bytes
+ * takes them out of the CPU's cache of decoded instructions. */
+void emit_keep_together(struct emit *e, size_t from);
 /* Jumps to a trap when the condition holds. */
 void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where);
 struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where);

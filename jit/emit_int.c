@@ -9,7 +9,7 @@ static unsigned compare_condition(uint16_t op) {
     return codes[op >= BC_I64_EQ ? op - BC_I64_EQ : op - BC_I32_EQ];
 }
 
-static void compare(struct emit *e, const struct ir_ins *i, uint32_t w) {
+static void make_flags(struct emit *e, const struct ir_ins *i, uint32_t w) {
     int32_t imm;
     if (emit_imm32(e, i->b, &imm)) {
         struct x86_rm left = e->f->ins[i->a].op == IR_CONST
@@ -28,6 +28,47 @@ static void compare(struct emit *e, const struct ir_ins *i, uint32_t w) {
     }
     int left = emit_in_register(e, i->a, i->reg_a, SCRATCH);
     x86_op(&e->a, X86_CMP | w, left, emit_operand(e, i->b, i->reg_b));
+}
+
+/* The flags are those of an operation that has just put its result into the register. */
+static void flags_of_result(struct emit *e, int reg, uint32_t w) {
+    e->flags = (struct emit_flags_of){.at = e->a.size,
+                                      .from = e->ins_start,
+                                      .a = IR_NONE,
+                                      .b = IR_NONE,
+                                      .width = w,
+                                      .result = (uint8_t)reg};
+}
+
+/* Whether ZF of a test of the register is there already. */
+static bool zero_flag_known(const struct emit *e, int reg, uint32_t w) {
+    return e->flags.at == e->a.size && e->flags.result == reg && e->flags.width == w;
+}
+
+static bool compared_already(const struct emit *e, const struct ir_ins *i, uint32_t w) {
+    const struct emit_flags_of *f = &e->flags;
+    return f->at == e->a.size && f->result == LOC_NONE && f->a == i->a && f->b == i->b && f->width == w &&
+           f->reg_a == i->reg_a && f->reg_b == i->reg_b;
+}
+
+static void compare(struct emit *e, const struct ir_ins *i, uint32_t w) {
+    int32_t imm;
+    if (compared_already(e, i, w)) return;
+    bool equality = i->op == BC_I32_EQ || i->op == BC_I32_NE || i->op == BC_I64_EQ || i->op == BC_I64_NE;
+    bool zero = emit_imm32(e, i->b, &imm) && imm == 0;
+    if (zero && equality && i->reg_a < 32 && !e->f->ins[i->a].folded && zero_flag_known(e, i->reg_a, w))
+        return;
+    size_t from = e->a.size;
+    make_flags(e, i, w);
+    bool places = !e->f->ins[i->a].folded && !e->f->ins[i->b].folded;
+    e->flags = (struct emit_flags_of){.at = places ? e->a.size : SIZE_MAX,
+                                      .from = from,
+                                      .a = i->a,
+                                      .b = i->b,
+                                      .reg_a = i->reg_a,
+                                      .reg_b = i->reg_b,
+                                      .width = w,
+                                      .result = LOC_NONE};
 }
 
 static void test(struct emit *e, const struct ir_ins *i, uint32_t w) {
@@ -83,32 +124,36 @@ unsigned emit_flags(struct emit *e, uint32_t condition, uint8_t loc, int *parity
                 test(e, inner, w);
             } else {
                 int reg = emit_in_register(e, i->a, i->reg_a, SCRATCH);
-                x86_op(&e->a, X86_TEST | w, reg, x86_reg(reg));
+                if (!zero_flag_known(e, reg, w)) x86_op(&e->a, X86_TEST | w, reg, x86_reg(reg));
             }
             return CC_E;
         }
         return float_flags(e, i, parity);
     }
     int reg = emit_in_register(e, condition, loc, SCRATCH);
-    x86_op(&e->a, X86_TEST, reg, x86_reg(reg));
+    if (!zero_flag_known(e, reg, 0)) x86_op(&e->a, X86_TEST, reg, x86_reg(reg));
     return CC_NE;
 }
 
 void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t yes, uint32_t no,
                     uint32_t next) {
     int parity;
+    size_t start = e->a.size;
     unsigned cc = emit_flags(e, condition, loc, &parity);
+    size_t from = e->flags.at == e->a.size ? e->flags.from : start;
     if (parity == 0) { /* equal and ordered */
         x86_branch(&e->a, CC_P, no);
+        from = e->a.size;
     } else if (parity == 1) {
         x86_branch(&e->a, CC_P, yes);
+        from = e->a.size;
     }
-    if (yes == next) {
-        x86_branch(&e->a, cc ^ 1, no);
-        return;
-    }
-    x86_branch(&e->a, cc, yes);
-    if (no != next) x86_jump(&e->a, no);
+    x86_branch(&e->a, yes == next ? cc ^ 1 : cc, yes == next ? no : yes);
+    emit_keep_together(e, from);
+    if (yes == next || no == next) return;
+    from = e->a.size;
+    x86_jump(&e->a, no);
+    emit_keep_together(e, from);
 }
 
 static void set_condition(struct emit *e, const struct ir_ins *i, unsigned cc, int parity) {
@@ -135,9 +180,12 @@ static void select(struct emit *e, const struct ir_ins *i) {
     int parity;
     unsigned cc = emit_flags(e, i->c, i->reg_c, &parity);
     if (!ir_is_float(i->type) && parity < 0) {
-        emit_load_value(e, i->reg, i->b, i->reg_b); /* mov leaves the flags */
+        bool known = e->flags.at == a->size; /* mov and cmov leave the flags */
+        emit_load_value(e, i->reg, i->b, i->reg_b);
         int yes = emit_in_register(e, i->a, i->reg_a, SCRATCH);
         x86_op(a, (X86_CMOV + cc) | emit_width(i->type), i->reg, x86_reg(yes));
+        bool kept = e->flags.result != i->reg && e->flags.reg_a != i->reg && e->flags.reg_b != i->reg;
+        if (known && kept) e->flags.at = a->size;
         return;
     }
     uint32_t take = emit_label(e), done = emit_label(e);
@@ -176,24 +224,35 @@ static void alu(struct emit *e, const struct ir_ins *i, unsigned base, uint32_t 
             if (e->f->ins[left].op == IR_CONST) from = x86_reg(emit_in_register(e, left, loc_a, SCRATCH));
             bool small = imm >= -128 && imm < 128;
             x86_op_imm(a, X86_CODE(0, 0, small ? 0x6B : 0x69) | w, i->reg, from, imm, small ? 1 : 4);
+        } else if (base == BC_I32_XOR - BC_I32_ADD && imm == -1) {
+            emit_load_value(e, i->reg, left, loc_a);
+            x86_op(a, X86_CODE(0, 0, 0xF7) | w, 2, x86_reg(i->reg)); /* not: leaves the flags */
         } else {
             emit_load_value(e, i->reg, left, loc_a);
             x86_alu_imm(a, alu_ops[base].imm, w, x86_reg(i->reg), imm);
+            flags_of_result(e, i->reg, w);
         }
+        return;
+    }
+    if (base == BC_I32_SUB - BC_I32_ADD && e->f->ins[left].op == IR_CONST && e->f->ins[left].imm == 0 &&
+        e->f->ins[right].op != IR_CONST) {
+        emit_load_value(e, i->reg, right, loc_b);
+        x86_op(a, X86_CODE(0, 0, 0xF7) | w, 3, x86_reg(i->reg)); /* neg */
+        flags_of_result(e, i->reg, w);
         return;
     }
     if (e->f->ins[right].op == IR_CONST) {
         x86_const(a, SCRATCH, e->f->ins[right].imm);
         emit_load_value(e, i->reg, left, loc_a);
         x86_op(a, op | w, i->reg, x86_reg(SCRATCH));
-        return;
-    }
-    if (!e->f->ins[right].folded && loc_b == i->reg && loc_a != i->reg) { /* commutes: SUB's b is late */
+    } else if (!e->f->ins[right].folded && loc_b == i->reg &&
+               loc_a != i->reg) { /* commutes: SUB's b is late */
         x86_op(a, op | w, i->reg, emit_operand(e, left, loc_a));
-        return;
+    } else {
+        emit_load_value(e, i->reg, left, loc_a);
+        x86_op(a, op | w, i->reg, emit_operand(e, right, loc_b));
     }
-    emit_load_value(e, i->reg, left, loc_a);
-    x86_op(a, op | w, i->reg, emit_operand(e, right, loc_b));
+    if (op != X86_IMUL) flags_of_result(e, i->reg, w);
 }
 
 /* Sums in one lea where a mov would be needed. */
@@ -234,6 +293,7 @@ static void shift(struct emit *e, const struct ir_ins *i, unsigned base, uint32_
         }
         emit_load_value(e, i->reg, i->a, i->reg_a);
         x86_shift_imm(a, operation, w, i->reg, n);
+        if (n && base < 3) flags_of_result(e, i->reg, w);
         return;
     }
     if (base < 3 && jit_cpu()->bmi2) {
@@ -263,37 +323,11 @@ static void shift(struct emit *e, const struct ir_ins *i, unsigned base, uint32_
 
 /* ---- division ---- */
 
-/* x / d for constants of 32 bits by one wide multiplication.
- * source  Granlund, Montgomery: "Division by Invariant Integers using Multiplication", 1994 */
-static bool divide_by_constant(struct emit *e, const struct ir_ins *i, unsigned kind) {
-    struct x86 *a = &e->a;
-    uint32_t d = (uint32_t)e->f->ins[i->b].imm;
-    bool is_signed = kind == 0 || kind == 2, rest = kind >= 2;
-    if (d < 3 || (is_signed && d > INT32_MAX) || !(d & (d - 1))) return false;
-    emit_load_value(e, SCRATCH, i->a, i->reg_a);
-    if (is_signed) {
-        unsigned s = 31 - (unsigned)__builtin_clz(d);
-        uint64_t m = (uint64_t)(((unsigned __int128)1 << (32 + s)) / d) + 1;
-        x86_op(a, X86_MOVSXD, SCRATCH, x86_reg(SCRATCH));
-        x86_const(a, RAX, m);
-        x86_op(a, X86_IMUL | X86_W, RAX, x86_reg(SCRATCH));
-        x86_shift_imm(a, 7, X86_W, RAX, 32 + s);
-        x86_op(a, X86_MOV_LOAD, RDX, x86_reg(SCRATCH));
-        x86_shift_imm(a, 5, 0, RDX, 31);
-        x86_op(a, X86_ADD, RAX, x86_reg(RDX));
-    } else {
-        x86_const(a, RAX, UINT64_MAX / d + 1);
-        x86_op(a, X86_CODE(0, 0, 0xF7) | X86_W, 4, x86_reg(SCRATCH)); /* mul: rdx = quotient */
-        x86_op(a, X86_MOV_LOAD, RAX, x86_reg(RDX));
-    }
-    if (!rest) {
-        emit_move(e, IR_I32, i->reg, RAX);
-        return true;
-    }
-    x86_op_imm(a, X86_CODE(0, 0, 0x69), RAX, x86_reg(RAX), (int32_t)d, 4);
-    x86_op(a, X86_SUB, SCRATCH, x86_reg(RAX));
-    emit_move(e, IR_I32, i->reg, SCRATCH);
-    return true;
+static void mul_high(struct emit *e, const struct ir_ins *i) {
+    int by = emit_in_register(e, i->b, i->reg_b, SCRATCH);
+    emit_load_value(e, RAX, i->a, i->reg_a);
+    x86_op(&e->a, X86_CODE(0, 0, 0xF7) | X86_W, i->lane ? 5 : 4, x86_reg(by)); /* imul, mul */
+    emit_move(e, IR_I64, i->reg, RDX);
 }
 
 static void divide(struct emit *e, const struct ir_ins *i, unsigned kind,
@@ -303,7 +337,6 @@ static void divide(struct emit *e, const struct ir_ins *i, unsigned kind,
     bool is_signed = kind == 0 || kind == 2, rest = kind >= 2, known = divisor->op == IR_CONST;
     uint64_t d = divisor->imm, minus_one = w ? UINT64_MAX : UINT32_MAX;
     unsigned type = w ? IR_I64 : IR_I32;
-    if (known && !w && divide_by_constant(e, i, kind)) return;
     int by = emit_in_register(e, i->b, i->reg_b, SCRATCH);
     if (!known || d == 0) {
         x86_op(a, X86_TEST | w, by, x86_reg(by));
@@ -366,6 +399,7 @@ static bool is_int_test(uint16_t op) {
 
 bool emit_int(struct emit *e, struct ir_ins *i) {
     if (i->op == IR_SELECT) return select(e, i), true;
+    if (i->op == IR_MUL_HIGH) return mul_high(e, i), true;
     if (is_int_test(i->op)) return materialize(e, i), true;
     bool wide = i->op >= BC_I64_CLZ && i->op <= BC_I64_ROTR;
     uint32_t w = wide ? X86_W : 0;

@@ -94,8 +94,25 @@ static void redirect(struct moves *m, const struct move *opened, uint8_t to, uin
         }
 }
 
-/* Registers swap; a cycle through memory (spilled phis) goes by the red zone below rsp. */
+/* Whether a move that is still to be done goes through the scratch registers. */
+static bool scratch_wanted(const struct moves *m) {
+    for (size_t i = 0; i < m->n; i++)
+        if (!m->list[i].done && m->list[i].to == LOC_SPILL &&
+            (m->list[i].from == LOC_SPILL || m->list[i].from == LOC_NONE))
+            return true;
+    return false;
+}
+
+/* One value of a cycle goes to scratch, for moves between registers cost next to nothing; else registers swap, and a
+ * cycle through memory (spilled phis) goes by the red zone below rsp. */
 static void open_cycle(struct emit *e, struct moves *m, struct move *first) {
+    bool free = !scratch_wanted(m);
+    if (first->from < 32 && free) {
+        int scratch = first->from < 16 ? SCRATCH : SCRATCH_X;
+        emit_move(e, first->from < 16 ? IR_I64 : IR_V128, scratch, first->from);
+        redirect(m, first, (uint8_t)scratch, 0);
+        return;
+    }
     if (first->from < 16 && first->to < 16) {
         x86_op(&e->a, X86_XCHG | X86_W, first->from, x86_reg(first->to));
         first->done = true;
@@ -106,11 +123,6 @@ static void open_cycle(struct emit *e, struct moves *m, struct move *first) {
             other->from = other->from == x ? y : other->from == y ? x : other->from;
             if (other->from == other->to && other->from < 16) other->done = true;
         }
-        return;
-    }
-    if (first->from >= XMM0 && first->from < 32) {
-        emit_move(e, IR_V128, SCRATCH_X, first->from);
-        redirect(m, first, SCRATCH_X, 0);
         return;
     }
     struct move save = *first;

@@ -210,6 +210,37 @@ static bool has_code(uint16_t op) {
     }
 }
 
+bool jit_simd_reads_first(uint16_t op) {
+    switch (rows[op].form) {
+    case FORM_BINARY:
+    case FORM_SWAPPED:
+    case FORM_NOT:
+    case FORM_NOT_SWAPPED:
+    case FORM_COMPARE:
+    case FORM_COMPARE_SWAPPED:
+    case FORM_UNARY:
+    case FORM_HIGH:
+    case FORM_ROUND:
+    case FORM_SHIFT: return true;
+    case FORM_NONE: break;
+    default: return false;
+    }
+    switch (op) {
+    case BC_V128_NOT:
+    case BC_F32X4_ABS:
+    case BC_F32X4_NEG:
+    case BC_F64X2_ABS:
+    case BC_F64X2_NEG:
+    case BC_F32X4_SPLAT:
+    case BC_F64X2_SPLAT:
+    case BC_F32X4_EXTRACT_LANE:
+    case BC_F64X2_EXTRACT_LANE:
+    case BC_I8X16_SHUFFLE:
+    case BC_I8X16_SWIZZLE: return true;
+    default: return false;
+    }
+}
+
 bool jit_native_simd(uint16_t op) { return rows[op].form != FORM_NONE || has_code(op); }
 
 static void ones(struct emit *e, int reg) { x86_op(&e->a, P66(0x76), reg, x86_reg(reg)); }

@@ -144,6 +144,56 @@ static uint32_t new_binary(struct ir_func *f, uint32_t block, uint16_t op, unsig
 static unsigned log2_of(uint64_t c) { return (unsigned)__builtin_ctzll(c); }
 static bool power_of_two(uint64_t c) { return c && !(c & (c - 1)); }
 
+/* The bits that may be set in a value; looks a few operations back. A loop's phi does not know all it gets yet. */
+static uint64_t possible_bits(const struct ir_func *f, uint32_t v, unsigned depth) {
+    const struct ir_ins *i = f->ins + v;
+    uint64_t all = i->type == IR_I32 ? UINT32_MAX : UINT64_MAX, c, bits = 0;
+    unsigned type;
+    if (i->op == IR_CONST) return i->imm;
+    if (ir_is_compare(i->op, &type) || i->op == BC_I32_EQZ || i->op == BC_I64_EQZ) return 1;
+    if (!depth) return all;
+    switch (i->op) {
+    case IR_LOAD:
+        switch (i->sub) {
+        case BC_I32_LOAD8_U:
+        case BC_I64_LOAD8_U: return UINT8_MAX;
+        case BC_I32_LOAD16_U:
+        case BC_I64_LOAD16_U: return UINT16_MAX;
+        case BC_I64_LOAD32_U: return UINT32_MAX;
+        default: return all;
+        }
+    case IR_CAST: return possible_bits(f, i->a, depth - 1) & UINT32_MAX;
+    case BC_I32_AND:
+    case BC_I64_AND: return possible_bits(f, i->a, depth - 1) & possible_bits(f, i->b, depth - 1);
+    case BC_I32_OR:
+    case BC_I32_XOR:
+    case BC_I64_OR:
+    case BC_I64_XOR: return possible_bits(f, i->a, depth - 1) | possible_bits(f, i->b, depth - 1);
+    case BC_I32_SHR_U: return constant(f, i->b, &c) ? possible_bits(f, i->a, depth - 1) >> (c & 31) : all;
+    case BC_I64_SHR_U: return constant(f, i->b, &c) ? possible_bits(f, i->a, depth - 1) >> (c & 63) : all;
+    case IR_SELECT: return possible_bits(f, i->a, depth - 1) | possible_bits(f, i->b, depth - 1);
+    case IR_PHI:
+        if (i->lane || i->b > 4) return all;
+        for (uint32_t k = 0; k < i->b; k++) bits |= possible_bits(f, f->items[i->a + k], depth - 1);
+        return bits;
+    default: return all;
+    }
+}
+
+/* x << k >> k with the sign: an extension of 8 or 16 bits, or none. */
+static uint32_t sign_extension(struct ir_func *f, uint32_t block, unsigned type, const struct ir_ins *shifted,
+                               uint64_t k, bool wide) {
+    uint64_t inner;
+    if (shifted->op != (wide ? BC_I64_SHL : BC_I32_SHL) || !constant(f, shifted->b, &inner) || inner != k)
+        return IR_NONE;
+    switch ((wide ? 64 : 32) - k) {
+    case 8: return ir_unary(f, block, wide ? BC_I64_EXTEND8_S : BC_I32_EXTEND8_S, type, shifted->a);
+    case 16: return ir_unary(f, block, wide ? BC_I64_EXTEND16_S : BC_I32_EXTEND16_S, type, shifted->a);
+    case 32: return wide ? ir_unary(f, block, BC_I64_EXTEND32_S, type, shifted->a) : IR_NONE;
+    default: return IR_NONE;
+    }
+}
+
 /* x op c as a cheaper operation. */
 static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a,
                               uint64_t c, bool wide) {
@@ -156,15 +206,16 @@ static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, un
         return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner + c));
     if (plain == BC_I32_AND && left.op == op && constant(f, left.b, &inner))
         return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner & c));
+    if (plain == BC_I32_AND && !(possible_bits(f, a, 3) & ~c)) return a;
+    if (plain == BC_I32_SHR_S) return sign_extension(f, block, type, &left, c, wide);
+    if (plain == BC_I32_MUL && (c == 3 || c == 5 || c == 9)) /* lea */
+        return ir_binary(f, block, base, type, a,
+                         ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a,
+                                   ir_const(f, type, log2_of(c - 1))));
     if (plain == BC_I32_MUL && power_of_two(c))
         return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a,
                          ir_const(f, type, log2_of(c)));
-    if (plain == BC_I32_DIV_U && power_of_two(c))
-        return ir_binary(f, block, (uint16_t)(base + BC_I32_SHR_U - BC_I32_ADD), type, a,
-                         ir_const(f, type, log2_of(c)));
-    if (plain == BC_I32_REM_U && power_of_two(c))
-        return ir_binary(f, block, (uint16_t)(base + BC_I32_AND - BC_I32_ADD), type, a,
-                         ir_const(f, type, c - 1));
+    if (plain >= BC_I32_DIV_S && plain <= BC_I32_REM_U) return ir_divide(f, block, op, type, a, c, wide);
     return IR_NONE;
 }
 

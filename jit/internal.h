@@ -10,9 +10,12 @@
 /* Whether compiled code has the wasm instruction itself; others run by the interpreter's code (SLOW). */
 bool jit_native(uint16_t op);
 bool jit_native_simd(uint16_t op);
+/* Whether the vector instruction has read its operands before it writes its result, given AVX. */
+bool jit_simd_reads_first(uint16_t op);
 
 struct jit_cpu { /* what this machine's CPU has beyond SSE4.2 */
     bool avx, bmi1, bmi2, lzcnt;
+    bool jumps_want_place; /* one that crosses or ends at a multiple of 32 bytes is slow */
 };
 const struct jit_cpu *jit_cpu(void);
 

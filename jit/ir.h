@@ -19,8 +19,9 @@
 #define IR_OP_LIST(X)                                                                                        \
     X(CONST, 0, 0)      /* imm; v128: imm = index in `pool`; in no block */                                  \
     X(PARAM, 0, 0)      /* imm = parameter */                                                                \
-    X(PHI, 0, 0)        /* list: a value a predecessor */                                                    \
+    X(PHI, 0, 0)        /* list: a value a predecessor; lane: of a loop's header */                          \
     X(CAST, 0, 0)       /* a; the same bits as another integer type: i64.extend_i32_u */                     \
+    X(MUL_HIGH, 0, 0)   /* a, b; the upper half of the product, lane: signed */                              \
     X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size */                 \
     X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
     X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \
@@ -188,6 +189,12 @@ uint16_t ir_negated(uint16_t op);
 bool ir_commutes(uint16_t op);
 /* Whether the comparison gives an i32 of two integers of type *operands. */
 bool ir_is_compare(uint16_t op, unsigned *operands);
+
+/* ---- divide.c ---- */
+
+/* a / d or its rest without a division, op telling which; IR_NONE: d is 0, 1 or, taken as signed, negative. */
+uint32_t ir_divide(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint64_t d,
+                   bool wide);
 
 /* ---- passes ---- */
 

@@ -1,6 +1,7 @@
 /* jit/live.c: lifetimes of values and where they are used, in one walk backwards over the code. */
 #include <string.h>
 #include "jit/alloc.h"
+#include "jit/internal.h"
 #include "jit/x86.h"
 
 #define MAX_LIVE_BYTES ((uint64_t)64 << 20)
@@ -122,18 +123,62 @@ static void add_use(struct alloc *a, uint32_t v, uint32_t pos, bool must, uint8_
 }
 
 /* How an operand of an instruction may be given. */
-enum { MUST = 1, LATE = 2 };
+enum { MUST = 1, LATE = 2, FOLDED_LATE = 4 };
 
+/* Works in rax and rdx. */
 static bool is_division(uint16_t op) {
-    return (op >= BC_I32_DIV_S && op <= BC_I32_REM_U) || (op >= BC_I64_DIV_S && op <= BC_I64_REM_U);
+    return op == IR_MUL_HIGH || (op >= BC_I32_DIV_S && op <= BC_I32_REM_U) ||
+           (op >= BC_I64_DIV_S && op <= BC_I64_REM_U);
 }
 static bool is_shift(uint16_t op) {
     return (op >= BC_I32_SHL && op <= BC_I32_ROTR) || (op >= BC_I64_SHL && op <= BC_I64_ROTR);
 }
 
+/* Whether all operands are read before the result's register is written, so that one may have it. Of these there are
+ * single instructions, and such as put the result together in scratch. */
+static bool reads_first(const struct ir_ins *i) {
+    unsigned type;
+    if (i->op == IR_LOAD) return i->b == IR_NONE; /* a lane's load moves the vector first */
+    if (ir_is_compare(i->op, &type) || (i->op >= BC_F32_EQ && i->op <= BC_F64_GE)) return true;
+    if (is_shift(i->op)) return jit_cpu()->bmi2;
+    switch (i->op) {
+    case BC_I32_EQZ:
+    case BC_I64_EQZ:
+    case BC_I32_CLZ:
+    case BC_I32_CTZ:
+    case BC_I32_POPCNT:
+    case BC_I64_CLZ:
+    case BC_I64_CTZ:
+    case BC_I64_POPCNT:
+    case BC_I32_WRAP_I64:
+    case BC_I64_EXTEND_I32_S:
+    case BC_I32_EXTEND8_S:
+    case BC_I32_EXTEND16_S:
+    case BC_I64_EXTEND8_S:
+    case BC_I64_EXTEND16_S:
+    case BC_I64_EXTEND32_S:
+    case BC_F32_ABS:
+    case BC_F32_NEG:
+    case BC_F32_CEIL:
+    case BC_F32_FLOOR:
+    case BC_F32_TRUNC:
+    case BC_F32_NEAREST:
+    case BC_F32_SQRT:
+    case BC_F64_ABS:
+    case BC_F64_NEG:
+    case BC_F64_CEIL:
+    case BC_F64_FLOOR:
+    case BC_F64_TRUNC:
+    case BC_F64_NEAREST:
+    case BC_F64_SQRT:
+    case BC_F32_DEMOTE_F64:
+    case BC_F64_PROMOTE_F32: return true;
+    default: return i->op < BC_OP_COUNT && jit_cpu()->avx && jit_simd_reads_first(i->op);
+    }
+}
+
 /* Of operand `which` (0 to 2). Late: still read after the result's register has been written. */
 static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
-    unsigned type;
     switch (i->op) {
     case BC_I32_ADD:
     case BC_I64_ADD: return MUST; /* lea where registers differ */
@@ -154,29 +199,31 @@ static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
     case BC_F64_ADD:
     case BC_F64_SUB:
     case BC_F64_MUL:
-    case BC_F64_DIV: return which ? LATE : MUST;
+    case BC_F64_DIV: return which ? (jit_cpu()->avx ? 0 : LATE) : MUST;
     case IR_SELECT: return which == 1 ? MUST : MUST | LATE;
     case IR_NON_NULL:
     case IR_CAST: return MUST;
     case IR_SWITCH: return MUST;
     default: break;
     }
-    if (ir_is_compare(i->op, &type)) return which ? LATE : MUST | LATE;
+    unsigned type, late = reads_first(i) ? 0 : LATE;
+    if (ir_is_compare(i->op, &type)) return which ? 0 : MUST;
     if (is_division(i->op)) return which ? MUST | LATE : 0;
-    if (is_shift(i->op)) return which ? MUST | LATE : MUST;
-    return MUST | LATE;
+    if (is_shift(i->op) && !which) return MUST;
+    return MUST | late;
 }
 
 static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos,
                         unsigned kind, uint8_t *cell);
 
 /* The operands of an instruction that is part of the one at pos. */
-static void use_folded(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos) {
+static void use_folded(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos,
+                       unsigned late) {
     struct ir_ins *i = a->f->ins + v;
     uint32_t *const operands[3] = {&i->a, &i->b, &i->c};
     uint8_t *const cells[3] = {&i->reg_a, &i->reg_b, &i->reg_c};
     for (unsigned k = 0; k < 3; k++)
-        if (*operands[k] != IR_NONE) use_operand(a, live, block, *operands[k], pos, MUST | LATE, cells[k]);
+        if (*operands[k] != IR_NONE) use_operand(a, live, block, *operands[k], pos, MUST | late, cells[k]);
 }
 
 static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v, uint32_t pos,
@@ -185,7 +232,7 @@ static void use_operand(struct alloc *a, uint64_t *live, uint32_t block, uint32_
     *cell = LOC_NONE;
     if (f->ins[v].op == IR_CONST) return;
     if (f->ins[v].folded) {
-        use_folded(a, live, block, v, pos);
+        use_folded(a, live, block, v, pos, kind & FOLDED_LATE ? LATE : 0);
         return;
     }
     add_range(a, v, f->blocks[block].from, pos + (kind & LATE ? 4 : 2));
@@ -211,6 +258,12 @@ static bool destroys_registers(uint16_t op) {
     return op == IR_CALL || op == IR_CALL_INDIRECT || op == IR_SLOW;
 }
 
+/* What is part of an instruction is read late, too, unless all is read first; a sum of registers is one lea. */
+static unsigned folded_kind(const struct ir_func *f, const struct ir_ins *i, uint32_t operand) {
+    bool sum = (i->op == BC_I32_ADD || i->op == BC_I64_ADD) && f->ins[operand].op != IR_LOAD;
+    return sum || reads_first(i) ? 0 : FOLDED_LATE;
+}
+
 static void live_instruction(struct alloc *a, uint64_t *live, uint32_t block, uint32_t v) {
     struct ir_func *f = a->f;
     struct ir_ins *i = f->ins + v;
@@ -221,9 +274,12 @@ static void live_instruction(struct alloc *a, uint64_t *live, uint32_t block, ui
             use_operand(a, live, block, f->items[i->a + k], i->pos, 0, f->item_regs + i->a + k);
         return;
     }
-    if (i->c != IR_NONE) use_operand(a, live, block, i->c, i->pos, operand_kind(i, 2), &i->reg_c);
-    if (i->b != IR_NONE) use_operand(a, live, block, i->b, i->pos, operand_kind(i, 1), &i->reg_b);
-    if (i->a != IR_NONE) use_operand(a, live, block, i->a, i->pos, operand_kind(i, 0), &i->reg_a);
+    if (i->c != IR_NONE)
+        use_operand(a, live, block, i->c, i->pos, operand_kind(i, 2) | folded_kind(f, i, i->c), &i->reg_c);
+    if (i->b != IR_NONE)
+        use_operand(a, live, block, i->b, i->pos, operand_kind(i, 1) | folded_kind(f, i, i->b), &i->reg_b);
+    if (i->a != IR_NONE)
+        use_operand(a, live, block, i->a, i->pos, operand_kind(i, 0) | folded_kind(f, i, i->a), &i->reg_a);
 }
 
 static void live_out(struct alloc *a, uint32_t block, uint64_t *live) {

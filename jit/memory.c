@@ -10,7 +10,7 @@
 
 #define CODE_BYTES ((size_t)1 << 30)
 #define PAGE       ((size_t)4096)
-#define ALIGNMENT  ((size_t)16)
+#define ALIGNMENT  ((size_t)32)
 
 enum atoll_status jit_memory_open(struct jit_engine *engine) {
     engine->fd = memfd_create("atoll-code", MFD_CLOEXEC);

@@ -106,6 +106,8 @@ double jit_cpu_seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
+#define FUNCTION_ALIGNMENT 32 /* what loops in it are aligned to */
+
 struct build_region { /* all code of a module, before it has its place */
     uint8_t *bytes;
     size_t size, capacity;
@@ -113,7 +115,7 @@ struct build_region { /* all code of a module, before it has its place */
 };
 
 static void append(struct build_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n) {
-    size_t at = (r->size + 15) & ~(size_t)15;
+    size_t at = (r->size + FUNCTION_ALIGNMENT - 1) & ~(size_t)(FUNCTION_ALIGNMENT - 1);
     if (r->failed ||
         (at + n > r->capacity && atoll_grow(alloc, (void **)&r->bytes, &r->capacity, at + n, 1))) {
         r->failed = true;
@@ -146,7 +148,7 @@ static enum atoll_status compile_functions(struct rt_module *module, struct jit_
             if (!status) atoll_free(alloc, bytes, capacity);
             return ATOLL_E_INTERRUPTED;
         }
-        size_t at = (r->size + 15) & ~(size_t)15;
+        size_t at = (r->size + FUNCTION_ALIGNMENT - 1) & ~(size_t)(FUNCTION_ALIGNMENT - 1);
         if (status) {
             append_stub(r, alloc, jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
             jit->stats.n_declined++;

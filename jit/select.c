@@ -5,7 +5,9 @@
 
 struct select {
     struct ir_func *f;
+    size_t cap;      /* values there is room for in the arrays */
     uint32_t *epoch; /* by value: instructions with effects in front of it in its block, itself included */
+    uint32_t *conditions; /* by value: how many instructions of its block have it as their condition */
 };
 
 static bool alone(const struct select *s, uint32_t v, uint32_t user) {
@@ -52,6 +54,31 @@ static void fold_compare_operands(struct select *s, uint32_t compare, uint32_t u
         fold(s, c->a);
 }
 
+/* A comparison that only decides, several times, is made again for each: its flags need no register. Returns the one
+ * for this user. */
+static uint32_t own_comparison(struct select *s, uint32_t v, uint32_t user) {
+    struct ir_func *f = s->f;
+    unsigned type;
+    if (f->ins[v].n_uses < 2 || s->conditions[v] != f->ins[v].n_uses || f->ins[v].block != f->ins[user].block)
+        return v;
+    if ((!ir_is_compare(f->ins[v].op, &type) && !is_float_compare(f->ins[v].op)) || f->n_ins == s->cap)
+        return v;
+    uint32_t copy = ir_new(f, IR_NONE, f->ins[v].op, f->ins[v].type);
+    if (f->failed) return v;
+    struct ir_ins *i = f->ins + copy, *of = f->ins + v;
+    i->a = of->a;
+    i->b = of->b;
+    i->where = of->where;
+    i->block = of->block;
+    i->n_uses = 1;
+    of->n_uses--;
+    s->conditions[v]--;
+    s->epoch[copy] = s->epoch[v];
+    f->ins[i->a].n_uses++;
+    f->ins[i->b].n_uses++;
+    return copy;
+}
+
 static void fold_condition(struct select *s, uint32_t v, uint32_t user) {
     struct ir_func *f = s->f;
     unsigned type;
@@ -88,9 +115,10 @@ static void fold_addition(struct select *s, uint32_t v) {
         }
     }
     const struct ir_ins *left = f->ins + i->a;
-    if (small_const(f, i->b) && left->op == add && alone(s, i->a, v) && !ir_is_const(f, left->b) &&
-        !f->ins[left->b].folded)
-        fold(s, i->a);
+    if (!small_const(f, i->b) || left->op != add || !alone(s, i->a, v) || ir_is_const(f, left->b)) return;
+    /* a sum that becomes a lea of its own is better left one: three parts take a slow lea */
+    if (f->ins[left->b].folded || f->ins[left->a].op == shl || f->ins[left->b].op == shl) return;
+    fold(s, i->a);
 }
 
 static bool takes_memory(uint16_t op) {
@@ -123,10 +151,12 @@ static void select_ins(struct select *s, uint32_t v) {
     struct ir_func *f = s->f;
     struct ir_ins *i = f->ins + v;
     if (i->folded) return;
-    if (i->op == IR_BRANCH || i->op == IR_TRAP_IF) {
-        fold_condition(s, i->a, v);
-    } else if (i->op == IR_SELECT) {
-        fold_condition(s, i->c, v);
+    if (i->op == IR_BRANCH || i->op == IR_TRAP_IF || i->op == IR_SELECT) {
+        bool select = i->op == IR_SELECT;
+        uint32_t condition = own_comparison(s, select ? i->c : i->a, v);
+        i = f->ins + v; /* the array may have moved */
+        *(select ? &i->c : &i->a) = condition;
+        fold_condition(s, condition, v);
     } else if (i->op == BC_I32_ADD || i->op == BC_I64_ADD) {
         fold_addition(s, v);
     }
@@ -144,24 +174,34 @@ static void select_ins(struct select *s, uint32_t v) {
     }
 }
 
-void ir_select(struct ir_func *f) {
-    struct select s = {.f = f, .epoch = atoll_new(f->alloc, f->n_ins + 1, sizeof *s.epoch)};
-    if (!s.epoch) {
-        f->failed = true;
-        return;
-    }
+static void look_at_blocks(struct select *s) {
+    struct ir_func *f = s->f;
     uint32_t effects = 0;
     for (uint32_t k = 0; k < f->n_order; k++)
-        for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE; v = f->ins[v].next)
-            s.epoch[v] = effects += f->ins[v].effect;
+        for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE; v = f->ins[v].next) {
+            const struct ir_ins *i = f->ins + v;
+            s->epoch[v] = effects += i->effect;
+            if (i->op != IR_BRANCH && i->op != IR_TRAP_IF && i->op != IR_SELECT) continue;
+            uint32_t condition = i->op == IR_SELECT ? i->c : i->a;
+            if (f->ins[condition].block == i->block) s->conditions[condition]++;
+        }
+}
+
+void ir_select(struct ir_func *f) {
+    size_t n_before = f->n_ins + 1, cap = f->n_ins + f->n_ins / 4 + 16;
+    struct select s = {.f = f, .cap = cap};
+    s.epoch = atoll_new(f->alloc, cap, sizeof *s.epoch);
+    s.conditions = atoll_new(f->alloc, cap, sizeof *s.conditions);
+    uint32_t *line = atoll_new(f->alloc, n_before, sizeof *line);
+    if (!s.epoch || !s.conditions || !line) f->failed = true;
+    if (!f->failed) look_at_blocks(&s);
     /* users before what they use, so that a value joins the last of a chain */
-    uint32_t *line = atoll_new(f->alloc, f->n_ins + 1, sizeof *line);
-    if (!line) f->failed = true;
-    for (uint32_t k = f->n_order; k-- > 0 && line;) {
+    for (uint32_t k = f->n_order; k-- > 0 && !f->failed;) {
         size_t n = 0;
         for (uint32_t v = f->blocks[f->order[k]].first; v != IR_NONE; v = f->ins[v].next) line[n++] = v;
         while (n) select_ins(&s, line[--n]);
     }
-    atoll_free(f->alloc, line, (f->n_ins + 1) * sizeof *line);
-    atoll_free(f->alloc, s.epoch, (f->n_ins + 1) * sizeof *s.epoch);
+    atoll_free(f->alloc, line, n_before * sizeof *line);
+    atoll_free(f->alloc, s.epoch, cap * sizeof *s.epoch);
+    atoll_free(f->alloc, s.conditions, cap * sizeof *s.conditions);
 }

@@ -167,6 +167,40 @@ void x86_bytes(struct x86 *a, uint64_t bytes, unsigned n) {
     for (unsigned i = 0; i < n; i++) put(a, (uint8_t)(bytes >> 8 * i));
 }
 
+void x86_nops(struct x86 *a, unsigned n) {
+    /* source  the manual's NOP, "Recommended Multi-Byte Sequence of NOP Instruction" */
+    static const uint8_t nops[][9] = {{0x90},
+                                      {0x66, 0x90},
+                                      {0x0F, 0x1F, 0x00},
+                                      {0x0F, 0x1F, 0x40, 0x00},
+                                      {0x0F, 0x1F, 0x44, 0x00, 0x00},
+                                      {0x66, 0x0F, 0x1F, 0x44, 0x00, 0x00},
+                                      {0x0F, 0x1F, 0x80, 0x00, 0x00, 0x00, 0x00},
+                                      {0x0F, 0x1F, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00},
+                                      {0x66, 0x0F, 0x1F, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00}};
+    if (!room(a, n)) return;
+    for (unsigned k; n; n -= k) {
+        k = n < 9 ? n : 9;
+        memcpy(a->bytes + a->size, nops[k - 1], k);
+        a->size += k;
+    }
+}
+
+static void move_fixups(struct x86_fixup *fixups, size_t n_fixups, size_t at, unsigned n) {
+    while (n_fixups && fixups[n_fixups - 1].at >= at) fixups[--n_fixups].at += n;
+}
+
+void x86_nops_before(struct x86 *a, size_t at, unsigned n) {
+    size_t end = a->size;
+    if (!room(a, n)) return;
+    memmove(a->bytes + at + n, a->bytes + at, end - at);
+    a->size = at;
+    x86_nops(a, n);
+    a->size = end + n;
+    move_fixups(a->fixups, a->n_fixups, at, n);
+    move_fixups(a->literal_fixups, a->n_literal_fixups, at, n);
+}
+
 void x86_jump(struct x86 *a, uint32_t label) {
     if (!room(a, LONGEST_INSTRUCTION)) return;
     put(a, 0xE9);

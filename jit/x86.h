@@ -167,6 +167,10 @@ void x86_shift_cl(struct x86 *a, unsigned operation, uint32_t w, int reg);
 void x86_const(struct x86 *a, int reg, uint64_t value);
 /* Bytes as they are, at most 8, low first. */
 void x86_bytes(struct x86 *a, uint64_t bytes, unsigned n);
+/* n bytes of instructions that do nothing. */
+void x86_nops(struct x86 *a, unsigned n);
+/* Puts n bytes that do nothing in front of the code from `at` on, which holds no label. */
+void x86_nops_before(struct x86 *a, size_t at, unsigned n);
 /* jmp or jcc to a label, resolved by x86_resolve. */
 void x86_jump(struct x86 *a, uint32_t label);
 void x86_branch(struct x86 *a, unsigned condition, uint32_t label);
