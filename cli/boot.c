@@ -60,7 +60,7 @@ static const struct cli_flag flags[] = {
     {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
     {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
     {BOOT_SELF_UNPACKING, "self-unpacking", 0, NULL, "let a bzImage unpack (and randomise) itself"},
-    {BOOT_STATS, "stats", 0, NULL, "print at the end how often processors came back to be served"},
+    {BOOT_STATS, "stats", 0, NULL, "print at the end how often which device was accessed"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -250,6 +250,16 @@ static int status_of(const struct boot *boot, enum vm_end end, const struct atol
     return CLI_INTERNAL;
 }
 
+static void print_stats(const struct boot *boot) {
+    struct vm_machine_count count;
+    cli_message("boot: engine %s, %llu exits", boot->engine->name,
+                (unsigned long long)vm_machine_exits(boot->machine));
+    for (size_t i = 0; vm_machine_count(boot->machine, i, &count); i++)
+        if (count.n)
+            cli_message("boot: %s 0x%llx %s: %llu", count.is_port ? "port" : "memory",
+                        (unsigned long long)count.base, count.device, (unsigned long long)count.n);
+}
+
 /* Returns the exit status; *out_again: the guest asked for a reset. */
 static int run_machine(struct boot *boot, bool *out_again) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
@@ -267,9 +277,7 @@ static int run_machine(struct boot *boot, bool *out_again) {
     result = status_of(boot, end, &err);
     if (result == CLI_PANIC) boot_console_print_last(boot->console);
     *out_again = end == VM_END_RESET && result == CLI_OK;
-    if (boot->stats)
-        cli_message("boot: engine %s, %llu exits", boot->engine->name,
-                    (unsigned long long)vm_machine_exits(boot->machine));
+    if (boot->stats) print_stats(boot);
     return result;
 }
 

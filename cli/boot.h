@@ -26,7 +26,7 @@ struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
 /* Whether a line of a kernel's panic went by. */
 bool boot_console_saw_panic(const struct boot_console *console);
-/* The last lines that went by, to stderr. */
+/* The line of the panic, if there was one, and the last lines that went by, to stderr. */
 void boot_console_print_last(const struct boot_console *console);
 
 #endif

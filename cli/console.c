@@ -18,6 +18,7 @@ struct boot_console {
     struct boot_console_events events;
     bool is_terminal, escaped; /* escaped: the last key was Ctrl-a */
     bool saw_panic;
+    char panic[LINE_MAX_BYTES];          /* the line that said so first */
     char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
     unsigned line, n_lines;
     size_t n; /* bytes of it */
@@ -86,6 +87,7 @@ static void end_line(struct boot_console *console) {
     line[console->n] = 0;
     if (strstr(line, "Kernel panic - not syncing")) {
         bool ended = strstr(line, "---[ end Kernel panic");
+        if (!console->saw_panic) memcpy(console->panic, line, sizeof console->panic);
         console->saw_panic = true;
         if (ended) console->events.panicked(console->events.context);
     }
@@ -109,6 +111,7 @@ bool boot_console_saw_panic(const struct boot_console *console) { return console
 
 void boot_console_print_last(const struct boot_console *console) {
     unsigned n = console->n_lines < N_LINES ? console->n_lines : N_LINES - 1; /* one is being written */
+    if (console->saw_panic) cli_message("boot: the guest panicked: %s", console->panic);
     for (unsigned i = console->line - n; i != console->line; i++)
         cli_message("guest: %s", console->lines[i % N_LINES]);
 }

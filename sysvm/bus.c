@@ -8,12 +8,14 @@ struct region {
     uint64_t base, size;
     const struct vm_dev_ops *ops;
     void *dev;
+    uint64_t n_accesses;
 };
 
 struct vm_bus {
     const struct atoll_alloc *alloc;
     struct region *regions; /* ascending, none overlaps another */
     size_t n_regions, cap_regions;
+    uint64_t n_unclaimed;
 };
 
 struct vm_bus *vm_bus_new(const struct atoll_alloc *alloc) {
@@ -50,7 +52,7 @@ int vm_bus_add(struct vm_bus *bus, uint64_t base, uint64_t size, const struct vm
                    sizeof *bus->regions))
         return ENOMEM;
     memmove(bus->regions + at + 1, bus->regions + at, (bus->n_regions - at) * sizeof *bus->regions);
-    bus->regions[at] = (struct region){base, size, ops, dev};
+    bus->regions[at] = (struct region){base, size, ops, dev, 0};
     bus->n_regions++;
     return 0;
 }
@@ -63,10 +65,10 @@ void vm_bus_remove(struct vm_bus *bus, uint64_t base) {
 }
 
 /* The region that holds all of an access; NULL = none does. */
-static const struct region *holder(const struct vm_bus *bus, uint64_t address, unsigned n_bytes) {
+static struct region *holder(const struct vm_bus *bus, uint64_t address, unsigned n_bytes) {
     size_t at = find(bus, address);
     if (at == bus->n_regions) return NULL;
-    const struct region *region = bus->regions + at;
+    struct region *region = bus->regions + at;
     if (address < region->base || n_bytes - 1 > region->size - 1 - (address - region->base)) return NULL;
     return region;
 }
@@ -88,7 +90,8 @@ void vm_bus_read(struct vm_bus *bus, uint64_t address, void *data, unsigned n_by
     char *out = data;
     while (n_bytes) {
         unsigned n = piece(bus, address, n_bytes);
-        const struct region *region = holder(bus, address, n);
+        struct region *region = holder(bus, address, n);
+        ++*(region ? &region->n_accesses : &bus->n_unclaimed);
         if (region)
             region->ops->read(region->dev, address - region->base, out, n);
         else
@@ -101,8 +104,19 @@ void vm_bus_write(struct vm_bus *bus, uint64_t address, const void *data, unsign
     const char *in = data;
     while (n_bytes) {
         unsigned n = piece(bus, address, n_bytes);
-        const struct region *region = holder(bus, address, n);
+        struct region *region = holder(bus, address, n);
+        ++*(region ? &region->n_accesses : &bus->n_unclaimed);
         if (region) region->ops->write(region->dev, address - region->base, in, n);
         address += n, in += n, n_bytes -= n;
     }
+}
+
+bool vm_bus_count(const struct vm_bus *bus, size_t i, const char **out_name, uint64_t *out_base,
+                  uint64_t *out_n) {
+    if (i > bus->n_regions) return false;
+    const struct region *region = i < bus->n_regions ? bus->regions + i : NULL;
+    *out_name = region ? region->ops->name : "unclaimed";
+    *out_base = region ? region->base : UINT64_MAX;
+    *out_n = region ? region->n_accesses : bus->n_unclaimed;
+    return true;
 }

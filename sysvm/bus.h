@@ -6,6 +6,8 @@
 #ifndef ATOLL_SYSVM_BUS_H
 #define ATOLL_SYSVM_BUS_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include "atoll/alloc.h"
 
@@ -25,6 +27,11 @@ void vm_bus_free(struct vm_bus *bus); /* the devices stay their owners'; NULL is
 int vm_bus_add(struct vm_bus *bus, uint64_t base, uint64_t size, const struct vm_dev_ops *ops, void *dev);
 /* The region that begins at `base`; nothing happens where none does. Also from inside an access to it. */
 void vm_bus_remove(struct vm_bus *bus, uint64_t base);
+
+/* How often a region was accessed, in order of addresses; false: there is no region `i`. The one behind the last
+ * stands for what nobody claimed, with the name "unclaimed". */
+bool vm_bus_count(const struct vm_bus *bus, size_t i, const char **out_name, uint64_t *out_base,
+                  uint64_t *out_n);
 
 /* n_bytes: any; addresses wrap at 2^64 */
 void vm_bus_read(struct vm_bus *bus, uint64_t address, void *data, unsigned n_bytes);

@@ -109,3 +109,15 @@ uint64_t vm_machine_exits(const struct vm_machine *machine) {
     for (unsigned i = 0; i < machine->config.n_cpus; i++) n += machine->vcpus[i].n_exits;
     return n;
 }
+
+bool vm_machine_count(const struct vm_machine *machine, size_t i, struct vm_machine_count *out) {
+    for (int memory = 0; memory < 2; memory++) {
+        const struct vm_bus *bus = memory ? machine->mmio : machine->ports;
+        out->is_port = !memory;
+        size_t n = 0;
+        for (; vm_bus_count(bus, n, &out->device, &out->base, &out->n); n++)
+            if (n == i) return true;
+        i -= n;
+    }
+    return false;
+}

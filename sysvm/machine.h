@@ -60,7 +60,14 @@ void vm_machine_stop(struct vm_machine *machine);
 /* As the button of a PC: a guest that cares shuts down. Under the machine lock, or on the loop. */
 void vm_machine_power_button(struct vm_machine *machine);
 
-/* How often processors came back to be served, in all. */
+/* How often processors came back to be served, in all. Not while it runs. */
 uint64_t vm_machine_exits(const struct vm_machine *machine);
+/* How often a device's registers were accessed; false: there is no row `i`. Not while it runs. */
+struct vm_machine_count {
+    const char *device;
+    uint64_t base, n;
+    bool is_port;
+};
+bool vm_machine_count(const struct vm_machine *machine, size_t i, struct vm_machine_count *out);
 
 #endif

@@ -108,6 +108,27 @@ static void a_removed_region_is_unclaimed(void **state) {
     vm_bus_free(bus);
 }
 
+static void accesses_are_counted(void **state) {
+    (void)state;
+    struct vm_bus *bus = vm_bus_new(&atoll_default_alloc);
+    struct device dev = {0};
+    const char *name;
+    uint64_t base, n;
+    uint32_t got;
+    assert_int_equal(vm_bus_add(bus, 0x1000, 64, &ops, &dev), 0);
+    for (int i = 0; i < 3; i++) vm_bus_read(bus, 0x1000, &got, 4);
+    vm_bus_write(bus, 0x2000, &got, 1);
+    assert_true(vm_bus_count(bus, 0, &name, &base, &n));
+    assert_string_equal(name, "test");
+    assert_int_equal(base, 0x1000);
+    assert_int_equal(n, 3);
+    assert_true(vm_bus_count(bus, 1, &name, &base, &n));
+    assert_string_equal(name, "unclaimed");
+    assert_int_equal(n, 1);
+    assert_false(vm_bus_count(bus, 2, &name, &base, &n));
+    vm_bus_free(bus);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(accesses_reach_their_device_as_they_are),
@@ -115,6 +136,7 @@ int main(void) {
         cmocka_unit_test(what_nobody_claims_reads_as_ones),
         cmocka_unit_test(overlaps_and_empty_regions_are_refused),
         cmocka_unit_test(a_removed_region_is_unclaimed),
+        cmocka_unit_test(accesses_are_counted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

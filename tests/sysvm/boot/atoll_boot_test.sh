@@ -41,8 +41,8 @@ expect "no kernel" 126 '' 'neither bzImage nor ELF' -- --engine kvm --kernel "$0
 
 # ---- ends ----
 kvm "power off" 0 '^tiny: off$' '' off
-kvm "panic" 255 'Call Trace' 'guest: .*Kernel panic - not syncing: just so' panic --timeout 60
-kvm "panic, then a reset" 255 '' 'guest: .*Kernel panic - not syncing: and again' panic-reset --timeout 60
+kvm "panic" 255 'Call Trace' 'the guest panicked: .*not syncing: just so' panic --timeout 60
+kvm "panic, then a reset" 255 '' 'the guest panicked: .*not syncing: and again' panic-reset --timeout 60
 kvm "triple fault" 255 '' 'triple fault' fault --timeout 60
 kvm "timeout while it runs" 124 '^tiny: hang$' 'timeout' hang --timeout 2
 kvm "timeout while it is halted" 124 '^tiny: halt$' 'timeout' halt --timeout 2
