@@ -13,14 +13,17 @@
 #include "cli/boot.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/layout.h"
+#include "sysvm/net/net.h"
+#include "sysvm/net/virtio_net.h"
+#include "sysvm/net/vsock.h"
 
 struct boot {
     const struct cli_verb *verb;
     /* as the flags say */
-    const char *kernel_path, *initrd_path, *cmdline;
+    const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
-    bool self_unpacking, stats;
+    bool self_unpacking, strace, stats;
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
@@ -49,6 +52,9 @@ enum {
     BOOT_TIMEOUT,
     BOOT_ENGINE,
     BOOT_SELF_UNPACKING,
+    BOOT_NET,
+    BOOT_VSOCK,
+    BOOT_STRACE,
     BOOT_STATS
 };
 static const struct cli_flag flags[] = {
@@ -60,6 +66,11 @@ static const struct cli_flag flags[] = {
     {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
     {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
     {BOOT_SELF_UNPACKING, "self-unpacking", 0, NULL, "let a bzImage unpack (and randomise) itself"},
+    {BOOT_NET, "net", 0, "NET",
+     "grant a network: user[:OPTION,...], tap=INTERFACE or none (docs/network.md)"},
+    {BOOT_VSOCK, "vsock", 0, "PATH[,cid=N]",
+     "stream sockets between guest and host, at UNIX sockets (docs/network.md)"},
+    {BOOT_STRACE, "strace", 0, NULL, "print every request to the sandbox and its answer to standard error"},
     {BOOT_STATS, "stats", 0, NULL, "print at the end how often which device was accessed"},
     {0}};
 
@@ -71,6 +82,20 @@ static bool parse_engine(const char *text, enum vm_engine_choice *out) {
         return true;
     }
     return false;
+}
+
+static int take_net(struct boot *boot, const char *value) {
+    struct atoll_error err;
+    if (vnet_spec_check(value, &err) != ATOLL_OK) return cli_usage(boot->verb, "--net: %s", err.text);
+    boot->net = value;
+    return CLI_OK;
+}
+
+static int take_vsock(struct boot *boot, const char *value) {
+    struct atoll_error err;
+    if (virtio_vsock_check(value, &err) != ATOLL_OK) return cli_usage(boot->verb, "--vsock: %s", err.text);
+    boot->vsock = value;
+    return CLI_OK;
 }
 
 /* Returns CLI_OK or, after a message, CLI_USAGE. */
@@ -90,6 +115,9 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     case BOOT_TIMEOUT: valid = cli_parse_duration(value, &boot->timeout_ns) && boot->timeout_ns; break;
     case BOOT_ENGINE: valid = parse_engine(value, &boot->engine_choice); break;
     case BOOT_SELF_UNPACKING: boot->self_unpacking = true; break;
+    case BOOT_NET: return take_net(boot, value);
+    case BOOT_VSOCK: return take_vsock(boot, value);
+    case BOOT_STRACE: boot->strace = true; break;
     case BOOT_STATS: boot->stats = true; break;
     case CLI_ARGUMENT: return cli_usage(boot->verb, "\"%s\" is no flag", value);
     default: return CLI_USAGE;
@@ -204,6 +232,29 @@ static enum atoll_status watch_outside(struct boot *boot, struct atoll_error *er
     return ATOLL_OK;
 }
 
+static void trace_line(void *context, const char *line) {
+    (void)context;
+    dprintf(STDERR_FILENO, "%s\n", line);
+}
+
+static enum atoll_status add_network(struct boot *boot, struct atoll_error *err) {
+    struct virtio_net_config config = {
+        .alloc = &atoll_default_alloc, .loop = boot->loop, .sandbox = boot->sandbox, .spec = boot->net};
+    const struct virtio_ops *ops;
+    void *dev;
+    enum atoll_status status = virtio_net_new(&config, &ops, &dev, err);
+    return status == ATOLL_OK ? vm_machine_add_virtio(boot->machine, ops, dev, err) : status;
+}
+
+static enum atoll_status add_vsock(struct boot *boot, struct atoll_error *err) {
+    struct virtio_vsock_config config = {
+        .alloc = &atoll_default_alloc, .loop = boot->loop, .sandbox = boot->sandbox, .spec = boot->vsock};
+    const struct virtio_ops *ops;
+    void *dev;
+    enum atoll_status status = virtio_vsock_new(&config, &ops, &dev, err);
+    return status == ATOLL_OK ? vm_machine_add_virtio(boot->machine, ops, dev, err) : status;
+}
+
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     struct boot_console_events events = {on_quit, on_panic, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
@@ -218,8 +269,10 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
                                        .loop = boot->loop,
                                        .sandbox = boot->sandbox};
     status = vm_machine_new(&config, &boot->machine, err);
-    if (status == ATOLL_OK) boot_console_join(boot->console, vm_machine_serial(boot->machine));
-    return status;
+    if (status != ATOLL_OK) return status;
+    boot_console_join(boot->console, vm_machine_serial(boot->machine));
+    if (boot->net) status = add_network(boot, err);
+    return status == ATOLL_OK && boot->vsock ? add_vsock(boot, err) : status;
 }
 
 static void unmake(struct boot *boot) {
@@ -293,14 +346,20 @@ static int check_files(const struct boot *boot) {
     return CLI_OK;
 }
 
+/* One for all machines that resets make. */
+static enum atoll_status make_sandbox(struct boot *boot, struct atoll_error *err) {
+    struct sb_config config = {.alloc = &atoll_default_alloc, .trace = boot->strace ? trace_line : NULL};
+    enum atoll_status status = sb_new(&config, &boot->sandbox, err);
+    return status == ATOLL_OK && boot->net ? vnet_grant(boot->sandbox, boot->net, err) : status;
+}
+
 static int run_all(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     int result = boot->kernel_path ? CLI_OK : find_kernel(boot);
     if (result == CLI_OK) result = check_files(boot);
     if (result != CLI_OK) return result;
-    struct sb_config sandbox = {.alloc = &atoll_default_alloc};
     if (vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err) != ATOLL_OK ||
-        sb_new(&sandbox, &boot->sandbox, &err) != ATOLL_OK) {
+        make_sandbox(boot, &err) != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }

@@ -133,6 +133,12 @@ int sb_net_may_resolve(struct sandbox *sb) {
     return error ? error : sb_answer(sb, &request, 0, SB_ABSENT);
 }
 
+int sb_net_vsock(struct sandbox *sb, uint32_t port) {
+    struct sb_request request = {.kind = SB_NET_VSOCK, .numbers = {port, SB_ABSENT}};
+    int error = sb_ask(sb, &request);
+    return error ? error : sb_answer(sb, &request, 0, SB_ABSENT);
+}
+
 /* ---- a rule's text ---- */
 
 #define WHERE_BYTES 256

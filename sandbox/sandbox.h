@@ -70,6 +70,7 @@ struct sb_file;
     X(NET_SEND, "net.send", WRITES, "bytes", NULL)                                                           \
     X(NET_SHUTDOWN, "net.shutdown", READS, "how", NULL)                                                      \
     X(NET_CONNECT, "net.connect", READS, NULL, NULL) /* address */                                           \
+    X(NET_VSOCK, "net.vsock", READS, "port", NULL)   /* a guest, to a socket of the host that was set up */  \
     X(NET_RESOLVE, "net.resolve", READS, NULL, NULL) /* a question to the host's name server */              \
     X(POLL, "poll", READS, "events", NULL)                                                                   \
     X(CLOCK, "clock", READS, "id", NULL)                                                                     \
@@ -305,6 +306,7 @@ bool sb_rules_reach_host(const struct sandbox *sb);
 /* Asks and answers at once, for faces where the connection is made by another: 0 or EACCES. */
 int sb_net_may_connect(struct sandbox *sb, const struct sb_address *address);
 int sb_net_may_resolve(struct sandbox *sb);
+int sb_net_vsock(struct sandbox *sb, uint32_t port); /* the grant is the device: never refused by rules */
 /* "tcp 127.0.0.1:80", "icmp [fe80::1]". */
 #define SB_ADDRESS_TEXT 64
 void sb_address_text(const struct sb_address *address, char out[SB_ADDRESS_TEXT]);

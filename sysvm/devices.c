@@ -1,4 +1,5 @@
 /* sysvm/devices.c: the devices of a machine, one list, read from top to bottom. */
+#include "sysvm/dev/pci/virtio_pci.h"
 #include "sysvm/layout.h"
 #include "sysvm/machine_internal.h"
 
@@ -36,9 +37,8 @@ static enum atoll_status add_pci(struct vm_machine *m, struct atoll_error *err) 
     return pci_root_new(&config, &m->pci, err);
 }
 
-/* Into the next slot. */
-static enum atoll_status add_virtio(struct vm_machine *m, const struct virtio_ops *ops, void *dev,
-                                    struct atoll_error *err) {
+enum atoll_status vm_machine_add_virtio(struct vm_machine *m, const struct virtio_ops *ops, void *dev,
+                                        struct atoll_error *err) {
     struct virtio_pci_config config = {
         .alloc = m->config.alloc, .root = m->pci, .memory = m->memory, .loop = m->loop, .irq = &m->irq};
     return virtio_pci_new(&config, ops, dev, err);
@@ -49,14 +49,14 @@ static enum atoll_status add_rng(struct vm_machine *m, struct atoll_error *err) 
     const struct virtio_ops *ops;
     void *dev;
     enum atoll_status status = vrng_new(&config, &ops, &dev, err);
-    return status == ATOLL_OK ? add_virtio(m, ops, dev, err) : status;
+    return status == ATOLL_OK ? vm_machine_add_virtio(m, ops, dev, err) : status;
 }
 
 static enum atoll_status add_balloon(struct vm_machine *m, struct atoll_error *err) {
     struct vballoon_config config = {.alloc = m->config.alloc, .loop = m->loop, .memory = m->memory};
     const struct virtio_ops *ops;
     enum atoll_status status = vballoon_new(&config, &ops, &m->balloon, err);
-    return status == ATOLL_OK ? add_virtio(m, ops, m->balloon, err) : status;
+    return status == ATOLL_OK ? vm_machine_add_virtio(m, ops, m->balloon, err) : status;
 }
 
 static enum atoll_status (*const devices[])(struct vm_machine *, struct atoll_error *) = {

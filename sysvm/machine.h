@@ -12,6 +12,7 @@
 #include "sysvm/boot/boot.h"
 #include "sysvm/cpu/engine.h"
 #include "sysvm/dev/stream.h"
+#include "sysvm/dev/virtio/virtio.h"
 #include "sysvm/loop.h"
 
 struct vm_machine;
@@ -30,6 +31,11 @@ struct vm_machine_config {
 enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct vm_machine **out,
                                  struct atoll_error *err);
 void vm_machine_free(struct vm_machine *machine); /* not while it runs; NULL is allowed */
+
+/* Puts a virtio device on the bus, in the order of calls, before vm_machine_load. Takes `dev` over, on failure too.
+ * fails  E_LIMIT (the bus is full), E_IO, E_NOMEM */
+enum atoll_status vm_machine_add_virtio(struct vm_machine *machine, const struct virtio_ops *ops, void *dev,
+                                        struct atoll_error *err);
 
 struct vm_machine_kernel {
     struct vm_bytes kernel, initrd; /* not kept */

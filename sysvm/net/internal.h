@@ -23,6 +23,10 @@ struct vnet {
     void *backend;
 };
 
+static inline void vnet_received(const struct vnet *net) {
+    if (net->config.received) net->config.received(net->config.context);
+}
+
 /* ---- spec.c ---- */
 
 #define VNET_FORWARDS_MAX 64

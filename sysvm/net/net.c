@@ -32,12 +32,25 @@ static enum atoll_status unknown(const char *spec, struct atoll_error *err) {
                       "'%s' is no network: none, tap=INTERFACE or user[:OPTION,...]", spec);
 }
 
-enum atoll_status vnet_spec_check(const char *spec, struct atoll_error *err) {
+static enum atoll_status read_spec(const char *spec, struct vnet_user_spec *user, struct atoll_error *err) {
     const char *rest;
     enum kind kind = kind_of(spec, &rest);
-    struct vnet_user_spec user = {.rule = NULL};
     if (kind == KIND_UNKNOWN) return unknown(spec, err);
-    return kind == KIND_USER ? vnet_user_spec_parse(rest, &user, err) : ATOLL_OK;
+    return kind == KIND_USER ? vnet_user_spec_parse(rest, user, err) : ATOLL_OK;
+}
+
+enum atoll_status vnet_spec_check(const char *spec, struct atoll_error *err) {
+    struct vnet_user_spec user = {.rule = NULL};
+    return read_spec(spec, &user, err);
+}
+
+static enum atoll_status add_rule(void *context, bool allow, const char *text, struct atoll_error *err) {
+    return sb_rule_connect(context, allow, text, err);
+}
+
+enum atoll_status vnet_grant(struct sandbox *sandbox, const char *spec, struct atoll_error *err) {
+    struct vnet_user_spec user = {.rule = add_rule, .rule_context = sandbox};
+    return read_spec(spec, &user, err);
 }
 
 static enum atoll_status open_kind(struct vnet *net, struct atoll_error *err) {

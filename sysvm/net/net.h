@@ -54,7 +54,7 @@ void vnet_checksum(const struct vnet_header *header, uint8_t *frame, size_t n_by
 struct vnet_config {
     const struct atoll_alloc *alloc; /* NULL = default */
     struct vm_loop *loop;
-    struct sandbox *sandbox; /* asked by `user` for each new connection; options add rules to it */
+    struct sandbox *sandbox; /* asked by `user` for each new connection; see vnet_grant */
     /* none | tap=INTERFACE | user[:OPTION[,OPTION]...], where OPTION is
      *   hostfwd=[tcp:|udp:][HOST]:PORT-[GUEST]:PORT   HOST defaults to 127.0.0.1, GUEST to 10.0.2.15
      *   allow=RULE, deny=RULE                         as sb_rule_connect; no allow: allow=public,allow=dns
@@ -63,6 +63,8 @@ struct vnet_config {
     /* A frame for the guest. False: no room for it; the back end keeps it, or drops it where it has no room
      * either, and goes on after vnet_receive_ready. Must not call back. */
     bool (*receive)(void *context, const struct vnet_header *header, const uint8_t *frame, size_t n_bytes);
+    /* No more frames for now: time to interrupt the guest. NULL is allowed. */
+    void (*received)(void *context);
     /* vnet_send may be tried again. */
     void (*writable)(void *context);
     void *context;
@@ -72,6 +74,9 @@ struct vnet_config {
 enum atoll_status vnet_open(const struct vnet_config *config, struct vnet **out, struct atoll_error *err);
 /* Whether `spec` could be opened as far as its text tells. fails E_USAGE */
 enum atoll_status vnet_spec_check(const char *spec, struct atoll_error *err);
+/* Gives the sandbox the rules that `spec` has, once, before the first back end is opened.
+ * fails  E_USAGE (spec), E_NOMEM */
+enum atoll_status vnet_grant(struct sandbox *sandbox, const char *spec, struct atoll_error *err);
 /* What the back end can do. */
 uint32_t vnet_offloads(const struct vnet *net);
 /* What guest and device agreed on. */

@@ -68,7 +68,10 @@ static void tap_ready(void *context, uint32_t events) {
         tap->watch = NULL;
         return;
     }
-    if ((events & EPOLLIN) && !tap->n_held) read_frames(tap);
+    if ((events & EPOLLIN) && !tap->n_held) {
+        read_frames(tap);
+        vnet_received(tap->net);
+    }
     if (!(events & EPOLLOUT)) return;
     watch_for(tap, tap->events & ~(uint32_t)EPOLLOUT);
     tap->net->config.writable(tap->net->config.context);
@@ -76,8 +79,9 @@ static void tap_ready(void *context, uint32_t events) {
 
 static void tap_receive_ready(void *backend) {
     struct tap *tap = backend;
-    if (!tap->n_held || !hand_over(tap) || !tap->watch) return;
-    watch_for(tap, tap->events | EPOLLIN);
+    if (!tap->n_held || !hand_over(tap)) return;
+    vnet_received(tap->net);
+    if (tap->watch) watch_for(tap, tap->events | EPOLLIN);
 }
 
 /* ---- from the guest ---- */

@@ -192,6 +192,7 @@ static void pump(void *context) {
     u->pumping = false;
     u->library.pollfds_poll(u->slirp, 0, take_revents, u);
     ask_anew(u);
+    vnet_received(u->net);
 }
 
 static void notified(void *context) { schedule(context); }
@@ -256,6 +257,7 @@ static void queue_drop_first(struct user *u) {
 static void user_receive_ready(void *backend) {
     struct user *u = backend;
     while (u->queue && hand_over(u, u->queue->bytes, u->queue->n_bytes)) queue_drop_first(u);
+    vnet_received(u->net);
 }
 
 static ssize_t from_slirp(const void *frame, size_t n_bytes, void *context) {
@@ -278,7 +280,10 @@ static int user_send(void *backend, const struct vnet_header *header, const stru
     /* From here on the guest cannot change it. */
     vnet_checksum(header, u->frame, n);
     enum vnet_verdict verdict = vnet_filter_out(&u->filter, u->frame, n, &n_answer);
-    if (verdict == VNET_REFUSE) deliver(u, u->filter.answer, n_answer);
+    if (verdict == VNET_REFUSE) {
+        deliver(u, u->filter.answer, n_answer);
+        schedule(u); /* which tells that it was received */
+    }
     if (verdict != VNET_PASS) return 0;
     /* libslirp's clock moves only here; a flow that started by a stale one would be over at once. */
     if (!u->pumping) u->library.pollfds_poll(u->slirp, 0, take_revents, u);
@@ -316,10 +321,6 @@ static const struct vnet_ops user_ops = {.name = "user",
                                          .set_offloads = user_set_offloads,
                                          .receive_ready = user_receive_ready,
                                          .close = user_close};
-
-static enum atoll_status add_rule(void *context, bool allow, const char *text, struct atoll_error *err) {
-    return sb_rule_connect(context, allow, text, err);
-}
 
 static enum atoll_status add_forwards(struct user *u, struct atoll_error *err) {
     for (size_t i = 0; i < u->spec.n_forwards; i++) {
@@ -371,7 +372,6 @@ static void create(struct user *u) {
 }
 
 static enum atoll_status set_up(struct user *u, const char *options, struct atoll_error *err) {
-    u->spec = (struct vnet_user_spec){.rule = add_rule, .rule_context = u->net->config.sandbox};
     enum atoll_status status = vnet_user_spec_parse(options, &u->spec, err);
     if (!status) status = vnet_slirp_load(&u->library, err);
     if (status) return status;

@@ -83,7 +83,8 @@ enum vq_result {
 /* Takes the next chain. A queue that is not enabled, or a device that has not started, is empty. At most as many
  * chains are out as the queue has entries: a driver that offers more is broken. */
 enum vq_result vq_pop(struct vq *q, struct vq_chain *out);
-/* Gives the chain that the last vq_pop of this queue returned back, to be popped again. */
+/* Gives the chain that the last vq_pop of this queue returned back, to be popped again; then, if need be, the one
+ * before it, and so on. */
 void vq_unpop(struct vq *q, const struct vq_chain *chain);
 /* Tells the driver that a chain is done and how many bytes of its in part, from its start, were written (more
  * than there are counts as all). Any order. Dropped if the device was reset since the pop. Then, when done with

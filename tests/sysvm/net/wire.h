@@ -59,7 +59,8 @@ static inline enum atoll_status wire_try(struct wire *w, const char *spec, struc
                                  .receive = wire_receive,
                                  .writable = wire_writable,
                                  .context = w};
-    return vnet_open(&config, &w->net, err);
+    enum atoll_status status = vnet_grant(w->sb, spec, err);
+    return status ? status : vnet_open(&config, &w->net, err);
 }
 
 static inline struct wire *wire_new(void) {
