@@ -1,7 +1,7 @@
 /* tests/fuzz/fuzz_virtio.c: a guest that does anything to a board of devices: ports, configuration space, the BAR of
  * a virtio function, rings and descriptors in its RAM.
  *
- *   input   u8 device (0 the probe below, 1 console, 2 rng, 3 balloon), then operations until the bytes end
+ *   input   u8 device (0 the probe below, 1 console, 2 rng, 3 balloon, 4 port), then operations until the bytes end
  *   b       u8 op; its arguments, little-endian:
  *   0 store in the BAR   u16 offset, u8 n, u64 value     1 load from the BAR   u16 offset, u8 n
  *   2 configure          u16 offset, u8 n, u64 value     3 read configuration  u16 offset, u8 n
@@ -199,10 +199,11 @@ static void *make_device(struct guest *g, unsigned kind, const struct virtio_ops
     const struct atoll_alloc *a = &atoll_default_alloc;
     void *dev = g;
     *out_ops = &probe_ops;
-    if (kind == 1) {
+    if (kind == 1 || kind == 4) {
         struct vcon *console = NULL;
         FUZZ_CHECK(
-            !vcon_new(&(struct vcon_config){a, g->loop, {&end_ops, g}, 80, 25}, out_ops, &console, NULL));
+            !vcon_new(&(struct vcon_config){a, g->loop, {&end_ops, g}, 80, 25, kind == 4 ? "port" : NULL},
+                      out_ops, &console, NULL));
         g->stream = vcon_stream(console);
         dev = console;
     } else if (kind == 2) {
@@ -229,7 +230,7 @@ static void plug_in(struct guest *g, unsigned kind) {
     struct vm_serial_config serial = {
         a, g->loop, g->ports, &g->irq, VM_PORT_SERIAL, VM_GSI_SERIAL, {&end_ops, g}};
     FUZZ_CHECK(!vm_serial_new(&serial, &g->serial, NULL));
-    if (kind != 1) g->stream = vm_serial_stream(g->serial);
+    if (!g->stream.ops) g->stream = vm_serial_stream(g->serial);
     struct vm_cmos_config cmos = {.alloc = a, .loop = g->loop, .ports = g->ports, .irq = &g->irq};
     FUZZ_CHECK(!vm_cmos_new(&cmos, &g->cmos, NULL));
     FUZZ_CHECK(!vm_i8042_new(a, g->ports, &power, &g->i8042, NULL));
@@ -363,7 +364,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     pthread_t thread;
     guest = (struct guest){.data = data, .size = size, .room = 100};
     set_up(g);
-    plug_in(g, (unsigned)take(g, 1) % 4);
+    plug_in(g, (unsigned)take(g, 1) % 5);
     vm_loop_lock(g->loop);
     FUZZ_CHECK(!pthread_create(&thread, NULL, run_loop, g));
     for (unsigned i = 0; i < MAX_OPS && g->size; i++) step(g);

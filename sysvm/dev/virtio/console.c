@@ -4,24 +4,39 @@
 #include <string.h>
 #include "sysvm/dev/virtio/console.h"
 
-enum { RECEIVE, TRANSMIT, N_QUEUES };
+enum { RECEIVE, TRANSMIT, CONTROL_RECEIVE, CONTROL_TRANSMIT, N_QUEUES };
 #define F_SIZE      (UINT64_C(1) << 0)
+#define F_MULTIPORT (UINT64_C(1) << 1)
 #define F_EMERGENCY (UINT64_C(1) << 2)
 
 #define PIECE_BYTES 4096 /* copied at once */
-#define TURN_PIECES 8    /* pieces or chains of a turn */
+#define TURN_PIECES 8    /* of output */
+#define TURN_CHAINS 128  /* of the other queues */
 
 struct console_config {
     uint16_t columns, rows;
     uint32_t max_ports, emergency;
 };
 
+/* "Multiport Device Operation" */
+enum { DEVICE_READY = 0, PORT_ADD = 1, PORT_READY = 3, PORT_OPEN = 6, PORT_NAME = 7 };
+struct control {
+    uint32_t port;
+    uint16_t event, value;
+};
+/* What the driver is to be told, in this order. */
+enum { TELL_ADD = 1, TELL_NAME = 2, TELL_OPEN = 4 };
+
 struct vcon {
     struct vcon_config config;
+    char name[VCON_NAME_MAX];
+    size_t name_bytes;
     struct console_config shown;
     struct virtio_device *vdev; /* while the driver runs */
     bool input_refused, turn_posted;
-    bool sending; /* `out` is a chain the other end has not taken all of */
+    bool is_open;  /* somebody in the guest reads */
+    unsigned tell; /* TELL_* */
+    bool sending;  /* `out` is a chain the other end has not taken all of */
     size_t sent;
     struct vq_chain out;
 };
@@ -45,10 +60,8 @@ static bool send_piece(struct vcon *c) {
     return true;
 }
 
-static void send(void *context) {
-    struct vcon *c = context;
-    c->turn_posted = false;
-    if (!c->vdev) return;
+/* Returns false when there may be more. */
+static bool send(struct vcon *c) {
     struct vq *q = virtio_queue(c->vdev, TRANSMIT);
     unsigned left = TURN_PIECES;
     for (; left; left--) {
@@ -58,46 +71,108 @@ static void send(void *context) {
         if (!send_piece(c)) break;
     }
     vq_interrupt(q);
-    if (!left && !c->turn_posted) c->turn_posted = !vm_loop_post(c->config.loop, send, c);
-}
-
-static void writable(void *device) {
-    struct vcon *c = device;
-    if (!c->turn_posted) send(c);
+    return left;
 }
 
 /* ---- what it reads ---- */
+
+static void post_turn(struct vcon *c);
 
 static size_t receive(void *device, const uint8_t *bytes, size_t n) {
     struct vcon *c = device;
     struct vq_chain chain;
     size_t taken = 0;
-    if (!c->vdev) {
+    if (!c->vdev || !c->is_open) {
         c->input_refused = true;
         return 0;
     }
     struct vq *q = virtio_queue(c->vdev, RECEIVE);
-    for (unsigned left = TURN_PIECES; left && taken < n && vq_pop(q, &chain) == VQ_CHAIN; left--) {
+    unsigned left = TURN_CHAINS;
+    for (; left && taken < n && vq_pop(q, &chain) == VQ_CHAIN; left--) {
         size_t part = vq_chain_write(&chain, 0, bytes + taken, n - taken);
         vq_push(q, &chain, (uint32_t)part);
         taken += part;
     }
     vq_interrupt(q);
-    if (taken < n) c->input_refused = true;
+    c->input_refused |= taken < n;
+    if (!left) post_turn(c); /* nobody will notify: there may be more buffers */
     return taken;
 }
 
 static void want_input(struct vcon *c) {
-    if (!c->input_refused) return;
+    if (!c->input_refused || !c->is_open) return;
     c->input_refused = false;
     if (c->config.end.ops) c->config.end.ops->input_wanted(c->config.end.end);
 }
 
+/* ---- control messages, of a plain port ---- */
+
+static void tell(struct vcon *c) {
+    struct vq *q = virtio_queue(c->vdev, CONTROL_RECEIVE);
+    struct vq_chain chain;
+    while (c->tell && vq_pop(q, &chain) == VQ_CHAIN) {
+        unsigned what = c->tell & -c->tell;
+        struct control m = {.event = what == TELL_ADD    ? PORT_ADD
+                                     : what == TELL_NAME ? PORT_NAME
+                                                         : PORT_OPEN,
+                            .value = 1};
+        size_t n = vq_chain_write(&chain, 0, &m, sizeof m);
+        if (what == TELL_NAME) n += vq_chain_write(&chain, sizeof m, c->name, c->name_bytes);
+        vq_push(q, &chain, (uint32_t)n);
+        c->tell &= ~what;
+    }
+    vq_interrupt(q);
+}
+
+static void hear(struct vcon *c, const struct control *m) {
+    if (m->event == DEVICE_READY && m->value) c->tell |= TELL_ADD;
+    if (m->port != 0) return;
+    if (m->event == PORT_READY && m->value) c->tell |= TELL_NAME | TELL_OPEN;
+    if (m->event == PORT_OPEN) c->is_open = m->value;
+}
+
+/* Returns false when there may be more. */
+static bool hear_all(struct vcon *c) {
+    struct vq *q = virtio_queue(c->vdev, CONTROL_TRANSMIT);
+    struct vq_chain chain;
+    struct control m;
+    unsigned left = TURN_CHAINS;
+    for (; left && vq_pop(q, &chain) == VQ_CHAIN; left--) {
+        if (vq_chain_read(&chain, 0, &m, sizeof m) == sizeof m) hear(c, &m);
+        vq_push(q, &chain, 0);
+    }
+    vq_interrupt(q);
+    return left;
+}
+
+/* ---- turns ---- */
+
+static void turn(void *context) {
+    struct vcon *c = context;
+    bool has_control = c->config.name, done = true;
+    c->turn_posted = false;
+    if (!c->vdev) return;
+    if (has_control) done &= hear_all(c);
+    if (has_control) tell(c);
+    done &= send(c);
+    want_input(c);
+    if (!done) post_turn(c);
+}
+
+static void post_turn(struct vcon *c) {
+    if (!c->turn_posted) c->turn_posted = !vm_loop_post(c->config.loop, turn, c);
+}
+
+static void turn_now(struct vcon *c) {
+    if (!c->turn_posted) turn(c);
+}
+
+static void writable(void *device) { turn_now(device); }
+
 /* ---- the device ---- */
 
 static uint64_t features(void *dev) {
-    (void)dev;
-    return F_SIZE | F_EMERGENCY;
+    return ((struct vcon *)dev)->config.name ? F_MULTIPORT : F_SIZE | F_EMERGENCY;
 }
 
 static void config_read(void *dev, uint32_t offset, void *data, unsigned n) {
@@ -109,22 +184,26 @@ static void config_write(void *dev, uint32_t offset, const void *data, unsigned 
     if (offset == offsetof(struct console_config, emergency) && n) put(dev, data, 1);
 }
 
+/* A driver that knows no ports takes a plain one for a console, which is always open. */
 static void start(void *dev, struct virtio_device *vdev, uint64_t accepted) {
-    (void)accepted;
-    ((struct vcon *)dev)->vdev = vdev;
+    struct vcon *c = dev;
+    c->vdev = vdev;
+    c->is_open = !(accepted & F_MULTIPORT);
 }
 
 static void notify(void *dev, unsigned queue) {
+    struct vcon *c = dev;
     if (queue == RECEIVE)
-        want_input(dev);
+        want_input(c);
     else
-        writable(dev);
+        turn_now(c);
 }
 
 static void reset(void *dev) {
     struct vcon *c = dev;
     c->vdev = NULL;
-    c->sending = false;
+    c->sending = c->is_open = false;
+    c->tell = 0;
 }
 
 static void console_free(void *dev) {
@@ -133,18 +212,13 @@ static void console_free(void *dev) {
     atoll_free(c->config.alloc, c, sizeof *c);
 }
 
-static const struct virtio_ops ops = {.name = "virtio-console",
-                                      .id = VIRTIO_CONSOLE,
-                                      .n_queues = N_QUEUES,
-                                      .queue_size_max = 128,
-                                      .config_bytes = sizeof(struct console_config),
-                                      .features = features,
-                                      .config_read = config_read,
-                                      .config_write = config_write,
-                                      .start = start,
-                                      .notify = notify,
-                                      .reset = reset,
-                                      .free = console_free};
+#define OPS(queues)                                                                                          \
+    {                                                                                                        \
+        .name = "virtio-console", .id = VIRTIO_CONSOLE, .n_queues = (queues), .queue_size_max = 128,         \
+        .config_bytes = sizeof(struct console_config), .features = features, .config_read = config_read,     \
+        .config_write = config_write, .start = start, .notify = notify, .reset = reset, .free = console_free \
+    }
+static const struct virtio_ops console_ops = OPS(CONTROL_RECEIVE), port_ops = OPS(N_QUEUES);
 
 enum atoll_status vcon_new(const struct vcon_config *config, const struct virtio_ops **out_ops,
                            struct vcon **out, struct atoll_error *err) {
@@ -152,7 +226,9 @@ enum atoll_status vcon_new(const struct vcon_config *config, const struct virtio
     if (!c) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "virtio-console: out of memory");
     c->config = *config;
     c->shown = (struct console_config){config->columns, config->rows, 1, 0};
-    *out_ops = &ops;
+    if (config->name) c->name_bytes = strnlen(config->name, sizeof c->name);
+    if (config->name) memcpy(c->name, config->name, c->name_bytes);
+    *out_ops = config->name ? &port_ops : &console_ops;
     *out = c;
     return ATOLL_OK;
 }
