@@ -52,19 +52,15 @@ static bool check_immediates(struct validator *v, const struct bc_op_info *info,
 }
 
 static bc_valtype type_of_letter(char letter, const struct bc_memory *memory) {
-    switch (letter) {
-    case 'i': return BC_I32;
-    case 'I': return BC_I64;
-    case 'f': return BC_F32;
-    case 'F': return BC_F64;
-    case 'v': return BC_V128;
-    default: return bc_v_address(&memory->limits);
-    }
+    static const bc_valtype types[] = {
+        ['i'] = BC_I32, ['I'] = BC_I64, ['f'] = BC_F32, ['F'] = BC_F64, ['v'] = BC_V128};
+    return letter == 'a' ? bc_v_address(&memory->limits) : types[(unsigned char)letter];
 }
 
 static void by_signature(struct validator *v, const struct bc_op_info *info) {
-    const char *colon = strchr(info->signature, ':');
+    const char *colon = info->signature;
     const struct bc_memory *memory = NULL;
+    while (*colon != ':') colon++; /* a few bytes: less than a call */
     if (info->immediates == BC_IMM_MEMARG || info->immediates == BC_IMM_MEMARG_LANE ||
         info->immediates == BC_IMM_MEMORY) {
         memory = memory_of(v);
@@ -75,7 +71,7 @@ static void by_signature(struct validator *v, const struct bc_op_info *info) {
     for (const char *p = colon + 1; *p; p++) bc_v_push(v, type_of_letter(*p, memory));
 }
 
-static void instruction(struct validator *v, bc_features features) {
+void bc_v_instruction(struct validator *v, bc_features features) {
     const struct bc_op_info *info = &bc_op_infos[v->in.op];
     if (!(features >> info->feature & 1))
         bc_reader_need(&v->r, (enum bc_feature)info->feature, v->in.offset, info->text);
@@ -86,88 +82,6 @@ static void instruction(struct validator *v, bc_features features) {
         by_signature(v, info);
     else
         bc_v_control(v);
-}
-
-/* ---- bodies ---- */
-
-/* Types of the first locals in an array; a declaration of many locals in few bytes is not expanded. */
-#define FLAT_LOCALS ATOLL_LIMIT(256u, 2u)
-
-static bool flatten_locals(struct validator *v, const struct bc_func *f) {
-    v->n_flat = f->n_locals < FLAT_LOCALS ? f->n_locals : FLAT_LOCALS;
-    void *p = v->locals;
-    if (atoll_grow(v->alloc, &p, &v->locals_capacity, v->n_flat, sizeof *v->locals)) return false;
-    v->locals = p;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < f->n_local_runs && n < v->n_flat; i++)
-        for (uint32_t k = 0; k < f->local_runs[i].count && n < v->n_flat; k++)
-            v->locals[n++] = f->local_runs[i].type;
-    return true;
-}
-
-/* Clears n bits from bit `from` on, a word at a time: few bytes declare many locals. */
-static void clear_bits(uint64_t *words, uint32_t from, uint32_t n) {
-    while (n) {
-        uint32_t at = from % 64, here = n < 64 - at ? n : 64 - at;
-        words[from / 64] &= here == 64 ? 0 : ~(((UINT64_C(1) << here) - 1) << at);
-        from += here;
-        n -= here;
-    }
-}
-
-/* Parameters and locals with a default value start initialised. */
-static bool begin_init(struct validator *v, const struct bc_func *f) {
-    v->tracks_init = false;
-    v->n_undo = 0;
-    for (uint32_t i = 0; i < f->n_local_runs; i++)
-        v->tracks_init |= f->local_runs[i].count && !bc_valtype_defaultable(f->local_runs[i].type);
-    if (!v->tracks_init) return true;
-    size_t n_words = v->n_locals / 64 + 1;
-    void *p = v->is_init;
-    if (atoll_grow(v->alloc, &p, &v->init_capacity, n_words, sizeof *v->is_init)) return false;
-    v->is_init = p;
-    memset(v->is_init, 0xFF, n_words * sizeof *v->is_init);
-    uint32_t local = v->n_params;
-    for (uint32_t i = 0; i < f->n_local_runs; local += f->local_runs[i++].count)
-        if (!bc_valtype_defaultable(f->local_runs[i].type))
-            clear_bits(v->is_init, local, f->local_runs[i].count);
-    return true;
-}
-
-/* Behind the last body the section ends; behind others the missing end is all that is known. */
-static bool is_last(const struct validator *v) { return v->func == &v->m->funcs[v->m->n_funcs - 1]; }
-
-static void run(struct validator *v, struct bc_range code, uint32_t first, bc_features features) {
-    v->r.at = first;
-    v->r.end = code.offset + code.size;
-    v->n_stack = 0;
-    while (!bc_reader_stopped(&v->r) && v->n_controls) {
-        if (v->r.at == v->r.end)
-            bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
-                           is_last(v) ? BC_UNEXPECTED_END : "END opcode expected");
-        if (!bc_reader_instr(&v->r, &v->in)) return;
-        instruction(v, features);
-    }
-    if (!v->r.status && v->r.at != v->r.end)
-        bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
-                       "section size mismatch: bytes behind the final end");
-}
-
-static void body(struct validator *v, const struct bc_func *f, bc_features features) {
-    const struct bc_type *t = &v->m->types[f->type];
-    v->func = f;
-    v->params = t->params;
-    v->n_params = t->n_params;
-    v->n_locals = t->n_params + f->n_locals;
-    v->n_visible_globals = v->m->n_globals;
-    v->n_controls = 0;
-    v->n_stack = 0;
-    if (!flatten_locals(v, f) || !begin_init(v, f)) {
-        bc_v_nomem(v);
-        return;
-    }
-    bc_v_enter(v, BC_BLOCK, f->type | BC_BLOCK_TYPE_INDEX);
-    run(v, f->body, f->code_offset, features);
 }
 
 /* ---- constant expressions ---- */
@@ -218,7 +132,7 @@ static void constant(struct validator *v, struct bc_range expr, bc_valtype type,
         if (!is_constant(v, features))
             bc_v_fail(v, "constant expression required");
         else
-            instruction(v, features);
+            bc_v_instruction(v, features);
     }
 }
 
@@ -352,14 +266,6 @@ static void check_exports(struct validator *v) {
     atoll_free(v->alloc, slots, n_slots * sizeof *slots);
 }
 
-static void fini(struct validator *v) {
-    atoll_free(v->alloc, v->stack, v->stack_capacity * sizeof *v->stack);
-    atoll_free(v->alloc, v->controls, v->controls_capacity * sizeof *v->controls);
-    atoll_free(v->alloc, v->locals, v->locals_capacity * sizeof *v->locals);
-    atoll_free(v->alloc, v->is_init, v->init_capacity * sizeof *v->is_init);
-    atoll_free(v->alloc, v->undo, v->undo_capacity * sizeof *v->undo);
-}
-
 enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config *config,
                                      struct atoll_error *err) {
     bc_features features = bc_config_features(config);
@@ -379,10 +285,9 @@ enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config
     check_exports(&v);
     check_start(&v);
     for (uint32_t i = 0; i < m->n_elems && !v.r.status; i++) check_elem(&v, &m->elems[i], features);
-    for (uint32_t i = m->n_imported_funcs; i < m->n_funcs && !v.r.status; i++)
-        body(&v, &m->funcs[i], features);
+    if (!v.r.status) v.r.status = bc_v_bodies(m, config, err);
     for (uint32_t i = 0; i < m->n_datas && !v.r.status; i++) check_data(&v, &m->datas[i], features);
-    fini(&v);
+    bc_v_fini(&v);
     m->validated = !v.r.status;
     return v.r.status;
 }

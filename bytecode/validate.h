@@ -109,6 +109,12 @@ bc_valtype bc_v_address(const struct bc_limits *limits);
 const struct bc_memory *bc_v_memory(struct validator *v, uint32_t index);
 const struct bc_table *bc_v_table(struct validator *v, uint32_t index);
 
+/* validate.c: the instruction v->in, by the table. */
+void bc_v_instruction(struct validator *v, bc_features features);
+/* validate_bodies.c: all bodies of the module; on several threads when it is large. */
+enum atoll_status bc_v_bodies(struct bc_module *m, const struct bc_config *config, struct atoll_error *err);
+void bc_v_fini(struct validator *v);
+
 /* One instruction each; the opcode is v->in.op. */
 void bc_v_control(struct validator *v);
 void bc_v_object(struct validator *v);

@@ -10,9 +10,9 @@
  *
  * A module's `heat` and `loops`, and the list of instances, are guarded by jit_hot.lock. Code is compiled by one
  * thread at a time, outside of the lock, and only it fills jit_module.codes. */
-#include <signal.h>
 #include <string.h>
 #include <time.h>
+#include "bytecode/thread.h"
 #include "jit/engine.h"
 
 #define FIRST_PAUSE_NS   UINT64_C(1000000)
@@ -171,14 +171,9 @@ static void *thread(void *context) {
     return NULL;
 }
 
-/* Signals are for the host's threads. Without the thread the program stays interpreted. */
+/* Without the thread the program stays interpreted. */
 static void start_thread(struct jit_hot *hot) {
-    sigset_t all, before;
-    if (hot->started || hot->at_once) return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    hot->started = !pthread_create(&hot->thread, NULL, thread, hot);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (!hot->started && !hot->at_once) hot->started = bc_thread_start(&hot->thread, thread, hot);
 }
 
 enum atoll_status jit_hot_new(struct rt_engine *engine) {

@@ -2,7 +2,8 @@
  *
  * Every allocation of a component goes through the struct atoll_alloc it was given, so that accounting,
  * limits and allocation-failure tests need no hooks. Sizes are told back on free, as lua_Alloc does. An
- * allocator is called by all threads that use what it serves: an engine's, by those of its stores. */
+ * allocator is called by all threads that use what it serves: an engine's, by those of its stores and by threads of
+ * the engine's own, which check large modules and compile. */
 #ifndef ATOLL_ALLOC_H
 #define ATOLL_ALLOC_H
 

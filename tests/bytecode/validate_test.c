@@ -269,6 +269,34 @@ static void only_locals_without_a_default_start_uninitialised(void **state) {
     }
 }
 
+/* Bodies of a large module are checked by several threads; which fault is told does not depend on them. */
+static void the_first_fault_of_a_large_module_is_told(void **state) {
+    enum { FUNCS = 40, BYTES = 100000 };
+    (void)state;
+    for (uint32_t first = 0; first < FUNCS; first += 13) {
+        struct bc_buf b, code;
+        bc_buf_init(&code, &atoll_default_alloc);
+        module_begin(&b);
+        SECTION(&b, 1, "\1\140\0\0");
+        REPEATED(&b, 3, FUNCS, "\0");
+        bc_buf_u32(&code, FUNCS);
+        uint64_t fault = 0;
+        for (uint32_t i = 0; i < FUNCS; i++) {
+            bc_buf_u32(&code, BYTES + 3);
+            PUT(&code, "\0");
+            if (i == first) fault = code.size + BYTES;
+            REPEAT(&code, BYTES, "\1");
+            if (i >= first) /* a drop of nothing, here and in all that follow */
+                PUT(&code, "\32\13");
+            else
+                PUT(&code, "\1\13");
+        }
+        fault += b.size + 1 + 4; /* the section's id and size */
+        section(&b, 10, &code);
+        module_fails(&b, ATOLL_E_INVALID, fault, "type mismatch: drop expects a value, found none");
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_nested_blocks_need_no_native_stack),
@@ -277,6 +305,7 @@ int main(void) {
         cmocka_unit_test(a_branch_table_has_a_limit),
         cmocka_unit_test(a_body_has_a_limit),
         cmocka_unit_test(faults_name_their_instruction),
+        cmocka_unit_test(the_first_fault_of_a_large_module_is_told),
         cmocka_unit_test(only_locals_without_a_default_start_uninitialised),
         cmocka_unit_test(wide_operands_are_checked_to_the_last_one),
         cmocka_unit_test(wide_operands_that_are_missing_are_told),
