@@ -174,8 +174,18 @@ static void *link_heap(void *p) {
     return NULL;
 }
 
+/* Free objects become garbage, which may only look alive: then the marker reads a first word. A link there
+ * would be taken for a layout, and the object it leads to may be somebody's by then. */
+static void cut_list(void *object) {
+    for (void *next; object; object = next) {
+        next = *(void **)object;
+        *(void **)object = NULL;
+    }
+}
+
 static void *unlink_heap(void *p) {
     struct rt_heap *heap = p;
+    for (uint32_t i = 0; i < RT_SPACES * RT_SMALL_CLASSES; i++) cut_list(heap->free[i]);
     *heap->link = heap->next;
     if (heap->next) heap->next->link = heap->link;
     return NULL;
