@@ -3,6 +3,7 @@
 #ifndef ATOLL_TESTS_API_WORLD_H
 #define ATOLL_TESTS_API_WORLD_H
 
+#include <stdatomic.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,15 +65,17 @@ static inline void assert_bytes(wasm_byte_vec_t *bytes, const char *text) {
 
 /* ---- an allocator that counts blocks, and fails once ---- */
 
-struct counting {
-    unsigned long until_failure; /* 0 = never */
-    bool failed;
-    long live;
+struct counting {                        /* programs are compiled on a thread of the engine's own */
+    _Atomic unsigned long until_failure; /* 0 = never */
+    atomic_bool failed;
+    atomic_long live;
 };
 static inline void *count_resize(void *context, void *p, size_t old_size, size_t new_size) {
     struct counting *c = context;
     (void)old_size;
-    if (new_size && c->until_failure && !--c->until_failure) {
+    unsigned long left = new_size ? atomic_load(&c->until_failure) : 0;
+    while (left && !atomic_compare_exchange_weak(&c->until_failure, &left, left - 1)) continue;
+    if (left == 1) {
         c->failed = true;
         return NULL;
     }
