@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "cli/boot.h"
+#include "cli/vm_file.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/layout.h"
 #include "sysvm/net/net.h"
@@ -24,6 +25,8 @@ struct boot {
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
     bool self_unpacking, strace, stats;
+    struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
+    const char *file_path;
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
@@ -119,10 +122,75 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     case BOOT_VSOCK: return take_vsock(boot, value);
     case BOOT_STRACE: boot->strace = true; break;
     case BOOT_STATS: boot->stats = true; break;
-    case CLI_ARGUMENT: return cli_usage(boot->verb, "\"%s\" is no flag", value);
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
+}
+
+/* ---- a machine as a file ---- */
+
+/* Returns CLI_OK or, after a message, the exit status. */
+static int read_file(const char *path, uint64_t max_bytes, struct cli_file *out) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    enum atoll_status status = cli_file_read(path, max_bytes, NULL, out, &err);
+    if (status == ATOLL_OK) return CLI_OK;
+    cli_error(cli_file_name(path), &err);
+    if (status != ATOLL_E_IO) return CLI_INTERNAL;
+    return err.system_errno == ENOENT || err.system_errno == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
+}
+
+/* True: the flag is to be set; *out_status is CLI_USAGE after a message where a line is wrong. */
+static bool is_set(const struct boot *boot, const struct cli_vm_entry *entry, const struct cli_flag *flag,
+                   int *out_status) {
+    static const char *const words[] = {"true", "yes", "on", "false", "no", "off"};
+    if (flag->value) return true;
+    for (size_t i = 0; i < 6; i++)
+        if (strcmp(entry->value, words[i]) == 0) return i < 3;
+    cli_message("%s:%u: %s is true or false, not \"%s\"", boot->file_path, entry->line, entry->name,
+                entry->value);
+    *out_status = CLI_USAGE;
+    return false;
+}
+
+static int take_entry(struct boot *boot, const struct cli_vm_entry *entry) {
+    const char *names[sizeof flags / sizeof *flags];
+    size_t n = 0;
+    int status = CLI_OK;
+    for (const struct cli_flag *flag = flags; flag->name; flag++) {
+        names[n++] = flag->name;
+        if (strcmp(flag->name, entry->name)) continue;
+        if (!is_set(boot, entry, flag, &status)) return status;
+        status = take_flag(boot, flag->id, entry->value);
+        if (status != CLI_OK) cli_message("%s:%u: this line is not taken", boot->file_path, entry->line);
+        return status;
+    }
+    names[n] = NULL;
+    const char *near = cli_nearest(entry->name, names);
+    cli_message("%s:%u: there is no flag \"%s\"%s%s", boot->file_path, entry->line, entry->name,
+                near ? "; perhaps " : "", near ? near : "");
+    return CLI_USAGE;
+}
+
+/* What the file says counts as if it stood on the command line instead of the file's name. */
+static int take_file(struct boot *boot, const char *path) {
+    struct cli_file file;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    size_t size = strlen(path);
+    if (size < 3 || strcmp(path + size - 3, ".vm"))
+        return cli_usage(boot->verb, "\"%s\" is no flag, and no file NAME.vm", path);
+    if (boot->file_path) return cli_usage(boot->verb, "one file at a time, not \"%s\", too", path);
+    boot->file_path = path;
+    int result = read_file(path, CLI_VM_FILE_MAX, &file);
+    if (result != CLI_OK) return result;
+    enum atoll_status status = cli_vm_file_parse((const char *)file.bytes, file.size, &boot->file, &err);
+    cli_file_close(&file);
+    if (status != ATOLL_OK) {
+        cli_error(path, &err);
+        return status == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_USAGE;
+    }
+    for (size_t i = 0; i < boot->file.n_entries && result == CLI_OK; i++)
+        result = take_entry(boot, boot->file.entries + i);
+    return result;
 }
 
 /* ---- what ends a machine from outside ---- */
@@ -170,16 +238,6 @@ static int take_signals(void) {
 }
 
 /* ---- files ---- */
-
-/* Returns CLI_OK or, after a message, the exit status. */
-static int read_file(const char *path, uint64_t max_bytes, struct cli_file *out) {
-    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    enum atoll_status status = cli_file_read(path, max_bytes, NULL, out, &err);
-    if (status == ATOLL_OK) return CLI_OK;
-    cli_error(cli_file_name(path), &err);
-    if (status != ATOLL_E_IO) return CLI_INTERNAL;
-    return err.system_errno == ENOENT || err.system_errno == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
-}
 
 static int load(struct boot *boot) {
     enum { KERNEL_MAX = 1 << 30 };
@@ -381,24 +439,32 @@ static int run_boot(struct cli_parser *p) {
     for (int id; (id = cli_next(p)) != CLI_END;) {
         if (id == CLI_HELP) return CLI_OK;
         if (id == CLI_BAD) return CLI_USAGE;
-        int result = take_flag(&boot, id, p->value);
-        if (result != CLI_OK) return result;
+        int result = id == CLI_ARGUMENT ? take_file(&boot, p->value) : take_flag(&boot, id, p->value);
+        if (result == CLI_OK) continue;
+        cli_vm_file_free(&boot.file);
+        return result;
     }
     int result = run_all(&boot);
     sb_free(boot.sandbox);
     free(boot.default_kernel);
+    cli_vm_file_free(&boot.file);
     return result;
 }
 
 const struct cli_verb cli_verb_boot = {
     .name = "boot",
-    .arguments = "",
+    .arguments = "[NAME.vm]",
     .summary = "boot a guest operating system",
     .text =
         "Boots a Linux kernel (bzImage, ELF vmlinux, also compressed with gzip, xz, zstd, lz4 or lzma) or "
         "any "
         "kernel with a PVH entry in a virtual machine whose serial console is standard input and output. A "
         "guest that resets is booted again.\n\n"
+        "NAME.vm is a machine as a file: a line \"flag = value\" for each flag, \"flag = true\" for one "
+        "without "
+        "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. Flags behind it go "
+        "before "
+        "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
         "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n\n"
         "The exit status is 0 when the guest powers off, 124 after --timeout, 255 when it panics or crashes, "
         "125 when atoll failed, 126 when the kernel cannot be booted, 127 when there is no such file.",

@@ -30,6 +30,16 @@ expect "no memory" 2 '' 'does not take "1M"' -- --kernel "$kernel" --memory 1M
 expect "no processors" 2 '' 'does not take "0"' -- --kernel "$kernel" --cpus 0
 expect "too many processors" 2 '' 'does not take "129"' -- --kernel "$kernel" --cpus 129
 expect "no time" 2 '' 'does not take "soon"' -- --kernel "$kernel" --timeout soon
+printf 'kernel = /nonexistent\nmemry = 64M\n' >"$dir/typo.vm"
+expect "a flag that is none in a file" 2 '' 'typo.vm:2: there is no flag "memry"; perhaps memory' -- "$dir/typo.vm"
+printf '{ "stats": maybe }' >"$dir/bool.vm"
+expect "a flag without a value in a file" 2 '' 'bool.vm:1: stats is true or false' -- "$dir/bool.vm"
+printf 'cpus = 1\nmemory = "lots"\n' >"$dir/value.vm"
+expect "a value that is none in a file" 2 '' 'value.vm:2: this line' -- "$dir/value.vm"
+printf 'cpus 1' >"$dir/syntax.vm"
+expect "a file that is none" 2 '' 'syntax.vm:1:6: "=" is expected' -- "$dir/syntax.vm"
+expect "no such file" 127 '' 'No such file' -- /nonexistent/a.vm
+expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- guest
 [ -w /dev/kvm ] || { echo "skipped: no /dev/kvm here"; [ $failed -eq 0 ] && exit 77; exit 1; }
 
 kvm() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE [FLAGS]
@@ -52,6 +62,20 @@ kvm "memory above 4 GiB" 0 '^tiny: off$' '' off --memory 5G
 if gzip -c "$kernel" >"$dir/kernel.gz"; then
     expect "a kernel packed with gzip" 0 '^tiny: packed' '' -- --engine kvm --kernel "$dir/kernel.gz" --append "packed"
 fi
+
+cat >"$dir/machine.vm" <<END
+#!/usr/bin/env -S atoll boot
+kernel = $kernel
+engine = kvm; memory = 64M
+append = "off from a file"   # its first word counts
+stats = true
+END
+expect "a machine as a file" 0 '^tiny: off from a file$' 'engine kvm, [0-9]* exits' -- "$dir/machine.vm"
+expect "a flag behind the file" 0 '^tiny: off by a flag$' '' -- "$dir/machine.vm" --append "off by a flag"
+chmod +x "$dir/machine.vm"
+mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
+PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
+grep -q '^tiny: off from a file$' "$dir/out" || { echo "FAILED: a file that runs itself"; cat "$dir/out"; failed=1; }
 
 # ---- the console ----
 printf 'hello\n' | "$atoll" boot --engine kvm --kernel "$kernel" --append echo --timeout 60 >"$dir/out" 2>&1
