@@ -6,7 +6,7 @@
  *   0009_FC00  reserved, as a PC's BIOS area; the ACPI tables stand in it
  *   0010_0000  RAM, the kernel from here on
  *   C000_0000  hole: memory of PCI devices
- *   E000_0000  hole: PCI configuration space (ECAM), 256 buses
+ *   E000_0000  hole: PCI configuration space (ECAM) of bus 0
  *   FEC0_0000  hole: I/O APIC;  FEE0_0000 local APIC;  FFFB_C000 pages KVM needs for itself
  * 1_0000_0000  RAM that did not fit below
  */
@@ -25,7 +25,7 @@
 #define VM_PCI_MEMORY_BASE UINT64_C(0xC0000000) /* BARs */
 #define VM_PCI_MEMORY_SIZE UINT64_C(0x20000000)
 #define VM_ECAM_BASE       UINT64_C(0xE0000000) /* 1 MiB a bus */
-#define VM_ECAM_SIZE       UINT64_C(0x10000000)
+#define VM_ECAM_SIZE       UINT64_C(0x00100000) /* one bus: kernels try all slots of every bus named here */
 #define VM_IOAPIC_BASE     UINT64_C(0xFEC00000)
 #define VM_LAPIC_BASE      UINT64_C(0xFEE00000)
 #define VM_KVM_IDENTITY    UINT64_C(0xFFFBC000) /* one page for KVM's real mode on old processors */
