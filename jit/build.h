@@ -80,6 +80,11 @@ void build_osr_frame(struct build *b);
 /* Goes past the code that is never run; returns where code begins: at the loop, or at the outermost around it. */
 uint32_t build_osr_start(struct build *b);
 
+/* ---- build_parts.c ---- */
+
+/* Instructions that become several others: false when this is none. */
+bool build_parts(struct build *b, const struct bc_instr *in);
+
 /* ---- build_object.c ---- */
 
 /* Managed objects: false when the instruction has no machine code. */
@@ -89,6 +94,8 @@ void build_branch_on_cast(struct build *b, const struct bc_instr *in);
 /* ---- build_ops.c ---- */
 
 void build_instr(struct build *b, const struct bc_instr *in);
+/* 16 bytes as a value. */
+uint32_t build_vector_const(struct build *b, const uint8_t *bytes);
 /* The instruction runs by the interpreter's code: its operands are popped by the types given. */
 void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, unsigned n_results,
                 const uint8_t *results);

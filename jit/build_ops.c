@@ -248,15 +248,15 @@ static void global(struct build *b, const struct bc_instr *in) {
     if (!set) build_push(b, v);
 }
 
-static void vector_const(struct build *b, const uint8_t *bytes) {
+uint32_t build_vector_const(struct build *b, const uint8_t *bytes) {
     struct ir_func *f = b->f;
     if (f->n_pool == f->cap_pool &&
         atoll_grow(f->alloc, (void **)&f->pool, &f->cap_pool, f->n_pool + 1, sizeof *f->pool)) {
         f->failed = true;
-        return;
+        return 0;
     }
     memcpy(f->pool[f->n_pool], bytes, 16);
-    build_push(b, ir_const(f, IR_V128, f->n_pool++));
+    return ir_const(f, IR_V128, f->n_pool++);
 }
 
 static bool may_trap(uint16_t op) {
@@ -317,8 +317,7 @@ static void numeric(struct build *b, const struct bc_instr *in) {
 static void shuffle(struct build *b, const struct bc_instr *in) {
     struct ir_func *f = b->f;
     uint32_t right = build_pop(b), left = build_pop(b);
-    vector_const(b, in->v128);
-    uint32_t lanes = build_pop(b), v = build_new(b, BC_I8X16_SHUFFLE, IR_V128);
+    uint32_t lanes = build_vector_const(b, in->v128), v = build_new(b, BC_I8X16_SHUFFLE, IR_V128);
     if (f->failed) return;
     f->ins[v].a = left;
     f->ins[v].b = right;
@@ -340,7 +339,7 @@ static void other(struct build *b, const struct bc_instr *in) {
         load(b, in, letter_type(b, in, strchr(info->signature, ':')[1]));
     else if (info->access && native)
         store(b, in);
-    else if (build_object(b, in))
+    else if (build_object(b, in) || build_parts(b, in))
         return;
     else if (!info->signature)
         slow_special(b, in);
@@ -390,7 +389,7 @@ void build_instr(struct build *b, const struct bc_instr *in) {
     case BC_I64_CONST: build_push(b, ir_const(f, IR_I64, (uint64_t)in->i64)); break;
     case BC_F32_CONST: build_push(b, ir_const(f, IR_F32, in->f32_bits)); break;
     case BC_F64_CONST: build_push(b, ir_const(f, IR_F64, in->f64_bits)); break;
-    case BC_V128_CONST: vector_const(b, in->v128); break;
+    case BC_V128_CONST: build_push(b, build_vector_const(b, in->v128)); break;
     case BC_I8X16_SHUFFLE: shuffle(b, in); break;
     case BC_MEMORY_SIZE: memory_size(b, in); break;
     case BC_REF_NULL: build_push(b, ir_const(f, IR_I64, 0)); break;

@@ -153,6 +153,16 @@ static const struct row {
     [BC_F64X2_FLOOR] = {X86_CODE(1, 3, 0x09), FORM_ROUND, 1},
     [BC_F64X2_TRUNC] = {X86_CODE(1, 3, 0x09), FORM_ROUND, 3},
     [BC_F64X2_NEAREST] = {X86_CODE(1, 3, 0x09), FORM_ROUND, 0},
+    /* the relaxed ones as x86 has them */
+    [BC_I8X16_RELAXED_SWIZZLE] = {P38(0x00), FORM_BINARY, 0},
+    [BC_I32X4_RELAXED_TRUNC_F32X4_S] = {X86_CODE(2, 1, 0x5B), FORM_UNARY, 0},
+    [BC_I32X4_RELAXED_TRUNC_F64X2_S_ZERO] = {P66(0xE6), FORM_UNARY, 0},
+    [BC_F32X4_RELAXED_MIN] = {X86_CODE(0, 1, 0x5D), FORM_BINARY, 0},
+    [BC_F32X4_RELAXED_MAX] = {X86_CODE(0, 1, 0x5F), FORM_BINARY, 0},
+    [BC_F64X2_RELAXED_MIN] = {P66(0x5D), FORM_BINARY, 0},
+    [BC_F64X2_RELAXED_MAX] = {P66(0x5F), FORM_BINARY, 0},
+    [BC_I16X8_RELAXED_Q15MULR_S] = {P38(0x0B), FORM_BINARY, 0},
+    [BC_I16X8_RELAXED_DOT_I8X16_I7X16_S] = {P38(0x04), FORM_SWAPPED, 0},
     [BC_I16X8_SHL] = {P66(0xF1), FORM_SHIFT, 15},
     [BC_I16X8_SHR_U] = {P66(0xD1), FORM_SHIFT, 15},
     [BC_I16X8_SHR_S] = {P66(0xE1), FORM_SHIFT, 15},
@@ -477,6 +487,8 @@ static void bitmask(struct emit *e, const struct ir_ins *i, uint32_t op) {
 }
 
 bool emit_simd(struct emit *e, struct ir_ins *i) {
+    if (i->op == IR_MUL_EVEN)
+        return two(e, i->lane ? P38(0x28) : P66(0xF4), i->reg, i->a, i->reg_a, i->b, i->reg_b), true;
     if (i->op >= BC_OP_COUNT) return false;
     if (rows[i->op].form) return from_row(e, i, rows + i->op), true;
     switch (i->op) {

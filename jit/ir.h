@@ -22,6 +22,7 @@
     X(PHI, 0, 0)        /* list: a value a predecessor; lane: of a loop's header */                          \
     X(CAST, 0, 0)       /* a; the same bits as another integer type: i64.extend_i32_u */                     \
     X(MUL_HIGH, 0, 0)   /* a, b; the upper half of the product, lane: signed */                              \
+    X(MUL_EVEN, 0, 0)   /* a, b; lanes 0 and 2 of 32 bits to 64, lane: signed */                             \
     X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size */                 \
     X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
     X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \

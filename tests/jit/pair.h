@@ -12,14 +12,18 @@ struct pair {
     struct rt_instance *instances[TIERS];
 };
 
-static inline void open_pair(struct pair *p, const char *text, const char *imports) {
+static inline void open_pair_as(struct pair *p, const char *text, const char *imports, bool deterministic) {
     const struct rt_tier *const tiers[TIERS] = {&interp_tier, &jit_tier, &auto_tier};
     for (int i = 0; i < TIERS; i++) {
-        struct rt_config config = {.tier = tiers[i]};
+        struct rt_config config = {.tier = tiers[i], .relaxed_deterministic = deterministic};
         open_world(&p->worlds[i], &config, NULL);
         struct rt_instance *from = imports ? start(&p->worlds[i], imports, NULL) : NULL;
         p->instances[i] = start(&p->worlds[i], text, from);
     }
+}
+
+static inline void open_pair(struct pair *p, const char *text, const char *imports) {
+    open_pair_as(p, text, imports, false);
 }
 
 static inline void close_pair(struct pair *p) {
