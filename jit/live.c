@@ -130,6 +130,9 @@ static bool is_division(uint16_t op) {
     return op == IR_MUL_HIGH || (op >= BC_I32_DIV_S && op <= BC_I32_REM_U) ||
            (op >= BC_I64_DIV_S && op <= BC_I64_REM_U);
 }
+static bool is_rotation(uint16_t op) {
+    return op == BC_I32_ROTL || op == BC_I32_ROTR || op == BC_I64_ROTL || op == BC_I64_ROTR;
+}
 static bool is_shift(uint16_t op) {
     return (op >= BC_I32_SHL && op <= BC_I32_ROTR) || (op >= BC_I64_SHL && op <= BC_I64_ROTR);
 }
@@ -140,7 +143,7 @@ static bool reads_first(const struct ir_ins *i) {
     unsigned type;
     if (i->op == IR_LOAD) return i->b == IR_NONE; /* a lane's load moves the vector first */
     if (ir_is_compare(i->op, &type) || (i->op >= BC_F32_EQ && i->op <= BC_F64_GE)) return true;
-    if (is_shift(i->op)) return jit_cpu()->bmi2;
+    if (is_shift(i->op)) return jit_cpu()->bmi2 && !is_rotation(i->op); /* those take their count in cl */
     switch (i->op) {
     case BC_I32_EQZ:
     case BC_I64_EQZ:

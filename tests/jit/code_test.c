@@ -131,6 +131,39 @@ static void flags_of_arithmetic_decide_only_what_they_know(void **state) {
     close_pair(&p);
 }
 
+/* The count, and what is shifted, may be of no use behind it: their registers are free for the result. */
+static void shifts_by_what_dies_with_them(void **state) {
+    static const char *const ops[] = {"shl", "shr_s", "shr_u", "rotl", "rotr"};
+    static const char *const lefts[] = {"(T.const -2)", "(T.add (local.get 1) (T.const 7))", "(local.get 0)"};
+    static struct text t;
+    struct pair p;
+    char name[32];
+    (void)state;
+    t.n = 0;
+    add(&t, "(module ");
+    for (int wide = 0; wide < 2; wide++)
+        for (size_t op = 0; op < 5; op++)
+            for (size_t k = 0; k < 3; k++) {
+                const char *type = wide ? "i64" : "i32";
+                add(&t, "(func (export \"%s.%s_%zu\") (param %s %s) (result %s) (%s.%s ", type, ops[op], k,
+                    type, type, type, type, ops[op]);
+                for (const char *c = lefts[k]; *c; c++)
+                    add(&t, *c == 'T' ? "%s" : "%.1s", *c == 'T' ? type : c);
+                add(&t, " (%s.sub (local.get 0) (%s.const 3))))", type, type);
+            }
+    add(&t, ")");
+    open_pair(&p, t.bytes, NULL);
+    for (size_t op = 0; op < 5; op++)
+        for (size_t k = 0; k < 3; k++)
+            for (size_t x = 0; x < N_EDGES; x++) {
+                snprintf(name, sizeof name, "i32.%s_%zu", ops[op], k);
+                same(&p, name, (uint32_t)edges[x], (uint32_t)edges[N_EDGES - 1 - x]);
+                snprintf(name, sizeof name, "i64.%s_%zu", ops[op], k);
+                same(&p, name, edges[x], edges[N_EDGES - 1 - x]);
+            }
+    close_pair(&p);
+}
+
 static void one_comparison_decides_several_times(void **state) {
     struct pair p;
     (void)state;
@@ -354,6 +387,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(division_by_a_constant_is_division),
         cmocka_unit_test(flags_of_arithmetic_decide_only_what_they_know),
+        cmocka_unit_test(shifts_by_what_dies_with_them),
         cmocka_unit_test(one_comparison_decides_several_times),
         cmocka_unit_test(values_of_all_kinds_change_places),
         cmocka_unit_test(a_mask_goes_only_where_it_masks_nothing),
