@@ -4,6 +4,7 @@
 
 #include <string.h>
 #include "sysvm/boot/boot.h"
+#include "sysvm/boot/unpack.h"
 #include "sysvm/layout.h"
 
 /* Little-endian fields of hostile bytes; the caller has checked that they are there. */
@@ -22,24 +23,6 @@ static inline void put_u64(uint8_t *at, uint64_t v) {
 static inline bool within(uint64_t offset, uint64_t n, uint64_t size) {
     return offset <= size && n <= size - offset;
 }
-
-/* ---- unpack.c ---- */
-
-enum boot_packing { BOOT_PLAIN, BOOT_GZIP, BOOT_XZ, BOOT_LZMA, BOOT_ZSTD, BOOT_LZ4 };
-/* By the first bytes. BOOT_PLAIN: none that is known. */
-enum boot_packing boot_packing_of(struct vm_bytes bytes);
-
-struct boot_unpacked {
-    uint8_t *data; /* a mapping of room bytes, size of them used */
-    size_t size, room;
-};
-/* One stream of `packing`; what follows it is ignored.
- * in     max_bytes: more output is E_LIMIT; memory is taken as it is filled
- * owns   *out, for boot_unpacked_free
- * fails  E_MALFORMED, E_LIMIT, E_NOMEM */
-enum atoll_status boot_unpack(enum boot_packing packing, struct vm_bytes packed, size_t max_bytes,
-                              struct boot_unpacked *out, struct atoll_error *err);
-void boot_unpacked_free(struct boot_unpacked *unpacked);
 
 /* ---- elf.c ---- */
 
