@@ -24,9 +24,10 @@ struct boot {
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
-    bool self_unpacking, strace, stats;
+    bool self_unpacking, strace, stats, helped;
     struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
     const char *file_path;
+    struct boot_folders folders;
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
@@ -39,9 +40,11 @@ struct boot {
     struct vm_machine *machine;
     struct vm_watch *signal_watch;
     struct vm_timer *timer;
+    struct boot_command *command; /* NULL: without --rootfs */
+    struct boot_command_events command_events;
     /* why it was stopped from here */
-    bool timed_out, panicked, quit;
-    int signal;
+    bool timed_out, panicked, quit, command_ended;
+    int signal, command_status;
 };
 
 /* ---- flags ---- */
@@ -58,7 +61,12 @@ enum {
     BOOT_NET,
     BOOT_VSOCK,
     BOOT_STRACE,
-    BOOT_STATS
+    BOOT_STATS,
+    BOOT_ROOTFS,
+    BOOT_RW,
+    BOOT_DIR,
+    BOOT_ENV,
+    BOOT_MODULES
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -75,6 +83,12 @@ static const struct cli_flag flags[] = {
      "stream sockets between guest and host, at UNIX sockets (docs/network.md)"},
     {BOOT_STRACE, "strace", 0, NULL, "print every request to the sandbox and its answer to standard error"},
     {BOOT_STATS, "stats", 0, NULL, "print at the end how often which device was accessed"},
+    {BOOT_ROOTFS, "rootfs", 0, "DIR", "the folder DIR is the guest's root, and a command runs there"},
+    {BOOT_RW, "rw", 0, NULL, "the guest's changes of the root are made in DIR (default: thrown away)"},
+    {BOOT_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
+    {BOOT_ENV, "env", 'e', "NAME[=VALUE]", "a variable for the command; without a value, atoll's own"},
+    {BOOT_MODULES, "modules", 0, "DIR",
+     "the kernel's modules (default: beside it, or the host's of its release)"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -101,7 +115,27 @@ static int take_vsock(struct boot *boot, const char *value) {
     return CLI_OK;
 }
 
-/* Returns CLI_OK or, after a message, CLI_USAGE. */
+static int take_word(struct boot_words *words, const char *word) {
+    if (boot_words_add(words, word)) return CLI_OK;
+    cli_message("out of memory");
+    return CLI_INTERNAL;
+}
+
+/* What only means something together. */
+static int check_flags(const struct boot *boot) {
+    const struct boot_folders *f = &boot->folders;
+    const char *alone = f->args.n     ? f->args.items[0]
+                        : f->writable ? "--rw"
+                        : f->env.n    ? "--env"
+                        : f->modules  ? "--modules"
+                                      : NULL;
+    if (!f->rootfs && alone) return cli_usage(boot->verb, "\"%s\" is for guests with --rootfs", alone);
+    if (f->rootfs && boot->initrd_path)
+        return cli_usage(boot->verb, "--rootfs has an initial RAM disk of its own");
+    return CLI_OK;
+}
+
+/* Returns CLI_OK or, after a message, what to exit with. */
 static int take_flag(struct boot *boot, int id, const char *value) {
     bool valid = true;
     switch (id) {
@@ -122,6 +156,14 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     case BOOT_VSOCK: return take_vsock(boot, value);
     case BOOT_STRACE: boot->strace = true; break;
     case BOOT_STATS: boot->stats = true; break;
+    case BOOT_ROOTFS: boot->folders.rootfs = value; break;
+    case BOOT_RW: boot->folders.writable = true; break;
+    case BOOT_DIR: return take_word(&boot->folders.dirs, value);
+    case BOOT_ENV:
+        valid = value[0] && value[0] != '=';
+        if (valid) return take_word(&boot->folders.env, value);
+        break;
+    case BOOT_MODULES: boot->folders.modules = value; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
@@ -200,6 +242,15 @@ static void on_signal(void *context, uint32_t events) {
     struct signalfd_siginfo info;
     (void)events;
     if (read(boot->signals, &info, sizeof info) != sizeof info) return;
+    if (info.ssi_signo == SIGWINCH) {
+        if (boot->command) boot_command_resize(boot->command);
+        return;
+    }
+    /* A command may have its own mind about a signal. The second one ends the machine. */
+    if (boot->command && !boot->signal && boot_command_signal(boot->command, (int)info.ssi_signo)) {
+        boot->signal = (int)info.ssi_signo;
+        return;
+    }
     boot->signal = (int)info.ssi_signo;
     vm_machine_stop(boot->machine);
 }
@@ -216,6 +267,18 @@ static void on_quit(void *context) {
     vm_machine_stop(boot->machine);
 }
 
+static void on_command_end(void *context, int status) {
+    struct boot *boot = context;
+    boot->command_ended = true;
+    boot->command_status = status;
+    vm_machine_stop(boot->machine);
+}
+
+static void on_input_end(void *context) {
+    struct boot *boot = context;
+    if (boot->command) boot_command_end_input(boot->command);
+}
+
 static void on_panic(void *context) {
     struct boot *boot = context;
     boot->panicked = true;
@@ -224,7 +287,7 @@ static void on_panic(void *context) {
 
 /* Signals come through the loop from now on; one that was ignored when atoll started stays ignored. */
 static int take_signals(void) {
-    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+    static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH};
     sigset_t set;
     sigemptyset(&set);
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -239,25 +302,54 @@ static int take_signals(void) {
 
 /* ---- files ---- */
 
+/* The initial RAM disk: a file, or with --rootfs what is put together here; then `archive` owns it. */
+static int read_initrd(struct boot *boot, const struct cli_file *kernel, struct cli_file *out,
+                       struct guest_archive *archive) {
+    if (boot->initrd_path) return read_file(boot->initrd_path, boot->memory_bytes, out);
+    if (!boot->folders.rootfs) return CLI_OK;
+    int result = boot_folders_archive(&boot->folders, boot->sandbox, boot->kernel_path, kernel, archive);
+    *out = (struct cli_file){archive->bytes, archive->size};
+    return result;
+}
+
+/* A command's guest keeps quiet, and does not stay after a panic; what the user says comes last, and wins. */
+static int command_line(const struct boot *boot, char **out) {
+    const char *given = boot->cmdline ? boot->cmdline : "";
+    *out = NULL;
+    int n = boot->folders.rootfs ? asprintf(out, "console=ttyS0 quiet panic=-1 rdinit=/init %s", given)
+                                 : asprintf(out, "%s", boot->cmdline ? given : "console=ttyS0");
+    if (n >= 0) return CLI_OK;
+    *out = NULL;
+    cli_message("out of memory");
+    return CLI_INTERNAL;
+}
+
+static int load_kernel(struct boot *boot, const struct cli_file *kernel, const struct cli_file *initrd,
+                       const char *cmdline) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct vm_machine_kernel k = {.kernel = {kernel->bytes, kernel->size},
+                                  .initrd = {initrd->bytes, initrd->size},
+                                  .cmdline = cmdline,
+                                  .self_unpacking = boot->self_unpacking};
+    enum atoll_status status = vm_machine_load(boot->machine, &k, &err);
+    if (status == ATOLL_OK) return CLI_OK;
+    cli_error(boot->kernel_path, &err);
+    return status == ATOLL_E_NOMEM || status == ATOLL_E_IO ? CLI_INTERNAL : CLI_NOT_LOADABLE;
+}
+
 static int load(struct boot *boot) {
     enum { KERNEL_MAX = 1 << 30 };
     struct cli_file kernel = {0}, initrd = {0};
-    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct guest_archive archive = {0};
+    char *cmdline = NULL;
     int result = read_file(boot->kernel_path, KERNEL_MAX, &kernel);
-    if (result == CLI_OK && boot->initrd_path)
-        result = read_file(boot->initrd_path, boot->memory_bytes, &initrd);
-    if (result == CLI_OK) {
-        struct vm_machine_kernel k = {.kernel = {kernel.bytes, kernel.size},
-                                      .initrd = {initrd.bytes, initrd.size},
-                                      .cmdline = boot->cmdline,
-                                      .self_unpacking = boot->self_unpacking};
-        enum atoll_status status = vm_machine_load(boot->machine, &k, &err);
-        if (status != ATOLL_OK) cli_error(boot->kernel_path, &err);
-        if (status != ATOLL_OK)
-            result = status == ATOLL_E_NOMEM || status == ATOLL_E_IO ? CLI_INTERNAL : CLI_NOT_LOADABLE;
-    }
+    if (result == CLI_OK) result = read_initrd(boot, &kernel, &initrd, &archive);
+    if (result == CLI_OK) result = command_line(boot, &cmdline);
+    if (result == CLI_OK) result = load_kernel(boot, &kernel, &initrd, cmdline);
+    free(cmdline);
     cli_file_close(&kernel);
-    cli_file_close(&initrd);
+    if (!archive.bytes) cli_file_close(&initrd);
+    guest_archive_free(&atoll_default_alloc, &archive);
     return result;
 }
 
@@ -313,11 +405,18 @@ static enum atoll_status add_vsock(struct boot *boot, struct atoll_error *err) {
     return status == ATOLL_OK ? vm_machine_add_virtio(boot->machine, ops, dev, err) : status;
 }
 
+static enum atoll_status add_command(struct boot *boot, struct atoll_error *err) {
+    boot->command_events = (struct boot_command_events){.ended = on_command_end, .context = boot};
+    return boot_command_new(boot->loop, boot->machine, boot->console, &boot->command_events, &boot->command,
+                            err);
+}
+
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
-    struct boot_console_events events = {on_quit, on_panic, boot};
+    struct boot_console_events events = {on_quit, on_panic, on_input_end, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
     if (status == ATOLL_OK) status = watch_outside(boot, err);
-    if (status == ATOLL_OK) status = boot_console_new(boot->loop, &events, &boot->console, err);
+    if (status == ATOLL_OK)
+        status = boot_console_new(boot->loop, &events, boot->folders.rootfs != NULL, &boot->console, err);
     if (status != ATOLL_OK) return status;
     struct vm_machine_config config = {.alloc = &atoll_default_alloc,
                                        .engine = boot->engine,
@@ -330,29 +429,44 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     if (status != ATOLL_OK) return status;
     boot_console_join(boot->console, vm_machine_serial(boot->machine));
     if (boot->net) status = add_network(boot, err);
-    return status == ATOLL_OK && boot->vsock ? add_vsock(boot, err) : status;
+    if (status == ATOLL_OK && boot->vsock) status = add_vsock(boot, err);
+    if (status == ATOLL_OK)
+        status = boot_folders_attach(&boot->folders, boot->sandbox, boot->loop, boot->machine, err);
+    return status == ATOLL_OK && boot->folders.rootfs ? add_command(boot, err) : status;
 }
 
 static void unmake(struct boot *boot) {
     vm_machine_free(boot->machine);
+    boot_command_free(boot->command);
     boot_console_free(boot->console);
     vm_timer_free(boot->timer);
     vm_watch_free(boot->signal_watch);
     vm_loop_free(boot->loop);
-    boot->machine = NULL, boot->console = NULL, boot->timer = NULL, boot->signal_watch = NULL,
-    boot->loop = NULL;
+    boot->machine = NULL, boot->command = NULL, boot->console = NULL, boot->timer = NULL,
+    boot->signal_watch = NULL, boot->loop = NULL;
 }
 
 static int stopped_status(const struct boot *boot) {
     if (boot->panicked) return CLI_PANIC;
     if (boot->timed_out) cli_message("boot: the guest ran into the timeout");
-    return boot->timed_out ? CLI_TIMEOUT : boot->signal ? CLI_SIGNAL + boot->signal : CLI_OK;
+    if (boot->timed_out) return CLI_TIMEOUT;
+    if (boot->command_ended) return boot->command_status;
+    return boot->signal ? CLI_SIGNAL + boot->signal : CLI_OK;
+}
+
+/* A guest that was to run a command, and went before it had. */
+static int gone_status(const struct boot *boot, const char *how) {
+    if (!boot->folders.rootfs) return CLI_OK;
+    cli_message("boot: the guest %s before the command had ended", how);
+    boot_console_print_last(boot->console);
+    return CLI_INTERNAL;
 }
 
 static int status_of(const struct boot *boot, enum vm_end end, const struct atoll_error *err) {
     switch (end) {
-    case VM_END_OFF: return CLI_OK;
-    case VM_END_RESET: return boot_console_saw_panic(boot->console) ? CLI_PANIC : CLI_OK;
+    case VM_END_OFF: return gone_status(boot, "was switched off");
+    case VM_END_RESET:
+        return boot_console_saw_panic(boot->console) ? CLI_PANIC : gone_status(boot, "was reset");
     case VM_END_STOPPED: return stopped_status(boot);
     case VM_END_CRASHED: cli_message("boot: the guest crashed (triple fault)"); return CLI_PANIC;
     case VM_END_FAILED: cli_error("boot", err); return CLI_INTERNAL;
@@ -406,7 +520,8 @@ static int check_files(const struct boot *boot) {
 
 /* One for all machines that resets make. */
 static enum atoll_status make_sandbox(struct boot *boot, struct atoll_error *err) {
-    struct sb_config config = {.alloc = &atoll_default_alloc, .trace = boot->strace ? trace_line : NULL};
+    struct sb_config config = {
+        .alloc = &atoll_default_alloc, .max_fds = boot_max_fds(), .trace = boot->strace ? trace_line : NULL};
     enum atoll_status status = sb_new(&config, &boot->sandbox, err);
     return status == ATOLL_OK && boot->net ? vnet_grant(boot->sandbox, boot->net, err) : status;
 }
@@ -421,6 +536,8 @@ static int run_all(struct boot *boot) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
+    result = boot_folders_grant(&boot->folders, boot->sandbox);
+    if (result != CLI_OK) return result;
     boot->deadline_ns = boot->timeout_ns ? vm_now_ns() + boot->timeout_ns : UINT64_MAX;
     boot->signals = take_signals();
     bool again;
@@ -433,27 +550,35 @@ static int run_all(struct boot *boot) {
     return result;
 }
 
-static int run_boot(struct cli_parser *p) {
-    struct boot boot = {
-        .verb = p->verb, .cmdline = "console=ttyS0", .memory_bytes = UINT64_C(512) << 20, .n_cpus = 1};
+static int take_flags(struct boot *boot, struct cli_parser *p) {
     for (int id; (id = cli_next(p)) != CLI_END;) {
-        if (id == CLI_HELP) return CLI_OK;
-        if (id == CLI_BAD) return CLI_USAGE;
-        int result = id == CLI_ARGUMENT ? take_file(&boot, p->value) : take_flag(&boot, id, p->value);
-        if (result == CLI_OK) continue;
-        cli_vm_file_free(&boot.file);
-        return result;
+        if (id == CLI_HELP) boot->helped = true;
+        if (id == CLI_HELP || id == CLI_BAD) return CLI_USAGE;
+        int result = id != CLI_ARGUMENT ? take_flag(boot, id, p->value)
+                     : p->flags_ended   ? take_word(&boot->folders.args, p->value) /* behind "--" */
+                                        : take_file(boot, p->value);
+        if (result != CLI_OK) return result;
     }
-    int result = run_all(&boot);
+    return CLI_OK;
+}
+
+static int run_boot(struct cli_parser *p) {
+    struct boot boot = {.verb = p->verb, .memory_bytes = UINT64_C(512) << 20, .n_cpus = 1};
+    int result = take_flags(&boot, p);
+    if (result == CLI_OK) result = check_flags(&boot);
+    if (result == CLI_OK) result = run_all(&boot);
     sb_free(boot.sandbox);
+    boot_words_free(&boot.folders.dirs);
+    boot_words_free(&boot.folders.env);
+    boot_words_free(&boot.folders.args);
     free(boot.default_kernel);
     cli_vm_file_free(&boot.file);
-    return result;
+    return boot.helped ? CLI_OK : result;
 }
 
 const struct cli_verb cli_verb_boot = {
     .name = "boot",
-    .arguments = "[NAME.vm]",
+    .arguments = "[NAME.vm] [-- CMD [ARGS...]]",
     .summary = "boot a guest operating system",
     .text =
         "Boots a Linux kernel (bzImage, ELF vmlinux, also compressed with gzip, xz, zstd, lz4 or lzma) or "
@@ -466,8 +591,22 @@ const struct cli_verb cli_verb_boot = {
         "before "
         "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
         "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n\n"
-        "The exit status is 0 when the guest powers off, 124 after --timeout, 255 when it panics or crashes, "
-        "125 when atoll failed, 126 when the kernel cannot be booted, 127 when there is no such file.",
+        "With --rootfs DIR that folder is the guest's root, through virtio-fs, and CMD (/bin/sh) runs there "
+        "with "
+        "standard input, output and error of its own; it has a terminal when atoll has one. What it changes "
+        "is "
+        "thrown away at the end, unless --rw. Modules that the kernel needs come from its module folder. "
+        "SIGINT, "
+        "SIGTERM, SIGHUP and SIGQUIT go to CMD; a second one ends the guest.\n\n"
+        "--dir HOST::GUEST gives the guest a folder: with --rootfs it is mounted at GUEST, else the guest "
+        "mounts "
+        "it (mount -t virtiofs GUEST WHERE). Nothing outside the folder can be reached. When atoll does not "
+        "run "
+        "as root, its user's files are root's to the guest.\n\n"
+        "The exit status is 0 when the guest powers off, with --rootfs that of CMD (128 + n: ended by signal "
+        "n); 124 after --timeout, 255 when it panics or crashes, "
+        "125 when atoll failed, 126 when the kernel cannot be booted or CMD "
+        "not run, 127 when there is no such file.",
     .flags = flags,
     .run = run_boot,
 };

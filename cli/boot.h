@@ -1,11 +1,16 @@
 /* cli/boot.h: what the files of `atoll boot` share.
  *
  *   boot.c      flags -> machine -> run -> exit status
- *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says */
+ *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says
+ *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
+ *   boot_command.c   that command's standard streams and end */
 #ifndef ATOLL_CLI_BOOT_H
 #define ATOLL_CLI_BOOT_H
 
 #include "cli/cli.h"
+#include "sandbox/sandbox.h"
+#include "sysvm/dev/host_stream.h"
+#include "sysvm/guest/guest.h"
 #include "sysvm/machine.h"
 
 struct boot_console;
@@ -14,13 +19,16 @@ struct boot_console;
 struct boot_console_events {
     void (*quit)(void *context);     /* Ctrl-a x */
     void (*panicked)(void *context); /* the guest's kernel panicked and has said all it had to say */
+    void (*input_ended)(void *context);
     void *context;
 };
 
 /* Standard input and output as the guest's console. A terminal goes into raw mode until free.
+ * in     hidden: they are a command's; the console is only watched, and told when the guest panics
  * fails  E_NOMEM, E_IO */
 enum atoll_status boot_console_new(struct vm_loop *loop, const struct boot_console_events *events,
-                                   struct boot_console **out, struct atoll_error *err);
+                                   bool hidden, struct boot_console **out, struct atoll_error *err);
+struct vm_host_stream *boot_console_stream(struct boot_console *console);
 void boot_console_free(struct boot_console *console); /* NULL is allowed */
 struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
@@ -28,5 +36,52 @@ void boot_console_join(struct boot_console *console, struct vm_stream_device dev
 bool boot_console_saw_panic(const struct boot_console *console);
 /* The line of the panic, if there was one, and the last lines that went by, to stderr. */
 void boot_console_print_last(const struct boot_console *console);
+
+/* ---- folders ---- */
+
+struct boot_words {
+    const char **items;
+    size_t n, capacity;
+};
+bool boot_words_add(struct boot_words *words, const char *word); /* false: out of memory */
+void boot_words_free(struct boot_words *words);                  /* the words are their owners' */
+
+struct boot_folders {
+    const char *rootfs, *modules; /* or NULL */
+    bool writable;                /* the root, for the guest */
+    struct boot_words dirs, env, args;
+};
+/* Whether a command gets a terminal of its own. */
+bool boot_is_terminal(void);
+/* How many files guests may hold; raises the limit of the process. */
+uint32_t boot_max_fds(void);
+/* The root first. Returns CLI_OK or, after a message, the exit status. */
+int boot_folders_grant(const struct boot_folders *f, struct sandbox *sandbox);
+/* A virtio-fs device for each grant. */
+enum atoll_status boot_folders_attach(const struct boot_folders *f, struct sandbox *sandbox,
+                                      struct vm_loop *loop, struct vm_machine *machine,
+                                      struct atoll_error *err);
+/* owns  *out, for guest_archive_free. Returns CLI_OK or, after a message, the exit status. */
+int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
+                         const struct cli_file *kernel, struct guest_archive *out);
+
+/* ---- the command ---- */
+
+struct boot_command;
+struct boot_command_events {
+    void (*ended)(void *context,
+                  int status); /* what atoll exits with; a message was printed where there is one */
+    void *context;
+    struct boot_command *command; /* set by boot_command_new */
+};
+/* in     events: has to live as long as the command
+ * out    *out also after a failure, for boot_command_free, after the machine */
+enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *machine,
+                                   struct boot_console *console, struct boot_command_events *events,
+                                   struct boot_command **out, struct atoll_error *err);
+void boot_command_free(struct boot_command *command);
+void boot_command_end_input(struct boot_command *command);
+bool boot_command_signal(struct boot_command *command, int number); /* false: it does not run */
+void boot_command_resize(struct boot_command *command);             /* the terminal's window has changed */
 
 #endif

@@ -16,7 +16,7 @@ struct boot_console {
     struct vm_loop *loop;
     struct vm_host_stream *stream;
     struct boot_console_events events;
-    bool is_terminal, escaped; /* escaped: the last key was Ctrl-a */
+    bool hidden, is_terminal, escaped; /* escaped: the last key was Ctrl-a */
     bool saw_panic;
     char panic[LINE_MAX_BYTES];          /* the line that said so first */
     char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
@@ -121,7 +121,7 @@ void boot_console_print_last(const struct boot_console *console) {
 static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
     struct boot_console *console = end;
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
-    size_t taken = stream.ops->write(stream.end, bytes, n);
+    size_t taken = console->hidden ? n : stream.ops->write(stream.end, bytes, n);
     watch(console, bytes, taken);
     return taken;
 }
@@ -129,7 +129,7 @@ static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
 static void want_input(void *end) {
     struct boot_console *console = end;
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
-    stream.ops->input_wanted(stream.end);
+    if (!console->hidden) stream.ops->input_wanted(stream.end);
 }
 
 struct vm_stream_end boot_console_end(struct boot_console *console) {
@@ -138,21 +138,32 @@ struct vm_stream_end boot_console_end(struct boot_console *console) {
 }
 
 void boot_console_join(struct boot_console *console, struct vm_stream_device device) {
-    vm_host_stream_join(console->stream, device);
+    if (!console->hidden) vm_host_stream_join(console->stream, device);
+}
+
+struct vm_host_stream *boot_console_stream(struct boot_console *console) {
+    return console->stream;
+}
+
+static void on_input_end(void *context) {
+    struct boot_console *console = context;
+    if (console->events.input_ended) console->events.input_ended(console->events.context);
 }
 
 enum atoll_status boot_console_new(struct vm_loop *loop, const struct boot_console_events *events,
-                                   struct boot_console **out, struct atoll_error *err) {
+                                   bool hidden, struct boot_console **out, struct atoll_error *err) {
     struct boot_console *console = calloc(1, sizeof *console);
     if (!console) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     console->loop = loop;
     console->events = *events;
-    console->is_terminal = make_raw();
+    console->hidden = hidden;
+    console->is_terminal = (!hidden || boot_is_terminal()) && make_raw();
     struct vm_host_stream_config config = {.alloc = &atoll_default_alloc,
                                            .loop = loop,
                                            .in = STDIN_FILENO,
                                            .out = STDOUT_FILENO,
                                            .filter = console->is_terminal ? filter_keys : NULL,
+                                           .ended = on_input_end,
                                            .context = console};
     enum atoll_status status = vm_host_stream_new(&config, &console->stream, err);
     if (status != ATOLL_OK)

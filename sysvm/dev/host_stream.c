@@ -113,6 +113,7 @@ static void fill(struct vm_host_stream *s) {
     if (n < 0 && (errno == EINTR || errno == EAGAIN)) return;
     if (n <= 0) {
         end_input(s);
+        if (s->config.ended) s->config.ended(s->config.context);
         return;
     }
     s->input_from = 0;
@@ -189,6 +190,8 @@ void vm_host_stream_free(struct vm_host_stream *s) {
 struct vm_stream_end vm_host_stream_end(struct vm_host_stream *s) {
     return (struct vm_stream_end){&stream_ops, s};
 }
+
+bool vm_host_stream_is_closed(const struct vm_host_stream *s) { return s->out_kind == OUT_NONE; }
 
 void vm_host_stream_join(struct vm_host_stream *s, struct vm_stream_device device) {
     s->device = device;

@@ -5,6 +5,7 @@
 #ifndef ATOLL_SYSVM_HOST_STREAM_H
 #define ATOLL_SYSVM_HOST_STREAM_H
 
+#include <stdbool.h>
 #include "atoll/alloc.h"
 #include "atoll/error.h"
 #include "sysvm/dev/stream.h"
@@ -19,6 +20,8 @@ struct vm_host_stream_config {
     /* Sees input first and may shorten it in place (escape keys); returns how many bytes are for the guest. NULL:
      * all of them. */
     size_t (*filter)(void *context, uint8_t *bytes, size_t n);
+    /* All input there will ever be was handed over. NULL: nobody asks. */
+    void (*ended)(void *context);
     void *context;
 };
 
@@ -31,5 +34,7 @@ void vm_host_stream_free(
 struct vm_stream_end vm_host_stream_end(struct vm_host_stream *stream);
 /* Input flows to `device` from now on. */
 void vm_host_stream_join(struct vm_host_stream *stream, struct vm_stream_device device);
+/* Output is swallowed: its reader has gone, or it failed. */
+bool vm_host_stream_is_closed(const struct vm_host_stream *stream);
 
 #endif

@@ -42,6 +42,15 @@ done
 for kernel in cloud generic new; do
     mkdir -p "$outer/kernels/$kernel"
     cp "$kernels/$kernel/vmlinuz" "$outer/kernels/$kernel/"
+    # what --rootfs needs of the kernel's module folder, which is too large to take whole
+    mkdir "$outer/kernels/$kernel/modules"
+    cp "$kernels/$kernel/modules"/modules.{order,builtin} "$outer/kernels/$kernel/modules/"
+    (cd "$kernels/$kernel/modules" && find kernel -regextype posix-extended \
+        -regex '.*/(virtio.*|virtio-rng|fuse|virtiofs|overlay|rng-core|failover|net_failover)\.ko(\.xz)?' \
+        ! -path '*/gpu/*' ! -path '*/sound/*' ! -path '*/nvdimm/*') | while read -r module; do
+        mkdir -p "$outer/kernels/$kernel/modules/$(dirname "$module")"
+        cp "$kernels/$kernel/modules/$module" "$outer/kernels/$kernel/modules/$module"
+    done
 done
 for module in virt/lib/irqbypass arch/x86/kvm/kvm drivers/crypto/ccp/ccp arch/x86/kvm/kvm-amd drivers/net/tun; do
     file=$(find "$kernels/cloud/modules/kernel/$module.ko" 2>/dev/null) && cp "$file" "$outer/modules/"
