@@ -531,13 +531,16 @@ static int run_all(struct boot *boot) {
     int result = boot->kernel_path ? CLI_OK : find_kernel(boot);
     if (result == CLI_OK) result = check_files(boot);
     if (result != CLI_OK) return result;
-    if (vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err) != ATOLL_OK ||
-        make_sandbox(boot, &err) != ATOLL_OK) {
+    /* The engine last: choosing may measure, which takes a moment. */
+    enum atoll_status status = make_sandbox(boot, &err);
+    if (status == ATOLL_OK) result = boot_folders_grant(&boot->folders, boot->sandbox);
+    if (result != CLI_OK) return result;
+    if (status == ATOLL_OK)
+        status = vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err);
+    if (status != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
-    result = boot_folders_grant(&boot->folders, boot->sandbox);
-    if (result != CLI_OK) return result;
     boot->deadline_ns = boot->timeout_ns ? vm_now_ns() + boot->timeout_ns : UINT64_MAX;
     boot->signals = take_signals();
     bool again;

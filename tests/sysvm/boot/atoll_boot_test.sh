@@ -40,6 +40,16 @@ printf 'cpus 1' >"$dir/syntax.vm"
 expect "a file that is none" 2 '' 'syntax.vm:1:6: "=" is expected' -- "$dir/syntax.vm"
 expect "no such file" 127 '' 'No such file' -- /nonexistent/a.vm
 expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- guest
+mkdir "$dir/root"
+expect "a command without a root" 2 '' '"ls" is for guests with --rootfs' -- --kernel "$kernel" -- ls
+expect "--rw without a root" 2 '' '"--rw" is for' -- --kernel "$kernel" --rw
+expect "a root and an initrd" 2 '' 'of its own' -- --kernel "$kernel" --rootfs "$dir/root" --initrd "$kernel"
+expect "no such root" 125 '' 'cannot open directory .*nowhere' -- --kernel "$kernel" --rootfs "$dir/nowhere"
+expect "no such folder" 125 '' 'cannot open directory .*nowhere' -- --kernel "$kernel" --dir "$dir/nowhere"
+expect "a folder of proc" 125 '' 'proc' -- --kernel "$kernel" --dir /proc::x
+expect "a place that is no path" 2 '' 'no path from the root' -- --kernel "$kernel" --rootfs "$dir/root" --dir "$dir::here"
+expect "a long tag" 2 '' '36 bytes' -- --kernel "$kernel" --dir "$dir::0123456789012345678901234567890123456"
+expect "no variable" 2 '' 'does not take "=x"' -- --kernel "$kernel" --rootfs "$dir/root" --env =x
 [ -w /dev/kvm ] || { echo "skipped: no /dev/kvm here"; [ $failed -eq 0 ] && exit 77; exit 1; }
 
 kvm() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE [FLAGS]
@@ -47,6 +57,7 @@ kvm() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE [FLAGS]
     shift 5
     expect "$name" "$want" "$output" "$message" -- --engine kvm --kernel "$kernel" --append "$line" "$@"
 }
+expect "no modules" 125 '' 'modules.dep: No such file' -- --engine kvm --kernel "$kernel" --rootfs "$dir/root" --modules "$dir"
 expect "no kernel" 126 '' 'neither bzImage nor ELF' -- --engine kvm --kernel "$0"
 
 # ---- ends ----

@@ -33,7 +33,7 @@ outer=$work/outer
 mkdir -p "$outer"/{bin,proc,sys,dev,etc,tmp,kernels,modules,checks,root}
 cp "$busybox" "$outer/bin/busybox"
 cp "$here/outer-init" "$outer/init"
-cp "$here/lib.sh" "$outer/lib.sh"
+cp "$here/lib.sh" "$here/rootfs_lib.sh" "$outer/"
 cp "$atoll" "$outer/bin/atoll"
 ldd "$atoll" | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$outer$(dirname "$library")"
