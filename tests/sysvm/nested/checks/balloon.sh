@@ -1,0 +1,18 @@
+# Memory that the guest has freed goes back to the host by itself: 200 MiB of a file that is removed.
+resident() { awk '/RssShmem/ { print $2 }' "/proc/$(pidof atoll)/status"; }
+# Waits for a line of the guest, or for its end.
+await() { while [ -n "$(pidof atoll)" ] && ! grep -q "$1" /tmp/out; do sleep 1; done; }
+boot $cloud balloon --timeout 300 &
+sleep 2
+await 'memory taken'
+full=$(resident) left=$full
+await 'memory free'
+for i in $(seq 60); do
+    [ "$left" -lt $((full - 150000)) ] && break
+    sleep 2
+    left=$(resident)
+done
+killall -TERM atoll
+wait $!
+echo "$full KiB, then $left KiB"
+[ "$left" -gt 0 ] && [ "$left" -lt $((full - 150000)) ] || { fail "the memory was not given back"; show; }
