@@ -16,6 +16,7 @@
 #include "atoll/alloc.h"
 #include "atoll/error.h"
 #include "sysvm/bus.h"
+#include "sysvm/irq.h"
 
 #define PCI_CONFIG_BYTES 256 /* of a function; the rest of its 4 KiB reads as 0: no extended capabilities */
 #define PCI_SLOTS        32
@@ -55,6 +56,7 @@ struct pci_function {
     const struct pci_function_ops *ops;
     struct pci_root *root;
     unsigned slot;
+    bool intx; /* asserts its pin, INTA */
     uint8_t config[PCI_CONFIG_BYTES], writable[PCI_CONFIG_BYTES];
     struct pci_bar {
         uint32_t size; /* of BAR 0, the only one: 32-bit memory; a power of two, at least 4 KiB; 0 = none */
@@ -92,6 +94,9 @@ void pci_function_init(struct pci_function *f, const struct pci_function_ops *op
 /* Adds a capability at `offset` (a multiple of 4 behind all added before) and links it; its first byte is the
  * id, the second is filled here. */
 void pci_add_capability(struct pci_function *f, unsigned offset, const void *bytes, unsigned n);
+
+/* Asserts the function's pin or lets it go. Functions share lines: one is up while any of them asserts it. */
+void pci_set_intx(struct pci_function *f, const struct vm_irq *irq, bool asserted);
 
 static inline uint16_t pci_u16(const struct pci_function *f, unsigned offset) {
     return (uint16_t)(f->config[offset] | f->config[offset + 1] << 8);

@@ -18,9 +18,10 @@ struct pci_root {
     struct pci_function *functions[PCI_SLOTS];
     unsigned n_functions;
     bool has_ports, has_ecam;
-    uint64_t next_bar;     /* the first address no BAR was given */
-    uint32_t address;      /* port CF8 */
-    uint8_t reset_control; /* port CF9 */
+    unsigned n_asserted[VM_GSI_COUNT]; /* functions that assert a line */
+    uint64_t next_bar;                 /* the first address no BAR was given */
+    uint32_t address;                  /* port CF8 */
+    uint8_t reset_control;             /* port CF9 */
 };
 
 /* ---- BARs ---- */
@@ -153,6 +154,15 @@ void pci_add_capability(struct pci_function *f, unsigned offset, const void *byt
     f->config[offset + 1] = 0;
     f->config[link] = (uint8_t)offset;
     f->config[PCI_STATUS] |= PCI_STATUS_CAPABILITIES;
+}
+
+void pci_set_intx(struct pci_function *f, const struct vm_irq *irq, bool asserted) {
+    unsigned gsi = vm_pci_gsi(f->slot, 0), *n = &f->root->n_asserted[gsi];
+    if (asserted == f->intx) return;
+    f->intx = asserted;
+    bool was_up = *n;
+    *n = asserted ? *n + 1 : *n - 1;
+    if (was_up != (*n > 0)) vm_irq_line(irq, gsi, asserted);
 }
 
 enum atoll_status pci_root_add(struct pci_root *root, struct pci_function *f, struct atoll_error *err) {

@@ -9,7 +9,6 @@
 #include "sysvm/dev/pci/msix.h"
 #include "sysvm/dev/pci/virtio_pci.h"
 #include "sysvm/dev/virtio/transport.h"
-#include "sysvm/layout.h"
 
 #define VENDOR      0x1AF4
 #define DEVICE_BASE 0x1040 /* + the virtio id */
@@ -66,7 +65,6 @@ struct virtio_pci {
     uint32_t device_feature_select, driver_feature_select;
     uint16_t config_vector, queue_select;
     uint8_t isr;
-    bool intx; /* the line is driven */
     uint16_t vectors[VIRTIO_MAX_QUEUES];
     unsigned n_queues;
     struct doorbell doorbells[VIRTIO_MAX_QUEUES];
@@ -81,9 +79,7 @@ static void set_intx(struct virtio_pci *p) {
         p->function.config[PCI_STATUS] |= PCI_STATUS_INTX;
     else
         p->function.config[PCI_STATUS] &= (uint8_t)~PCI_STATUS_INTX;
-    if (level == p->intx) return;
-    p->intx = level;
-    vm_irq_line(p->config.irq, vm_pci_gsi(p->function.slot, 0), level);
+    if (p->function.root) pci_set_intx(&p->function, p->config.irq, level); /* it has a slot */
 }
 
 static void interrupt(struct virtio_pci *p, uint16_t vector, uint8_t isr) {

@@ -162,6 +162,25 @@ static void bars_that_collide_leave_the_later_one_nowhere(void **state) {
     assert_int_equal(board_load(b, 0xFFFFFFFF, 1), 2);
 }
 
+static void a_line_is_up_while_any_function_asserts_it(void **state) {
+    struct board *b = *state;
+    struct plain *p[6];
+    for (unsigned i = 0; i < 6; i++) p[i] = add_plain(b, 1, 0);
+    unsigned gsi = vm_pci_gsi(1, 0);
+    assert_int_equal(vm_pci_gsi(5, 0), gsi); /* four slots on */
+    pci_set_intx(&p[0]->function, &b->irq, true);
+    assert_true(b->lines[gsi]);
+    pci_set_intx(&p[4]->function, &b->irq, true);
+    pci_set_intx(&p[4]->function, &b->irq, true);
+    pci_set_intx(&p[0]->function, &b->irq, false);
+    assert_true(b->lines[gsi]);
+    pci_set_intx(&p[1]->function, &b->irq, true);
+    pci_set_intx(&p[4]->function, &b->irq, false);
+    assert_false(b->lines[gsi]);
+    assert_true(b->lines[vm_pci_gsi(2, 0)]);
+    assert_int_equal(b->n_edges, 3);
+}
+
 static void a_full_bus_refuses_more(void **state) {
     struct board *b = *state;
     for (unsigned i = 1; i < PCI_SLOTS; i++) assert_non_null(add_plain(b, 1, 0x1000));
@@ -216,6 +235,7 @@ int main(void) {
         TEST(identification_cannot_be_written),
         TEST(a_bar_tells_its_size_and_answers_where_it_is_put),
         TEST(bars_that_collide_leave_the_later_one_nowhere),
+        TEST(a_line_is_up_while_any_function_asserts_it),
         TEST(a_full_bus_refuses_more),
         TEST(addresses_for_bars_run_out_cleanly),
         TEST(the_reset_port_resets_when_its_bit_rises),
