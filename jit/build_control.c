@@ -159,8 +159,10 @@ void build_branch_if(struct build *b, uint32_t condition, uint32_t depth) {
 static void br_table(struct build *b, const struct bc_instr *in) {
     struct ir_func *f = b->f;
     uint32_t index = build_pop(b), n = in->count + 1, at = in->at;
-    if (!f->failed && ir_is_const(f, index)) {
-        uint32_t depth = 0, wanted = f->ins[index].imm < in->count ? (uint32_t)f->ins[index].imm : in->count;
+    if (!f->failed && (!in->count || ir_is_const(f, index))) { /* one way to go */
+        uint32_t depth = 0, wanted = ir_is_const(f, index) && f->ins[index].imm < in->count
+                                         ? (uint32_t)f->ins[index].imm
+                                         : in->count;
         for (uint32_t i = 0; i <= wanted; i++) depth = bc_read_u32(f->bc, &at);
         branch(b, frame_at(b, depth));
         return;

@@ -330,7 +330,8 @@ static void switch_by_table(struct emit *e, const struct ir_ins *i, const struct
 static void emit_switch(struct emit *e, const struct ir_ins *i, const struct ir_block *b) {
     struct x86 *a = &e->a;
     uint32_t n = b->n_succs - 1;
-    int index = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    int index =
+        emit_in_register(e, i->a, i->reg_a, n > 3 ? i->reg : SCRATCH); /* a table's address is in SCRATCH */
     if (n > 3) {
         switch_by_table(e, i, b, index);
         return;

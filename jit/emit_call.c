@@ -112,13 +112,19 @@ static void tail_call(struct emit *e, const struct ir_ins *i) {
         a->failed = true;
         return;
     }
-    if (jit_place_args(type->params, type->n_params, args) >
-        jit_place_args(f->type->params, f->type->n_params, args)) {
+    bool within = !indirect && i->imm >= f->bc->n_imported_funcs;
+    uint32_t own = jit_place_args(f->type->params, f->type->n_params, args);
+    uint32_t area = jit_place_args(type->params, type->n_params, args);
+    if (area > own) {
         f->declined = "a tail call with more arguments on the stack than its own";
         return;
     }
+    if (!within && (area || type->n_results > 1)) { /* the thunk's frame would stand before them */
+        f->declined = "a tail call with values on the stack that may lead into another instance";
+        return;
+    }
     place_arguments(e, i, type, emit_caller_area(e));
-    if (!indirect && i->imm >= f->bc->n_imported_funcs) {
+    if (within) {
         emit_leave_frame(e);
         go_to_own(e, (uint32_t)i->imm, 0xE9);
         return;

@@ -21,12 +21,12 @@ static void make_flags(struct emit *e, const struct ir_ins *i, uint32_t w) {
             x86_alu_imm(&e->a, 7, w, left, imm);
         return;
     }
-    if (e->f->ins[i->b].op == IR_CONST) { /* 64 bits wide */
+    int left = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    if (e->f->ins[i->b].op == IR_CONST && left != SCRATCH) { /* 64 bits wide */
         x86_const(&e->a, SCRATCH, e->f->ins[i->b].imm);
-        x86_op(&e->a, X86_CMP | w, i->reg_a, x86_reg(SCRATCH));
+        x86_op(&e->a, X86_CMP | w, left, x86_reg(SCRATCH));
         return;
     }
-    int left = emit_in_register(e, i->a, i->reg_a, SCRATCH);
     x86_op(&e->a, X86_CMP | w, left, emit_operand(e, i->b, i->reg_b));
 }
 
@@ -79,7 +79,7 @@ static void test(struct emit *e, const struct ir_ins *i, uint32_t w) {
             x86_op_imm(&e->a, X86_CODE(0, 0, 0xF6), 0, x86_reg(left), imm, 1);
         else
             x86_op_imm(&e->a, X86_CODE(0, 0, 0xF7) | w, 0, x86_reg(left), imm, 4);
-    } else if (e->f->ins[i->b].op == IR_CONST) {
+    } else if (e->f->ins[i->b].op == IR_CONST && left != SCRATCH) {
         x86_const(&e->a, SCRATCH, e->f->ins[i->b].imm);
         x86_op(&e->a, X86_TEST | w, left, x86_reg(SCRATCH));
     } else {

@@ -23,7 +23,8 @@ void jit_run_stands(struct rt_store *store, struct rt_instance *instance) {
 
 /* ---- the walk ---- */
 
-static uint32_t place_of(const struct jit_code *code, const uint8_t *pc) {
+/* A call's place stands at its return address, where the next instruction may have its own. */
+static uint32_t place_of(const struct jit_code *code, const uint8_t *pc, bool returned_to) {
     uint32_t at = (uint32_t)(pc - code->start);
     size_t low = 0, high = code->n_pcs;
     while (low < high) {
@@ -33,6 +34,7 @@ static uint32_t place_of(const struct jit_code *code, const uint8_t *pc) {
         else
             high = middle;
     }
+    while (returned_to && low > 1 && code->pcs[low - 2].at == at) low--;
     return low ? code->pcs[low - 1].where : 0;
 }
 
@@ -45,22 +47,26 @@ static void walk(struct rt_activation *activation) {
     const struct rt_instance *instance = run->instance;
     uintptr_t sp = run->sp;
     const uint8_t *pc = run->pc ? run->pc : return_address(sp);
+    bool returned_to = !run->pc;
     pthread_mutex_lock(&engine->lock);
     for (;;) {
         if (pc > engine->far_tail && pc < engine->far_tail_end) {
             instance = ((const struct rt_instance *const *)sp)[1];
             sp += JIT_FAR_TAIL_BYTES + 8;
             pc = return_address(sp);
+            returned_to = true;
             continue;
         }
-        const struct jit_code *code = jit_index_find(engine, pc);
-        if (!code) break; /* the entry */
-        uint32_t where = place_of(code, pc);
+        const struct jit_code *code =
+            jit_index_find(engine, pc - returned_to); /* a call may be a function's end */
+        if (!code) break;                             /* the entry */
+        uint32_t where = place_of(code, pc, returned_to);
         bool framed = !(where & JIT_NO_FRAME);
         if (where & JIT_FAR) instance = *(const struct rt_instance *const *)(sp + code->self_at);
         rt_store_add_frame(store, instance, code->func, where & ~(JIT_NO_FRAME | JIT_FAR));
         sp += (framed ? code->frame_bytes : 0) + 8;
         pc = return_address(sp);
+        returned_to = true;
     }
     pthread_mutex_unlock(&engine->lock);
 }

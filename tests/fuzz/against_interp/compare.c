@@ -1,0 +1,295 @@
+/* tests/fuzz/against_interp/compare.c: runs a module in both tiers and compares their transcripts, which are text. */
+#include <inttypes.h>
+#include <signal.h>
+#include <unistd.h>
+#include "interp/interp.h"
+#include "jit/jit.h"
+#include "tests/fuzz/against_interp/compare.h"
+
+#define FUEL      300000 /* instructions of a call; one that needs more ends the comparison of its module */
+#define SECONDS   10     /* for the machine code of a module */
+#define MAX_SLOTS 256
+#define RENEW     200 /* modules an engine: it keeps their types */
+
+struct compare {
+    struct rt_engine *engines[2]; /* interp, jit */
+    struct compare_counts counts;
+};
+struct run {
+    struct rt_store *store;
+    struct rt_instance *instance;
+    struct bc_buf *out;
+    uint32_t n_calls, max_calls;
+    bool leads; /* the interpreter: the other makes the calls that it made */
+    bool cut;   /* it came to a limit that machine code does not have at the same place */
+};
+
+/* ---- values ---- */
+
+static uint64_t canonical(uint8_t kind, const union rt_slot *slot) {
+    if (kind == BC_KIND_F32) return slot->f32 != slot->f32 ? 0x7FC00000 : slot->u32;
+    if (kind == BC_KIND_F64) return slot->f64 != slot->f64 ? UINT64_C(0x7FF8000000000000) : slot->u64;
+    if (kind == BC_KIND_REF) return slot->ref != NULL;
+    return kind == BC_KIND_I32 ? slot->u32 : slot->u64;
+}
+
+static void put_values(struct bc_buf *out, const struct rt_valtype *types, uint32_t n,
+                       const union rt_slot *slots) {
+    for (uint32_t i = 0; i < n; i++) {
+        uint8_t kind = types[i].kind;
+        bc_buf_text(out, " %" PRIx64, canonical(kind, slots++));
+        if (kind == BC_KIND_V128) bc_buf_text(out, ":%" PRIx64, (slots++)->u64);
+    }
+}
+
+static void fill(const struct rt_valtype *types, uint32_t n, union rt_slot *slots, uint64_t seed) {
+    static const uint64_t edges[] = {0, 1, 0xFFFFFFFF, 0x80000000, 65535, 7, 0x7FFFFFFF, 100};
+    for (uint32_t i = 0; i < n; i++, slots++) {
+        uint64_t random = fuzz_hash(seed + i, &seed, sizeof seed), edge = edges[random & 7];
+        switch (types[i].kind) {
+        case BC_KIND_I32: slots->u64 = (uint32_t)(random & 16 ? random >> 32 : edge); break;
+        case BC_KIND_F32: slots->u64 = 0, slots->f32 = (float)(int32_t)edge / 4; break;
+        case BC_KIND_F64: slots->f64 = (double)(int32_t)edge * 0.75; break;
+        case BC_KIND_V128: slots->u64 = random, (++slots)->u64 = random * 0x10001; break;
+        case BC_KIND_I64: slots->u64 = random & 32 ? random : edge; break;
+        default: slots->u64 = 0;
+        }
+    }
+}
+
+/* ---- imports ---- */
+
+static enum rt_trap imported(struct rt_store *store, struct rt_instance *caller, void *context,
+                             union rt_slot *slots) {
+    const struct rt_type *type = context;
+    struct run *run = store->host_data;
+    (void)caller;
+    bc_buf_text(run->out, "import");
+    put_values(run->out, type->params, type->n_params, slots);
+    bc_buf_text(run->out, "\n");
+    uint64_t seed = 0;
+    if (type->n_params) seed = canonical(type->params[0].kind, slots);
+    fill(type->results, type->n_results, slots, seed);
+    return seed == 77 ? RT_TRAP_UNREACHABLE : RT_TRAP_NONE;
+}
+
+static bool provide(void *context, const struct rt_module *module, const struct bc_import *import,
+                    struct rt_extern *out) {
+    struct run *run = context;
+    out->kind = import->kind;
+    if (import->kind != BC_EXTERN_FUNC) return false;
+    const struct rt_type *type = module->types[module->bc->funcs[import->index].type];
+    for (uint32_t i = 0; i < type->n_results; i++)
+        if (type->results[i].kind == BC_KIND_REF && !type->results[i].nullable) return false;
+    return !rt_host_func_new(run->store, type, imported, (void *)(uintptr_t)type, "import", &out->func);
+}
+
+/* ---- calls ---- */
+
+static void put_trap(struct run *run) {
+    const struct rt_store *store = run->store;
+    bc_buf_text(run->out, " trap: %s, %" PRIu32 " frames", rt_trap_text(store->trap), store->n_frames);
+    for (uint32_t i = 0; i < store->n_frames && i < 6; i++) {
+        const struct rt_frame *frame = rt_store_frame(store, i);
+        bc_buf_text(run->out, ", %" PRIu32 "+%#" PRIx32, frame->func, frame->offset);
+    }
+}
+
+static bool limited(const struct rt_store *store) {
+    switch (store->trap) {
+    case RT_TRAP_OUT_OF_FUEL:
+    case RT_TRAP_STACK_EXHAUSTED:
+    case RT_TRAP_OUT_OF_MEMORY: return true;
+    default: return false;
+    }
+}
+
+static void call(struct run *run, uint32_t index, uint32_t round) {
+    union rt_slot slots[MAX_SLOTS];
+    struct rt_func *func = run->instance->funcs[index];
+    const struct rt_type *type = func->type;
+    for (uint32_t i = 0; i < type->n_params; i++)
+        if (type->params[i].kind == BC_KIND_REF && !type->params[i].nullable) return;
+    if (type->param_slots > MAX_SLOTS || type->result_slots > MAX_SLOTS) return;
+    fill(type->params, type->n_params, slots, index * 97 + round);
+    run->store->fuel = FUEL;
+    size_t before = run->out->size;
+    bc_buf_text(run->out, "call %" PRIu32, index);
+    enum atoll_status status = rt_call(run->store, func, slots, NULL);
+    run->n_calls++;
+    if (status && run->leads && limited(run->store)) {
+        run->out->size = before;
+        run->n_calls--;
+        run->cut = true;
+        run->max_calls = 0;
+        return;
+    }
+    if (status == ATOLL_E_INTERRUPTED) run->max_calls = 0;
+    bc_buf_text(run->out, "-> %" PRIu32, index);
+    if (!status)
+        put_values(run->out, type->results, type->n_results, slots);
+    else if (status == ATOLL_E_INTERRUPTED)
+        bc_buf_text(run->out, " was stopped after %u seconds", SECONDS);
+    else
+        put_trap(run);
+    bc_buf_text(run->out, "\n");
+}
+
+static void put_state(struct run *run) {
+    const struct rt_instance *instance = run->instance;
+    const struct bc_module *bc = instance->module->bc;
+    for (uint32_t i = 0; i < bc->n_memories; i++) {
+        const struct rt_memory *m = instance->memories[i];
+        uint64_t size = atomic_load(&m->size_bytes), hash = FUZZ_HASH_START;
+        for (uint64_t at = 0; at + 8 <= size; at += 8) {
+            uint64_t word;
+            memcpy(&word, m->base + at, sizeof word);
+            if (word) hash = (hash ^ word ^ at) * UINT64_C(0x9E3779B97F4A7C15) ^ hash >> 31;
+        }
+        bc_buf_text(run->out, "memory %" PRIu32 ": %" PRIu64 " bytes %" PRIx64 "\n", i, size, hash);
+    }
+    for (uint32_t i = 0; i < bc->n_globals; i++) {
+        const struct rt_global *global = instance->globals[i];
+        bc_buf_text(run->out, "global %" PRIu32 ":", i);
+        put_values(run->out, &global->type, 1, global->value);
+        bc_buf_text(run->out, "\n");
+    }
+    for (uint32_t i = 0; i < bc->n_tables; i++) {
+        const struct rt_table *table = instance->tables[i];
+        uint64_t hash = table->size;
+        for (uint64_t k = 0; k < table->size && k < 1000; k++)
+            hash = hash * 3 + (table->elems[k].ref != NULL);
+        bc_buf_text(run->out, "table %" PRIu32 ": %" PRIu64 " elements %" PRIx64 "\n", i, table->size, hash);
+    }
+}
+
+/* ---- a run ---- */
+
+static struct rt_store *running;
+static void stop(int number) {
+    (void)number;
+    if (running) rt_store_interrupt(running, RT_INTERRUPT_CANCEL);
+}
+
+static bool run_module(struct rt_module *module, struct run *run, struct compare_counts *counts) {
+    static const struct rt_limits limits = {.max_memory_bytes = 16 << 20, .max_table_elems = 100000};
+    struct atoll_error err = {0};
+    if (rt_store_new(module->engine, &limits, &run->store, NULL)) return false;
+    run->store->fuel = FUEL;
+    run->store->host_data = run;
+    running = run->store;
+    bool bounded = module->engine->config.fuel;
+    if (!bounded) alarm(SECONDS);
+    enum atoll_status status = rt_instantiate(run->store, module, provide, run, &run->instance, &err);
+    bool linked = status != ATOLL_E_LINK && status != ATOLL_E_NOMEM && status != ATOLL_E_LIMIT;
+    if (status) bc_buf_text(run->out, "start: %s\n", err.text);
+    const struct bc_module *bc = module->bc;
+    for (uint32_t round = 0; round < 2 && !status; round++)
+        for (uint32_t i = 0; i < bc->n_exports && run->n_calls < run->max_calls; i++)
+            if (bc->exports[i].kind == BC_EXTERN_FUNC) call(run, bc->exports[i].index, round);
+    if (!status && !run->cut) put_state(run);
+    if (!bounded) {
+        alarm(0);
+        counts->calls += run->n_calls;
+    }
+    running = NULL;
+    rt_store_free(run->store);
+    return linked;
+}
+
+/* ---- both ---- */
+
+static struct rt_engine *new_engine(const struct rt_tier *tier) {
+    struct rt_engine *engine;
+    bool interp = tier == &interp_tier;
+    struct rt_config config = {.tier = tier,
+                               .features = BC_FEATURES_DEFAULT | UINT64_C(1) << BC_FEATURE_WIDE_ARITHMETIC,
+                               .fuel = interp,
+                               .stack_bytes = 2 << 20,
+                               .max_gc_heap_bytes = 64 << 20};
+    FUZZ_CHECK(!rt_engine_new(&config, &engine, NULL));
+    return engine;
+}
+
+static void free_engines(struct compare *c) {
+    for (int i = 0; i < 2; i++)
+        if (c->engines[i]) rt_engine_unref(c->engines[i]);
+    memset(c->engines, 0, sizeof c->engines);
+}
+
+struct compare *compare_new(void) {
+    struct compare *c = calloc(1, sizeof *c);
+    FUZZ_CHECK(c);
+    signal(SIGALRM, stop);
+    return c;
+}
+
+void compare_free(struct compare *c) {
+    free_engines(c);
+    free(c);
+}
+
+const struct compare_counts *compare_counted(const struct compare *c) { return &c->counts; }
+
+static void put_difference(struct bc_buf *report, const struct bc_buf *x, const struct bc_buf *y) {
+    size_t at = 0, line = 0;
+    while (at < x->size && at < y->size && x->data[at] == y->data[at])
+        if (x->data[at++] == '\n') line = at;
+    const struct bc_buf *sides[] = {x, y};
+    for (int i = 0; i < 2; i++) {
+        size_t end = line;
+        while (end < sides[i]->size && sides[i]->data[end] != '\n') end++;
+        bc_buf_text(report, "%s: %.*s\n", i ? "jit   " : "interp", (int)(end - line),
+                    (const char *)sides[i]->data + line);
+    }
+}
+
+static bool same(const struct bc_buf *x, const struct bc_buf *y) {
+    return x->size == y->size && (!x->size || !memcmp(x->data, y->data, x->size));
+}
+
+static uint64_t count_traps(const struct bc_buf *out) {
+    uint64_t n = 0;
+    for (size_t i = 0; i + 6 < out->size; i++) n += !memcmp(out->data + i, " trap:", 6);
+    return n;
+}
+
+enum compare_result compare_module(struct compare *c, const uint8_t *bytes, size_t n_bytes,
+                                   struct bc_buf *report) {
+    struct rt_module *modules[2] = {NULL, NULL};
+    struct bc_buf outs[2];
+    struct run runs[2] = {{0}, {0}};
+    struct atoll_error err = {0};
+    bool ok = true;
+    if (c->counts.modules++ % RENEW == 0) free_engines(c);
+    for (int i = 0; i < 2; i++) {
+        bc_buf_init(outs + i, &atoll_default_alloc);
+        if (!c->engines[i]) c->engines[i] = new_engine(i ? &jit_tier : &interp_tier);
+        ok = ok && !rt_module_load(c->engines[i], bytes, n_bytes, true, "generated", modules + i, &err);
+    }
+    if (!ok && report) bc_buf_text(report, "not valid: %s at %#" PRIx64 "\n", err.text, err.offset);
+    for (int i = 0; i < 2 && ok; i++) {
+        runs[i].out = outs + i;
+        runs[i].leads = i == 0;
+        runs[i].max_calls = i ? runs[0].n_calls : UINT32_MAX;
+        runs[i].cut = runs[0].cut; /* then the state at the end is not the same */
+        ok = run_module(modules[i], runs + i, &c->counts);
+    }
+    enum compare_result result = !ok                    ? COMPARE_INVALID
+                                 : same(outs, outs + 1) ? COMPARE_SAME
+                                                        : COMPARE_DIFFERENT;
+    if (result == COMPARE_DIFFERENT && report) put_difference(report, outs, outs + 1);
+    if (ok) {
+        struct jit_stats stats;
+        jit_module_stats(modules[1], &stats);
+        c->counts.functions += modules[0]->bc->n_funcs - modules[0]->bc->n_imported_funcs;
+        c->counts.compiled += stats.n_compiled;
+        c->counts.traps += count_traps(outs);
+        c->counts.cut += runs[0].cut;
+    }
+    for (int i = 0; i < 2; i++) {
+        if (modules[i]) rt_module_unref(modules[i]);
+        bc_buf_fini(outs + i);
+    }
+    return result;
+}
