@@ -83,17 +83,17 @@ static void array_access(struct build *b, const struct bc_instr *in) {
 /* A test for a concrete struct or array type, or for i31; false for others. */
 static bool is_of(struct build *b, uint32_t ref, uint32_t heap, bool nullable, uint32_t *out) {
     const struct bc_module *bc = b->f->bc;
-    const struct rt_type *type = NULL;
+    uint64_t type = 0; /* none: i31 */
     if (heap < BC_HEAP_ABSTRACT) {
         if (bc->types[heap].form == BC_TYPE_FUNC) return false;
-        type = b->f->module->types[heap];
+        type = heap + 1u;
     } else if (heap != BC_HEAP_ABSTRACT + BC_HEAP_I31) {
         return false;
     }
     uint32_t v = build_new(b, IR_REF_IS, IR_I32);
     if (b->f->failed) return true;
     b->f->ins[v].a = ref;
-    b->f->ins[v].imm = (uintptr_t)type;
+    b->f->ins[v].imm = type;
     b->f->ins[v].lane = nullable;
     *out = v;
     return true;

@@ -25,14 +25,14 @@ void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, uns
         bytes += types[i] == IR_V128 ? 16 : 8;
     }
     uint32_t slow = build_new(b, IR_SLOW, IR_VOID);
-    const struct jit_slow *snippet = jit_slow_new(f->module, f->func, in->offset, n_args, types);
-    if (!snippet || f->failed) {
+    uint32_t number = jit_slow_new(f->module, f->func, in->offset, n_args, types);
+    if (number == IR_NONE || f->failed) {
         f->failed = true;
         return;
     }
     f->ins[slow].a = at;
     f->ins[slow].b = n_args;
-    f->ins[slow].imm = (uintptr_t)snippet;
+    f->ins[slow].imm = number;
     f->has_calls = true;
     if (bytes < 16) bytes = 16;
     if (bytes > f->out_bytes) f->out_bytes = bytes;

@@ -9,8 +9,19 @@ struct jit_pc { /* machine code offset <-> byte offset in the module; sorted */
 };
 #define JIT_NO_FRAME 0x80000000u /* in jit_pc.where: in front of the function's frame */
 #define JIT_FAR      0x40000000u /* behind a call into another instance: ours is in the frame */
-enum jit_reloc_kind { JIT_RELOC_FUNC, JIT_RELOC_SELF, JIT_RELOC_TRAP, JIT_RELOC_LEAVE, JIT_RELOC_FAR_TAIL };
-struct jit_reloc { /* four bytes at `at` become the distance to the target */
+enum jit_reloc_kind { /* what code has of its place, its module and its process; the rest is the same everywhere */
+                      JIT_RELOC_FUNC,
+                      JIT_RELOC_SELF,
+                      JIT_RELOC_TRAP,
+                      JIT_RELOC_LEAVE,
+                      JIT_RELOC_FAR_TAIL, /* four bytes: the distance to the target */
+                      JIT_RELOC_TYPE,   /* eight bytes, from here on: an address. target: index of the type */
+                      JIT_RELOC_LAYOUT, /* of the type's objects */
+                      JIT_RELOC_SLOW,   /* target: number of the slow instruction */
+                      JIT_RELOC_SLOW_RUN, /* jit_slow_run */
+                      JIT_RELOC_COUNT
+};
+struct jit_reloc {
     uint32_t at, target;
     uint8_t kind;
 };

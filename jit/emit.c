@@ -47,6 +47,7 @@ void emit_keep_together(struct emit *e, size_t from) {
     if (n == 32) return;
     x86_nops_before(&e->a, from, n);
     for (uint32_t k = e->out->n_pcs; k-- > 0 && e->out->pcs[k].at >= from;) e->out->pcs[k].at += n;
+    for (uint32_t k = e->out->n_relocs; k-- > 0 && e->out->relocs[k].at >= from;) e->out->relocs[k].at += n;
     e->flags.at = SIZE_MAX;
 }
 
@@ -58,6 +59,12 @@ void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
         return;
     }
     out->relocs[out->n_relocs++] = (struct jit_reloc){(uint32_t)e->a.size, target, (uint8_t)kind};
+    x86_bytes(&e->a, 0, 4);
+}
+
+void emit_address_of(struct emit *e, int reg, unsigned kind, uint32_t target) {
+    x86_bytes(&e->a, (reg >= 8 ? 0x49u : 0x48u) | (0xB8u | (reg & 7u)) << 8, 2); /* mov reg, imm64 */
+    emit_reloc(e, kind, target);
     x86_bytes(&e->a, 0, 4);
 }
 
@@ -373,7 +380,7 @@ static void emit_trap_on(struct emit *e, const struct ir_ins *i) {
 /* Objects know their layout, layouts their type, types what is above them. */
 static void emit_ref_is(struct emit *e, const struct ir_ins *i) {
     struct x86 *a = &e->a;
-    const struct rt_type *type = (const struct rt_type *)(uintptr_t)i->imm;
+    const struct rt_type *type = i->imm ? e->f->module->types[i->imm - 1] : NULL;
     int ref = emit_in_register(e, i->a, i->reg_a, SCRATCH);
     uint32_t done = emit_label(e);
     if (!type) { /* null has no low bit */
@@ -386,7 +393,6 @@ static void emit_ref_is(struct emit *e, const struct ir_ins *i) {
         emit_bind(e, done);
         return;
     }
-    uint64_t wanted = i->imm;
     x86_const(a, i->reg, i->lane);
     x86_op(a, X86_TEST | X86_W, ref, x86_reg(ref));
     x86_branch(a, CC_E, done);
@@ -404,8 +410,10 @@ static void emit_ref_is(struct emit *e, const struct ir_ins *i) {
         x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_type, display)));
         x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, 8 * (int32_t)type->depth));
     }
-    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_literal(a, &wanted, 8));
-    x86_op(a, X86_SETCC + CC_E, 0, x86_reg(i->reg)); /* the rest of the register is zero */
+    emit_address_of(e, i->reg, JIT_RELOC_TYPE, (uint32_t)i->imm - 1);
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(i->reg));
+    x86_const(a, i->reg, 0); /* which leaves the flags */
+    x86_op(a, X86_SETCC + CC_E, 0, x86_reg(i->reg));
     emit_bind(e, done);
 }
 

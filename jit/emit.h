@@ -72,6 +72,8 @@ void emit_keep_together(struct emit *e, size_t from);
 /* Jumps to a trap when the condition holds. */
 void emit_trap_if(struct emit *e, unsigned cc, enum rt_trap trap, uint32_t where);
 struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where);
+/* reg <- an address that is known when the code gets its place (JIT_RELOC_TYPE and what follows it). */
+void emit_address_of(struct emit *e, int reg, unsigned kind, uint32_t target);
 void emit_reloc(struct emit *e, unsigned kind, uint32_t target);
 /* An operand: register, spill slot, constant in the literals (floats), or the load that is part of the user.
  */

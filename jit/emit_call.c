@@ -154,7 +154,7 @@ static void table_func(struct emit *e, const struct ir_ins *i) {
     x86_op(a, X86_MOV_LOAD | X86_W, i->reg, x86_mem_index(SCRATCH, index, 3, 0));
     x86_op(a, X86_TEST | X86_W, i->reg, x86_reg(i->reg));
     emit_trap_if(e, CC_E, RT_TRAP_UNINITIALIZED_ELEMENT, i->where);
-    x86_const(a, SCRATCH, (uintptr_t)type);
+    emit_address_of(e, SCRATCH, JIT_RELOC_TYPE, (uint32_t)i->imm);
     x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(i->reg, offsetof(struct rt_func, type)));
     if (type->final) {
         emit_trap_if(e, CC_NE, RT_TRAP_INDIRECT_TYPE, i->where);
@@ -162,7 +162,7 @@ static void table_func(struct emit *e, const struct ir_ins *i) {
     }
     struct stub *s = emit_stub(e, STUB_TYPE, i->where);
     s->reg = i->reg;
-    s->imm = (uintptr_t)type;
+    s->imm = i->imm;
     x86_branch(a, CC_NE, s->label);
     uint32_t back = emit_label(e);
     e->stubs[e->n_stubs - 1].back = back;
@@ -172,7 +172,7 @@ static void table_func(struct emit *e, const struct ir_ins *i) {
 /* The function's type may be below the one that is wanted: its display tells. */
 static void type_stub(struct emit *e, const struct stub *s) {
     struct x86 *a = &e->a;
-    const struct rt_type *type = (const struct rt_type *)(uintptr_t)s->imm;
+    const struct rt_type *type = e->f->module->types[s->imm];
     int temporary = s->reg == RCX ? RAX : RCX;
     uint32_t decided = emit_label(e), trap = emit_label(e);
     x86_bytes(a, 0x50u | (unsigned)temporary, 1);
@@ -228,7 +228,7 @@ static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
     x86_branch(a, CC_E, empty);
     x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_mem(RAX, 0)); /* off the list before the first word is written */
     x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RCX, list));
-    x86_const(a, RDX, (uintptr_t)layout);
+    emit_address_of(e, RDX, JIT_RELOC_LAYOUT, in.index);
     x86_op(a, X86_MOV_STORE | X86_W, RDX, x86_mem(RAX, 0));
     bool zero = in.op == BC_STRUCT_NEW_DEFAULT;
     if (zero) x86_op(a, X86_XOR, RDX, x86_reg(RDX));
@@ -259,10 +259,10 @@ static void slow(struct emit *e, const struct ir_ins *i) {
     new_struct(e, i, done);
     x86_op(a, X86_MOV_LOAD | X86_W, RDI, x86_reg(INSTANCE));
     x86_op(a, X86_MOV_LOAD | X86_W, RSI, x86_reg(RSP));
-    x86_const(a, RDX, i->imm);
+    emit_address_of(e, RDX, JIT_RELOC_SLOW, (uint32_t)i->imm);
     x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
     x86_op(a, X86_MOV_STORE | X86_W, RSP, x86_mem(SCRATCH, offsetof(struct rt_store, native_sp)));
-    x86_const(a, RAX, (uintptr_t)jit_slow_run);
+    emit_address_of(e, RAX, JIT_RELOC_SLOW_RUN, 0);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
     emit_pc(e, i->where);
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));

@@ -79,7 +79,11 @@ void jit_run_stands(struct rt_store *store, struct rt_instance *instance);
 
 /* CPU time of this thread. */
 double jit_cpu_seconds(void);
+struct jit_module;
 void jit_slows_free(struct rt_module *module);
+/* Appends what jit_slow_new needs to make it again: function, place, number of operands, their types. */
+void jit_slow_put(const struct jit_slow *slow, struct bc_buf *out);
+const struct jit_slow *jit_slow_of(const struct jit_module *jit, uint32_t number);
 
 /* The entries of a kind, by type index; made on demand. */
 struct jit_entries {
@@ -96,8 +100,11 @@ struct jit_module {
     size_t region_bytes;
     struct jit_code *codes; /* by own function; complete once `start` is set */
     struct jit_entries entries, loop_entries;
-    struct jit_slow *slows; /* all of the module, linked */
+    struct jit_slow **slows; /* all of the module, by number */
+    size_t n_slows, cap_slows;
     struct jit_stats stats;
+    uint8_t *saved; /* save.c: code for its first instance; NULL: none */
+    size_t saved_bytes;
     /* hot.c */
     struct jit_heat *heat;  /* by own function; NULL: compiled in advance */
     struct jit_loop *loops; /* entered while they ran */
@@ -109,10 +116,26 @@ static inline uint32_t jit_n_own(const struct rt_module *module) {
     return module->bc->n_funcs - module->bc->n_imported_funcs;
 }
 jit_entry *jit_entry_of(struct rt_func *func, bool at_loop);
-/* module->jit_data, and the layout of its instances. fails E_NOMEM */
+/* module->jit_data; with an instance, the layout of all its instances, too. fails E_NOMEM */
+enum atoll_status jit_module_data(struct rt_module *module);
 enum atoll_status jit_module_open(struct rt_instance *instance);
 /* Whether compiled code is right for the instance: plain accesses to memory 0 rely on its guard pages. */
 bool jit_may_run(const struct rt_instance *instance);
+/* Code of many functions, before it has its place. */
+struct jit_region {
+    uint8_t *bytes;
+    size_t size, capacity;
+    bool failed;
+};
+#define JIT_FUNCTION_ALIGNMENT ((size_t)32) /* what loops in it are aligned to */
+static inline size_t jit_region_next(const struct jit_region *r) {
+    return (r->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1);
+}
+void jit_region_append(struct jit_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n);
+/* What a direct call of a function without code goes to; func_at: of its rt_func in the instance. */
+void jit_region_append_stub(struct jit_region *r, const struct atoll_alloc *alloc, int32_t func_at);
+/* Gives it its place, links, and makes it run: the codes that have a module, whose `start` is an offset until then. */
+enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region *r);
 /* Gives one function, or one loop, its place; code->start says where. `bytes` are changed. */
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes);
 /* Calls of the instance's function run its code from now on. */
@@ -122,13 +145,20 @@ void jit_use(struct rt_func *func, const struct jit_code *code);
 
 enum atoll_status jit_hot_new(struct rt_engine *engine);
 void jit_hot_free(struct jit_engine *engine);
-/* Modules' counts are whole in between. */
-void jit_hot_lock(struct jit_engine *engine);
-void jit_hot_unlock(struct jit_engine *engine);
 /* The module is going: its work is given up, its loops are freed. */
 void jit_hot_forget(struct rt_module *module);
 enum atoll_status jit_hot_prepare(struct rt_instance *instance);
 void jit_hot_instance_free(struct rt_instance *instance);
 const void *jit_hot(struct rt_store *store, struct rt_func *func, uint32_t loop);
+/* Modules' counts and states are whole in between. */
+void jit_hot_lock(const struct jit_engine *engine);
+void jit_hot_unlock(const struct jit_engine *engine);
+/* The function's code is there; the caller holds the lock. */
+bool jit_is_ready(const struct jit_module *jit, uint32_t own);
+
+/* ---- save.c ---- */
+
+/* Puts the code of jit_restore in place, once the layout of instances is known. False: there is none, or it is no good. */
+bool jit_restore_saved(struct rt_module *module);
 
 #endif

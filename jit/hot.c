@@ -207,14 +207,25 @@ void jit_hot_free(struct jit_engine *engine) {
     engine->hot = NULL;
 }
 
-void jit_hot_lock(struct jit_engine *engine) {
+void jit_hot_lock(const struct jit_engine *engine) {
     if (engine->hot) pthread_mutex_lock(&engine->hot->lock);
 }
-void jit_hot_unlock(struct jit_engine *engine) {
+void jit_hot_unlock(const struct jit_engine *engine) {
     if (engine->hot) pthread_mutex_unlock(&engine->hot->lock);
 }
 
+bool jit_is_ready(const struct jit_module *jit, uint32_t own) {
+    return jit->heat ? jit->heat[own].state == READY : jit->compiled;
+}
+
 /* ---- instances and modules ---- */
+
+static void take_saved(struct rt_module *module) {
+    struct jit_module *jit = module->jit_data;
+    if (!jit_restore_saved(module)) return;
+    for (uint32_t i = 0; i < jit_n_own(module); i++)
+        if (jit->codes[i].module) jit->heat[i].state = jit->codes[i].size ? READY : DECLINED;
+}
 
 enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
     struct jit_hot *hot = jit_engine_of(instance->store)->hot;
@@ -228,6 +239,7 @@ enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
     if (!jit->heat) jit->heat = atoll_new(hot->alloc, jit_n_own(module) + 1u, sizeof *jit->heat);
     jit->layout.codes = jit->codes;
     if (jit->heat) {
+        take_saved(module);
         *link = (struct link){.instance = instance, .next = hot->instances};
         if (link->next) link->next->previous = link;
         hot->instances = link;

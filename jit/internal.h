@@ -22,9 +22,9 @@ const struct jit_cpu *jit_cpu(void);
 /* ---- slow.c: instructions run by the interpreter's code ---- */
 
 struct jit_slow;
-/* Lives as long as the module. `types` are enum ir_type of the operands. NULL: out of memory. */
-const struct jit_slow *jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
-                                    const uint8_t *types);
+/* Lives as long as the module. `types` are enum ir_type of the operands. Returns its number; UINT32_MAX: out of memory. */
+uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
+                      const uint8_t *types);
 
 /* What compiled code calls: runs the instruction on operands in slots, which its results replace. */
 enum rt_trap jit_slow_run(struct rt_instance *instance, union rt_slot *slots, const struct jit_slow *slow);

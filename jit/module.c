@@ -106,16 +106,9 @@ double jit_cpu_seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-#define FUNCTION_ALIGNMENT 32 /* what loops in it are aligned to */
-
-struct build_region { /* all code of a module, before it has its place */
-    uint8_t *bytes;
-    size_t size, capacity;
-    bool failed;
-};
-
-static void append(struct build_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n) {
-    size_t at = (r->size + FUNCTION_ALIGNMENT - 1) & ~(size_t)(FUNCTION_ALIGNMENT - 1);
+void jit_region_append(struct jit_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes,
+                       size_t n) {
+    size_t at = jit_region_next(r);
     if (r->failed ||
         (at + n > r->capacity && atoll_grow(alloc, (void **)&r->bytes, &r->capacity, at + n, 1))) {
         r->failed = true;
@@ -127,14 +120,14 @@ static void append(struct build_region *r, const struct atoll_alloc *alloc, cons
 }
 
 /* What a direct call of a function without code goes to: rax = the function, then the bridge. */
-static void append_stub(struct build_region *r, const struct atoll_alloc *alloc, int32_t func_at) {
+void jit_region_append_stub(struct jit_region *r, const struct atoll_alloc *alloc, int32_t func_at) {
     uint8_t stub[12] = {0x49, 0x8D, 0x86, 0, 0, 0, 0, 0xE9}; /* lea rax, [r14 + func]; jmp bridge */
     memcpy(stub + 3, &func_at, 4);
-    append(r, alloc, stub, sizeof stub);
+    jit_region_append(r, alloc, stub, sizeof stub);
 }
 
 static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit,
-                                           const _Atomic uint32_t *stop, struct build_region *r) {
+                                           const _Atomic uint32_t *stop, struct jit_region *r) {
     const struct atoll_alloc *alloc = module->engine->alloc;
     for (uint32_t i = 0; i < jit_n_own(module) && !r->failed; i++) {
         uint8_t *bytes;
@@ -148,12 +141,12 @@ static enum atoll_status compile_functions(struct rt_module *module, struct jit_
             if (!status) atoll_free(alloc, bytes, capacity);
             return ATOLL_E_INTERRUPTED;
         }
-        size_t at = (r->size + FUNCTION_ALIGNMENT - 1) & ~(size_t)(FUNCTION_ALIGNMENT - 1);
+        size_t at = jit_region_next(r);
         if (status) {
-            append_stub(r, alloc, jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
+            jit_region_append_stub(r, alloc, jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
             jit->stats.n_declined++;
         } else {
-            append(r, alloc, bytes, code->size);
+            jit_region_append(r, alloc, bytes, code->size);
             atoll_free(alloc, bytes, capacity);
             jit->stats.n_compiled++;
         }
@@ -169,6 +162,15 @@ static void set_distance(uint8_t *bytes, const uint8_t *place, const uint8_t *ta
     memcpy(bytes, &distance, 4);
 }
 
+static uint64_t address_of(const struct rt_module *module, const struct jit_reloc *reloc) {
+    switch ((enum jit_reloc_kind)reloc->kind) {
+    case JIT_RELOC_TYPE: return (uintptr_t)module->types[reloc->target];
+    case JIT_RELOC_LAYOUT: return (uintptr_t)rt_layout_of(module->engine, module->types[reloc->target]);
+    case JIT_RELOC_SLOW: return (uintptr_t)jit_slow_of(module->jit_data, reloc->target);
+    default: return (uintptr_t)jit_slow_run;
+    }
+}
+
 /* bytes: of the function, which is to run at code->start. */
 static void link_function(uint8_t *bytes, const struct jit_code *code) {
     const struct jit_module *jit = code->module->jit_data;
@@ -177,18 +179,26 @@ static void link_function(uint8_t *bytes, const struct jit_code *code) {
     for (uint32_t k = 0; k < code->n_relocs; k++) {
         const struct jit_reloc *reloc = code->relocs + k;
         const uint8_t *target = NULL;
+        uint64_t address;
         switch ((enum jit_reloc_kind)reloc->kind) {
         case JIT_RELOC_FUNC: target = jit->codes[reloc->target - n_imported].start; break;
         case JIT_RELOC_SELF: target = code->start; break;
         case JIT_RELOC_TRAP: target = engine->traps + 16 * (size_t)reloc->target; break;
         case JIT_RELOC_LEAVE: target = engine->leave; break;
         case JIT_RELOC_FAR_TAIL: target = engine->far_tail; break;
+        default:
+            address = address_of(code->module, reloc);
+            memcpy(bytes + reloc->at, &address, sizeof address);
+            continue;
         }
         set_distance(bytes + reloc->at, code->start + reloc->at, target);
     }
 }
 
-static void drop_relocs(const struct atoll_alloc *alloc, struct jit_code *code) {
+/* They are kept where code may be saved. */
+static void drop_relocs(const struct rt_engine *engine, struct jit_code *code) {
+    const struct atoll_alloc *alloc = engine->alloc;
+    if (engine->config.keep_code) return;
     atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
     code->relocs = NULL;
     code->cap_relocs = 0;
@@ -206,24 +216,28 @@ enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code
         if (status) jit_memory_give_back(engine, code->start, code->size);
     }
     pthread_mutex_unlock(&engine->lock);
-    drop_relocs(module->engine->alloc, code);
+    drop_relocs(module->engine, code);
     return status;
 }
 
 /* Gives the region its place, links, and makes it run. */
-static enum atoll_status publish(struct rt_module *module, struct jit_module *jit, struct build_region *r) {
+enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region *r) {
+    struct jit_module *jit = module->jit_data;
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
     uint8_t *region = jit_memory_take(engine, r->size);
     enum atoll_status status = region ? ATOLL_OK : ATOLL_E_NOMEM;
     if (region) {
-        jit->region = region;
-        jit->region_bytes = r->size;
+        if (!engine->hot) { /* there each function is given back for itself */
+            jit->region = region;
+            jit->region_bytes = r->size;
+        }
         for (uint32_t i = 0; i < jit_n_own(module); i++)
-            jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
+            if (jit->codes[i].module) jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
         for (uint32_t i = 0; i < jit_n_own(module); i++) {
             const struct jit_code *code = jit->codes + i;
             uint8_t *bytes = r->bytes + (code->start - region);
+            if (!code->module) continue;
             if (code->size)
                 link_function(bytes, code);
             else
@@ -234,18 +248,18 @@ static enum atoll_status publish(struct rt_module *module, struct jit_module *ji
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
     }
     pthread_mutex_unlock(&engine->lock);
-    for (uint32_t i = 0; i < jit_n_own(module); i++) drop_relocs(module->engine->alloc, jit->codes + i);
+    for (uint32_t i = 0; i < jit_n_own(module); i++) drop_relocs(module->engine, jit->codes + i);
     return status;
 }
 
 static enum atoll_status compile_module(struct rt_module *module, struct jit_module *jit,
                                         const _Atomic uint32_t *stop) {
     const struct atoll_alloc *alloc = module->engine->alloc;
-    struct build_region r = {0};
+    struct jit_region r = {0};
     double start = jit_cpu_seconds();
     jit->stats = (struct jit_stats){0};
     enum atoll_status status = compile_functions(module, jit, stop, &r);
-    if (!status && r.size) status = publish(module, jit, &r);
+    if (!status && r.size) status = jit_region_publish(module, &r);
     jit->stats.seconds = jit_cpu_seconds() - start;
     atoll_free(alloc, r.bytes, r.capacity);
     return status;
@@ -278,6 +292,7 @@ static void module_free(struct rt_module *module) {
         entries_fini(module, &jit->loop_entries);
         pthread_mutex_unlock(&engine->lock);
         jit_slows_free(module);
+        atoll_free(alloc, jit->saved, jit->saved_bytes);
         for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
         atoll_free(alloc, jit->codes, (jit_n_own(module) + 1u) * sizeof *jit->codes);
         pthread_mutex_destroy(&jit->lock);
@@ -292,11 +307,19 @@ static int32_t offset_in(const struct rt_instance *instance, const void *array) 
 }
 
 /* Code is the same for all instances; the first one tells where things are in them. */
-enum atoll_status jit_module_open(struct rt_instance *instance) {
-    static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
-    struct rt_module *module = instance->module;
+static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
+
+enum atoll_status jit_module_data(struct rt_module *module) {
     pthread_mutex_lock(&opening);
     enum atoll_status status = module->jit_data ? ATOLL_OK : module_open(module);
+    pthread_mutex_unlock(&opening);
+    return status;
+}
+
+enum atoll_status jit_module_open(struct rt_instance *instance) {
+    struct rt_module *module = instance->module;
+    enum atoll_status status = jit_module_data(module);
+    pthread_mutex_lock(&opening);
     struct jit_module *jit = module->jit_data;
     if (!status && !jit->laid_out) {
         jit->layout = (struct jit_layout){.funcs = offset_in(instance, instance->funcs),
@@ -316,6 +339,7 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
     if (status) return status;
     struct jit_module *jit = instance->module->jit_data;
     pthread_mutex_lock(&jit->lock);
+    if (!jit->compiled) jit->compiled = jit_restore_saved(instance->module);
     if (!jit->compiled) {
         status = compile_module(instance->module, jit, &instance->store->interrupt);
         jit->compiled = !status;

@@ -90,6 +90,7 @@ struct rt_config {
     const bc_stop *stop;             /* ends the loading of modules; NULL = nobody does */
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
+    bool keep_code;     /* compiled code can be saved: it keeps what it takes to move it */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */
     bool hot_at_once;   /* a tier that compiles what is hot takes everything for hot, and waits: for tests */
     size_t stack_bytes; /* wasm stack of a store; 0 = 8 MiB */

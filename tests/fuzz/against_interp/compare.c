@@ -197,6 +197,18 @@ static bool run_module(struct rt_module *module, struct run *run, struct compare
     return linked;
 }
 
+/* A module that takes over the code of another one of the same bytes. */
+static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes, size_t n_bytes) {
+    struct rt_module *copy;
+    struct bc_buf code;
+    bc_buf_init(&code, &atoll_default_alloc);
+    FUZZ_CHECK(!jit_save(module, &code, NULL));
+    FUZZ_CHECK(!rt_module_load(module->engine, bytes, n_bytes, true, "generated", &copy, NULL));
+    FUZZ_CHECK(!jit_restore(copy, code.data, code.size, NULL));
+    bc_buf_fini(&code);
+    return copy;
+}
+
 /* ---- both ---- */
 
 static struct rt_engine *new_engine(const struct rt_tier *tier) {
@@ -205,6 +217,7 @@ static struct rt_engine *new_engine(const struct rt_tier *tier) {
     struct rt_config config = {.tier = tier,
                                .features = BC_FEATURES_DEFAULT | UINT64_C(1) << BC_FEATURE_WIDE_ARITHMETIC,
                                .fuel = interp,
+                               .keep_code = true,
                                .stack_bytes = 2 << 20,
                                .max_gc_heap_bytes = 64 << 20};
     FUZZ_CHECK(!rt_engine_new(&config, &engine, NULL));
@@ -254,6 +267,29 @@ static uint64_t count_traps(const struct bc_buf *out) {
     return n;
 }
 
+/* Saved code, put in place again, does the same. */
+static bool compare_restored(struct compare *c, struct rt_module *compiled, const uint8_t *bytes,
+                             size_t n_bytes, const struct run *before, struct bc_buf *report) {
+    struct bc_buf out;
+    struct jit_stats then, now;
+    bc_buf_init(&out, &atoll_default_alloc);
+    struct rt_module *copy = restored(compiled, bytes, n_bytes);
+    struct run run = {.out = &out, .max_calls = before->n_calls, .cut = before->cut};
+    run_module(copy, &run, &c->counts);
+    jit_module_stats(compiled, &then);
+    jit_module_stats(copy, &now);
+    bool ok =
+        same(before->out, &out) && now.n_restored == then.n_compiled && now.n_compiled == then.n_compiled;
+    if (!ok && report) {
+        bc_buf_text(report, "restored code, %" PRIu32 " of %" PRIu32 " functions:\n", now.n_restored,
+                    then.n_compiled);
+        put_difference(report, before->out, &out);
+    }
+    rt_module_unref(copy);
+    bc_buf_fini(&out);
+    return ok;
+}
+
 enum compare_result compare_module(struct compare *c, const uint8_t *bytes, size_t n_bytes,
                                    struct bc_buf *report) {
     struct rt_module *modules[2] = {NULL, NULL};
@@ -279,6 +315,9 @@ enum compare_result compare_module(struct compare *c, const uint8_t *bytes, size
                                  : same(outs, outs + 1) ? COMPARE_SAME
                                                         : COMPARE_DIFFERENT;
     if (result == COMPARE_DIFFERENT && report) put_difference(report, outs, outs + 1);
+    if (result == COMPARE_SAME && c->counts.modules % 4 == 1 &&
+        !compare_restored(c, modules[1], bytes, n_bytes, runs + 1, report))
+        result = COMPARE_DIFFERENT;
     if (ok) {
         struct jit_stats stats;
         jit_module_stats(modules[1], &stats);
