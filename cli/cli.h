@@ -55,6 +55,7 @@ struct cli_verb {
     X(validate)                                                                                              \
     X(asm)                                                                                                   \
     X(dis)                                                                                                   \
+    X(compile)                                                                                               \
     X(objdump)                                                                                               \
     X(disk)                                                                                                  \
     X(features)                                                                                              \

@@ -8,9 +8,11 @@
 void compiled_stats(const struct rt_module *module) {
     struct jit_stats stats;
     jit_module_stats(module, &stats);
+    if (stats.n_restored) cli_message("%" PRIu32 " functions were compiled before", stats.n_restored);
     cli_message("compiled %" PRIu32 " functions and %" PRIu32 " running loops: %" PRIu64
                 " bytes of code, functions of %" PRIu64 " bytes, in %.1f ms",
-                stats.n_compiled, stats.n_loops, stats.code_bytes, stats.wasm_bytes, stats.seconds * 1e3);
+                stats.n_compiled - stats.n_restored, stats.n_loops, stats.code_bytes, stats.wasm_bytes,
+                stats.seconds * 1e3);
     for (uint32_t i = module->bc->n_imported_funcs; i < module->bc->n_funcs; i++)
         if (jit_declined(module, i))
             cli_message("function %" PRIu32 " is interpreted: %s", i, jit_declined(module, i));

@@ -1,6 +1,7 @@
 /* cli/link.c: what a program's imports find (link.h). */
 #include <stdlib.h>
 #include <string.h>
+#include "cli/saved.h"
 #include "cli/link.h"
 
 /* ---- files ---- */
@@ -103,9 +104,11 @@ static enum atoll_status start_preload(struct links *l, size_t i, struct atoll_e
     struct link_preload *p = &l->files->preloads[i];
     struct rt_instance *instance;
     enum atoll_status status = cli_program_read(p->path, &p->file, err);
+    struct saved program = {.program = p->file.bytes, .program_bytes = p->file.size};
+    if (!status) saved_parse(p->file.bytes, p->file.size, &program);
     if (!status)
-        status =
-            rt_module_load(l->store->engine, p->file.bytes, p->file.size, true, p->path, &p->module, err);
+        status = rt_module_load(l->store->engine, program.program, program.program_bytes, true, p->path,
+                                &p->module, err);
     if (!status) status = links_start(l, p->module, &instance, err);
     if (!status) l->instances[i] = instance;
     return status;

@@ -2,6 +2,7 @@
 #include <string.h>
 #include "atoll/alloc.h"
 #include "cli/cli.h"
+#include "cli/saved.h"
 
 /* ---- bytes ---- */
 
@@ -12,7 +13,7 @@ static bool is_named(const char *path, const char *suffix) {
 
 /* Text begins with a blank, a parenthesis or a comment. */
 static bool begins_as_program(const uint8_t *head) {
-    return memcmp(head, "\0asm", 4) == 0 || (head[0] && strchr(" \t\r\n(;", head[0]));
+    return memcmp(head, "\0asm", 4) == 0 || saved_begins(head) || (head[0] && strchr(" \t\r\n(;", head[0]));
 }
 
 /* A file called .wasm that holds neither format is taken for a broken binary, others for broken text. */
@@ -26,6 +27,10 @@ enum atoll_status cli_program_read(const char *path, struct cli_file *out, struc
     enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, begins_as_program, out, err);
     if (!status) status = check_head(path, out, err);
     if (!status && !out->size && is_named(path, ".wat")) out->bytes[out->size++] = '\n';
+    struct saved parts;
+    if (!status && out->size >= CLI_FILE_HEAD && saved_begins(out->bytes) &&
+        !saved_parse(out->bytes, out->size, &parts))
+        return atoll_fail(err, ATOLL_E_MALFORMED, 0, "a broken file of compiled code");
     return status;
 }
 
@@ -49,10 +54,17 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
     bc_buf_init(&p->bytes, &atoll_default_alloc);
     enum atoll_status status = cli_program_read(path, &p->file, err);
     if (status) return status;
-    bool binary = bc_is_binary(p->file.bytes, p->file.size);
+    const uint8_t *bytes = p->file.bytes;
+    size_t n_bytes = p->file.size;
+    struct saved parts;
+    if (saved_parse(bytes, n_bytes, &parts)) { /* tools look at the program in it */
+        bytes = parts.program;
+        n_bytes = parts.program_bytes;
+    }
+    bool binary = bc_is_binary(bytes, n_bytes);
     if (!binary) status = assemble(p, err);
     if (!status)
-        status = binary ? bc_module_decode(p->file.bytes, p->file.size, &everything, &p->module, err)
+        status = binary ? bc_module_decode(bytes, n_bytes, &everything, &p->module, err)
                         : bc_module_decode(p->bytes.data, p->bytes.size, &everything, &p->module, err);
     if (!status && validate) status = bc_module_validate(p->module, &everything, err);
     if (status) bc_source_map_place(p->map, err);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "cli/link.h"
 #include "cli/run.h"
+#include "cli/saved.h"
 #include "interp/interp.h"
 #include "jit/jit.h"
 #include "stdlib/stdlib.h"
@@ -28,8 +29,10 @@ struct run {
     bool trap_unknown_imports, strace, relaxed_deterministic, fuel_given, gdb_given;
     uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_table_elems,
         max_tables, max_instances, max_output, max_threads;
+    bool no_cache, perf, native_gdb;
+    struct saved_run saved;
     const struct rt_tier *tier;
-    const struct rt_module *told_module; /* --stats: the program, once it has started */
+    const struct rt_module *ran; /* the program, once it has started */
     bool stats;
     const char *dump;
     bc_features features;
@@ -96,7 +99,10 @@ enum {
     RUN_ENABLE,
     RUN_TIER,
     RUN_STATS,
-    RUN_DUMP
+    RUN_DUMP,
+    RUN_NO_CACHE,
+    RUN_PERF,
+    RUN_NATIVE_GDB
 };
 static const struct cli_flag flags[] = {
     {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
@@ -125,8 +131,11 @@ static const struct cli_flag flags[] = {
     {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
     {RUN_TIER, "tier", 0, "TIER",
      "how it runs: auto (default; hot code is compiled), jit (all before it starts), interp"},
+    {RUN_NO_CACHE, "no-cache", 0, NULL, "neither use nor keep compiled code of earlier runs"},
     {RUN_STATS, "stats", 0, NULL,
      "tell what was compiled, and what was declined why, when the program has ended"},
+    {RUN_PERF, "perf", 0, NULL, "name compiled functions for perf, in /tmp/perf-PID.map"},
+    {RUN_NATIVE_GDB, "native-gdb", 0, NULL, "name compiled functions for a gdb that looks at atoll itself"},
     {RUN_DUMP, "dump", 0, "FUNC", "print the stages of a function on its way to machine code"},
     {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
     {RUN_GDB, "gdb", 0, "PORT", "wait for a debugger at this local port (0: a free one) and serve it"},
@@ -250,6 +259,9 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_TCPLISTEN: return list_add(&r->listens, value);
     case RUN_TIER: return choose_tier(r, value);
     case RUN_STATS: r->stats = true; return true;
+    case RUN_PERF: r->perf = true; return true;
+    case RUN_NATIVE_GDB: r->native_gdb = true; return true;
+    case RUN_NO_CACHE: r->no_cache = true; return true;
     case RUN_DUMP: r->dump = value; return true;
     case RUN_ARGV0: r->argv0 = value; return true;
     case RUN_STDIN: r->stdio[0] = value; return true;
@@ -356,6 +368,8 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
                                .tier = r->gdb_given ? &interp_tier : r->tier,
                                .probes = r->gdb_given,
+                               .keep_code = !r->no_cache,
+                               .code_placed = r->perf || r->native_gdb ? perf_code_placed : NULL,
                                .stop = cli_stop_flag(),
                                .fuel = r->fuel_given,
                                .relaxed_deterministic = r->relaxed_deterministic,
@@ -365,6 +379,9 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
                                .max_table_elems = r->max_table_elems,
                                .max_instances = (uint32_t)r->max_instances,
                                .max_tables = (uint32_t)r->max_tables};
+    const char *why;
+    if (r->perf && !perf_open(&why)) return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "--perf: %s", why);
+    if (r->native_gdb) native_gdb_open();
     enum atoll_status status = rt_engine_new(&config, &r->engine, err);
     if (!status) status = rt_store_new(r->engine, &limits, &r->store, err);
     r->told = r->store;
@@ -395,12 +412,34 @@ static enum atoll_status open_links(struct run *r, const char **blame, struct at
     return status ? status : links_open(&r->links, blame, err);
 }
 
+/* Code from the program's own file needs the seal, code from the cache --no-cache's absence. */
+static enum atoll_status take_saved_code(struct run *r, struct rt_module *module, const struct saved *file,
+                                         struct atoll_error *err) {
+    const struct rt_config *config = &r->engine->config;
+    const char *why;
+    if (config->tier == &interp_tier || config->fuel || (r->no_cache && !file)) return ATOLL_OK;
+    bool open = cache_open(&r->saved.cache, &why);
+    r->saved.has_cache = open && !r->no_cache;
+    if (file && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key))
+        return saved_restore(&r->saved, module, file, err);
+    if (file && open) why = "it was changed, or sealed by somebody else";
+    if (file) cli_message("%s: its machine code is not used: %s", cli_file_name(r->path), why);
+    return saved_restore(&r->saved, module, NULL, err);
+}
+
 static enum atoll_status start_program(struct run *r, struct rt_instance **out, struct atoll_error *err) {
     enum atoll_status status = cli_program_read(r->path, &r->file, err);
     if (status) return status;
     struct rt_module *module;
-    status = rt_module_load(r->engine, r->file.bytes, r->file.size, true, r->path, &module, err);
+    struct saved file = {.program = r->file.bytes, .program_bytes = r->file.size};
+    bool compiled = saved_parse(r->file.bytes, r->file.size, &file);
+    status = rt_module_load(r->engine, file.program, file.program_bytes, true, r->path, &module, err);
     if (status) return status;
+    status = take_saved_code(r, module, compiled ? &file : NULL, err);
+    if (status) {
+        rt_module_unref(module);
+        return status;
+    }
     struct wasi_thread_linker linker = links_for_threads(&r->links);
     if (wasi_threads_wanted(module))
         status = wasi_threads_new(r->wasi, module, links_resolve, &r->links, &linker,
@@ -437,7 +476,7 @@ static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
     enum atoll_status status = start_program(r, &instance, err);
     if (status) return status;
-    if (r->stats) r->told_module = instance->module;
+    r->ran = instance->module;
     if (r->dump) status = compiled_dump(instance->module, r->dump, err);
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
@@ -456,8 +495,10 @@ static enum atoll_status run_program(struct run *r, const char **blame, struct a
     if (status) return status;
     *blame = r->path;
     status = run_first(r, err);
-    if (r->told_module) compiled_stats(r->told_module);
-    return r->threads ? wasi_threads_end(r->threads, status, err, &r->told, &r->told_tid) : status;
+    if (r->stats && r->ran) compiled_stats(r->ran);
+    if (r->threads) status = wasi_threads_end(r->threads, status, err, &r->told, &r->told_tid);
+    if (r->ran) saved_keep(&r->saved, r->ran);
+    return status;
 }
 
 /* ---- how it ended ---- */
@@ -541,6 +582,7 @@ static int set_up_and_run(struct run *r) {
 }
 
 static void release(struct run *r) {
+    cache_close(&r->saved.cache);
     wasi_threads_free(r->threads);
     links_close(&r->links);
     wasi_free(r->wasi);
@@ -548,7 +590,9 @@ static void release(struct run *r) {
     coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
     link_files_fini(&r->link_files);
+    native_gdb_close();
     if (r->engine) rt_engine_unref(r->engine);
+    perf_close();
     sb_free(r->sandbox);
     cli_file_close(&r->file);
     for (size_t i = 0; i < r->env.n; i++) free((char *)r->env.items[i]);
@@ -561,6 +605,7 @@ static void release(struct run *r) {
 
 static int run_run(struct cli_parser *p) {
     struct run r = {.verb = p->verb,
+                    .saved.cache.folder = -1,
                     .tier = &auto_tier,
                     .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
                     .max_threads = WASI_THREADS_DEFAULT,

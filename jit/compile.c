@@ -154,5 +154,5 @@ void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     code->pcs = NULL;
     code->relocs = NULL;
     code->cap_pcs = code->cap_relocs = 0;
-    code->size = 0; /* what was given up half-way has no code */
+    code->size = code->n_pcs = code->n_relocs = 0; /* what was given up half-way has no code */
 }

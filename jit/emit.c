@@ -46,9 +46,15 @@ void emit_keep_together(struct emit *e, size_t from) {
     unsigned n = (unsigned)(32 - from % 32);
     if (n == 32) return;
     x86_nops_before(&e->a, from, n);
-    for (uint32_t k = e->out->n_pcs; k-- > 0 && e->out->pcs[k].at >= from;) e->out->pcs[k].at += n;
+    for (uint32_t k = e->out->n_pcs; k-- > 0 && e->out->pcs[k].at >= from && k + 1 != e->return_pc;)
+        e->out->pcs[k].at += n;
     for (uint32_t k = e->out->n_relocs; k-- > 0 && e->out->relocs[k].at >= from;) e->out->relocs[k].at += n;
     e->flags.at = SIZE_MAX;
+}
+
+void emit_return_pc(struct emit *e, uint32_t where) {
+    emit_pc(e, where);
+    e->return_pc = e->out->n_pcs;
 }
 
 void emit_reloc(struct emit *e, unsigned kind, uint32_t target) {
@@ -536,7 +542,7 @@ static void emit_block(struct emit *e, uint32_t place) {
 static void call_trap(struct emit *e, const struct stub *s) {
     x86_bytes(&e->a, 0xE8, 1);
     emit_reloc(e, JIT_RELOC_TRAP, s->trap);
-    emit_pc(e, s->where);
+    emit_return_pc(e, s->where);
 }
 
 static void emit_stubs(struct emit *e) {

@@ -39,6 +39,7 @@ struct emit {
     size_t n_stubs, cap_stubs;
     struct stub no_stub; /* written to when memory is out */
     size_t cap_pcs, cap_relocs;
+    uint32_t return_pc; /* number of the last call's pc, + 1 */
     uint32_t frame_bytes, n_saved;
     uint32_t spills_at, self_at; /* from rsp: spill slots; where the instance is kept over a call elsewhere */
     size_t next_move;
@@ -66,6 +67,8 @@ uint32_t emit_label(struct emit *e);
 void emit_bind(struct emit *e, uint32_t label);
 /* The code from here on belongs to the wasm instruction: for a fault at it, or a return to it. */
 void emit_pc(struct emit *e, uint32_t where);
+/* The same, of a call: for its return address, which stays where it is whatever code goes behind it. */
+void emit_return_pc(struct emit *e, uint32_t where);
 /* A jump that ends the code, and what sets its flags from `from` on: in loops they stand where no boundary of 32 bytes
  * takes them out of the CPU's cache of decoded instructions. */
 void emit_keep_together(struct emit *e, size_t from);

@@ -56,7 +56,7 @@ static void call_through(struct emit *e, uint32_t where) {
     struct stub *s = emit_stub(e, STUB_FAR_CALL, where);
     x86_branch(a, CC_NE, s->label);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    emit_pc(e, where);
+    emit_return_pc(e, where);
     uint32_t back = emit_label(e);
     e->stubs[e->n_stubs - 1].back = back;
     emit_bind(e, back);
@@ -73,7 +73,7 @@ static void far_call_stub(struct emit *e, const struct stub *s) {
     x86_op(a, X86_MOV_LOAD | X86_W, MEMORY, x86_mem(INSTANCE, offsetof(struct rt_instance, memory0_base)));
     emit_bind(e, host);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    emit_pc(e, s->where | JIT_FAR);
+    emit_return_pc(e, s->where | JIT_FAR);
     x86_op(a, X86_MOV_LOAD | X86_W, INSTANCE, self);
     x86_op(a, X86_MOV_LOAD | X86_W, MEMORY, x86_mem(INSTANCE, offsetof(struct rt_instance, memory0_base)));
     x86_jump(a, s->back);
@@ -85,7 +85,7 @@ static void call(struct emit *e, const struct ir_ins *i) {
     place_arguments(e, i, f->module->types[f->bc->funcs[func].type], 0);
     if (func >= f->bc->n_imported_funcs) {
         go_to_own(e, func, 0xE8);
-        emit_pc(e, i->where);
+        emit_return_pc(e, i->where);
     } else {
         x86_op(&e->a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)func));
         call_through(e, i->where);
@@ -188,7 +188,7 @@ static void type_stub(struct emit *e, const struct stub *s) {
     emit_bind(e, trap);
     x86_bytes(a, 0xE8, 1);
     emit_reloc(e, JIT_RELOC_TRAP, RT_TRAP_INDIRECT_TYPE);
-    emit_pc(e, s->where);
+    emit_return_pc(e, s->where);
 }
 
 /* A field's value from the outgoing area (at < 0: zero, in rdx) to the object in rax. */
@@ -264,7 +264,7 @@ static void slow(struct emit *e, const struct ir_ins *i) {
     x86_op(a, X86_MOV_STORE | X86_W, RSP, x86_mem(SCRATCH, offsetof(struct rt_store, native_sp)));
     emit_address_of(e, RAX, JIT_RELOC_SLOW_RUN, 0);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
-    emit_pc(e, i->where);
+    emit_return_pc(e, i->where);
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));
     struct stub *s = emit_stub(e, STUB_LEAVE, i->where);
     x86_branch(a, CC_NE, s->label);

@@ -223,7 +223,7 @@ static void saturate(struct emit *e, const struct ir_ins *i, bool wide, bool is_
 static void call_trap(struct emit *e, enum rt_trap trap, uint32_t where) {
     x86_bytes(&e->a, 0xE8, 1);
     emit_reloc(e, JIT_RELOC_TRAP, trap);
-    emit_pc(e, where);
+    emit_return_pc(e, where);
 }
 
 void emit_trunc_stub(struct emit *e, const struct stub *s) {

@@ -24,6 +24,9 @@ struct jit_stats {
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out);
 /* ---- compiled code as bytes (save.c) ---- */
 
+/* Compiles all functions, for jit_save, of a module that no instance needs: its engine's tier is jit_tier. fails
+ * E_INTERRUPTED, E_LIMIT, E_NOMEM */
+enum atoll_status jit_compile_module(struct rt_module *module, const bc_stop *stop, struct atoll_error *err);
 /* Appends all code that the module has so far, of an engine with rt_config.keep_code. fails E_UNSUPPORTED (nothing to
  * save; a build without an id), E_NOMEM */
 enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, struct atoll_error *err);

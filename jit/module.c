@@ -204,6 +204,14 @@ static void drop_relocs(const struct rt_engine *engine, struct jit_code *code) {
     code->cap_relocs = 0;
 }
 
+static void tell(const struct jit_code *code) {
+    struct rt_module *module = (struct rt_module *)(uintptr_t)code->module;
+    const struct jit_module *jit = module->jit_data;
+    bool loop = code != jit->codes + (code->func - module->bc->n_imported_funcs);
+    if (module->engine->config.code_placed)
+        module->engine->config.code_placed(module, code->func, loop, code->start, code->size);
+}
+
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes) {
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
@@ -217,6 +225,7 @@ enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code
     }
     pthread_mutex_unlock(&engine->lock);
     drop_relocs(module->engine, code);
+    if (!status) tell(code);
     return status;
 }
 
@@ -236,8 +245,8 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
             if (jit->codes[i].module) jit->codes[i].start = region + (uintptr_t)jit->codes[i].start;
         for (uint32_t i = 0; i < jit_n_own(module); i++) {
             const struct jit_code *code = jit->codes + i;
-            uint8_t *bytes = r->bytes + (code->start - region);
             if (!code->module) continue;
+            uint8_t *bytes = r->bytes + (code->start - region);
             if (code->size)
                 link_function(bytes, code);
             else
@@ -246,9 +255,17 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
         status = jit_memory_write(engine, region, r->bytes, r->size);
         for (uint32_t i = 0; i < jit_n_own(module) && !status; i++)
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
+        if (status) {
+            jit_index_remove(engine, module);
+            jit_memory_give_back(engine, region, r->size);
+            jit->region = NULL;
+        }
     }
     pthread_mutex_unlock(&engine->lock);
-    for (uint32_t i = 0; i < jit_n_own(module); i++) drop_relocs(module->engine, jit->codes + i);
+    for (uint32_t i = 0; i < jit_n_own(module); i++) {
+        drop_relocs(module->engine, jit->codes + i);
+        if (!status && jit->codes[i].size) tell(jit->codes + i);
+    }
     return status;
 }
 
@@ -302,11 +319,22 @@ static void module_free(struct rt_module *module) {
     interp_tier.module_free(module);
 }
 
-static int32_t offset_in(const struct rt_instance *instance, const void *array) {
-    return (int32_t)((const char *)array - (const char *)instance);
+static int32_t distance(const void *array, const void *base) {
+    return (int32_t)((intptr_t)array - (intptr_t)base);
 }
 
 /* Code is the same for all instances; the first one tells where things are in them. */
+static void lay_out(struct jit_module *jit, const struct rt_instance *instance, const void *base) {
+    if (jit->laid_out) return;
+    jit->layout = (struct jit_layout){.funcs = distance(instance->funcs, base),
+                                      .globals = distance(instance->globals, base),
+                                      .tables = distance(instance->tables, base),
+                                      .memories = distance(instance->memories, base),
+                                      .own_funcs = distance(instance->own_funcs, base),
+                                      .own_globals = distance(instance->own_globals, base)};
+    jit->laid_out = true;
+}
+
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
 enum atoll_status jit_module_data(struct rt_module *module) {
@@ -320,18 +348,28 @@ enum atoll_status jit_module_open(struct rt_instance *instance) {
     struct rt_module *module = instance->module;
     enum atoll_status status = jit_module_data(module);
     pthread_mutex_lock(&opening);
-    struct jit_module *jit = module->jit_data;
-    if (!status && !jit->laid_out) {
-        jit->layout = (struct jit_layout){.funcs = offset_in(instance, instance->funcs),
-                                          .globals = offset_in(instance, instance->globals),
-                                          .tables = offset_in(instance, instance->tables),
-                                          .memories = offset_in(instance, instance->memories),
-                                          .own_funcs = offset_in(instance, instance->own_funcs),
-                                          .own_globals = offset_in(instance, instance->own_globals)};
-        jit->laid_out = true;
-    }
+    if (!status) lay_out(module->jit_data, instance, instance);
     pthread_mutex_unlock(&opening);
     return status;
+}
+
+enum atoll_status jit_compile_module(struct rt_module *module, const bc_stop *stop, struct atoll_error *err) {
+    struct rt_instance measured;
+    enum atoll_status status = jit_module_data(module);
+    struct jit_module *jit = module->jit_data;
+    if (!status && !rt_instance_measure(module, &measured)) status = ATOLL_E_LIMIT;
+    if (!status) {
+        lay_out(jit, &measured, &measured);
+        pthread_mutex_lock(&jit->lock);
+        if (!jit->compiled) status = compile_module(module, jit, stop);
+        jit->compiled = !status;
+        pthread_mutex_unlock(&jit->lock);
+    }
+    if (!status) return ATOLL_OK;
+    return atoll_fail(err, status, ATOLL_NO_OFFSET,
+                      status == ATOLL_E_INTERRUPTED ? "stopped"
+                      : status == ATOLL_E_LIMIT     ? "its instances would be too large"
+                                                    : "out of memory");
 }
 
 static enum atoll_status module_prepare(struct rt_instance *instance) {

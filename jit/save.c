@@ -1,6 +1,6 @@
 /* jit/save.c: compiled code as bytes that another process can use, and back.
  *
- *   build id (32) | CPU | layout of instances | functions of the module | slow instructions | functions with code
+ *   build id (32) | CPU | layout of instances | deterministic? | functions of the module | slow instructions | functions with code
  *
  * All numbers are 32 bits wide, little-endian. Code is saved as it runs: what depends on place and process is written
  * anew when it gets its place (enum jit_reloc_kind). Whoever reads such bytes runs them: they are checked for being
@@ -113,6 +113,7 @@ enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, s
         return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "this build has no id");
     layout_words(&jit->layout, words);
     for (unsigned i = 0; i < LAYOUT_WORDS; i++) put_u32(out, (uint32_t)words[i]);
+    put_u32(out, module->engine->config.relaxed_deterministic);
     put_u32(out, jit_n_own(module));
     jit_hot_lock(engine);
     put_u32(out, (uint32_t)jit->n_slows);
@@ -168,6 +169,7 @@ static bool fits(struct reader *r, const struct rt_module *module) {
     bc_buf_fini(&own);
     layout_words(&jit->layout, words);
     for (unsigned i = 0; i < LAYOUT_WORDS; i++) same &= take_u32(r) == (uint32_t)words[i];
+    same &= take_u32(r) == module->engine->config.relaxed_deterministic;
     return (take_u32(r) == jit_n_own(module)) & same && !r->failed;
 }
 

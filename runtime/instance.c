@@ -64,6 +64,12 @@ static struct rt_instance *new_instance(struct rt_store *store, struct rt_module
     return instance;
 }
 
+bool rt_instance_measure(const struct rt_module *module, struct rt_instance *out) {
+    struct layout layout = {.base = (char *)out}; /* nothing stands there; only distances are of use */
+    lay_out(&layout, module->bc, out);
+    return !layout.overflow;
+}
+
 static void free_items(struct rt_instance *instance) {
     const struct bc_module *bc = instance->module->bc;
     for (uint32_t i = 0; i < bc->n_elems; i++)

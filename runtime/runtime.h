@@ -90,6 +90,9 @@ struct rt_config {
     const bc_stop *stop;             /* ends the loading of modules; NULL = nobody does */
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
+    /* Told of compiled code (of one loop of the function, or all of it) that has its place, by the thread that compiles;
+     * NULL: nobody wants to know. */
+    void (*code_placed)(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
     bool keep_code;     /* compiled code can be saved: it keeps what it takes to move it */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */
     bool hot_at_once;   /* a tier that compiles what is hot takes everything for hot, and waits: for tests */
@@ -388,6 +391,9 @@ enum atoll_status rt_link_check(const struct rt_module *module, rt_resolver *res
  *         after a trap, since its functions may be in others' tables. */
 enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *module, rt_resolver *resolve,
                                  void *context, struct rt_instance **out, struct atoll_error *err);
+/* Where the arrays of all the module's instances stand: as if *out was the instance; they are not there.
+ * False: it would be too large. */
+bool rt_instance_measure(const struct rt_module *module, struct rt_instance *out);
 /* False when there is no such export. `name` need not be NUL-terminated. */
 bool rt_instance_export(const struct rt_instance *instance, const char *name, size_t size,
                         struct rt_extern *out);

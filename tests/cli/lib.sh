@@ -4,6 +4,7 @@ samples=$2
 failed=0
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
+export XDG_CACHE_HOME=$dir/cache
 
 # expect STATUS TEXT ARGS...: the status, and a line of output or errors that holds TEXT
 expect() {

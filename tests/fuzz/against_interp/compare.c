@@ -70,7 +70,7 @@ static enum rt_trap imported(struct rt_store *store, struct rt_instance *caller,
     uint64_t seed = 0;
     if (type->n_params) seed = canonical(type->params[0].kind, slots);
     fill(type->results, type->n_results, slots, seed);
-    return seed == 77 ? RT_TRAP_UNREACHABLE : RT_TRAP_NONE;
+    return seed == 77 ? rt_store_trap_text(store, "wanted") : RT_TRAP_NONE;
 }
 
 static bool provide(void *context, const struct rt_module *module, const struct bc_import *import,
@@ -88,7 +88,9 @@ static bool provide(void *context, const struct rt_module *module, const struct 
 
 static void put_trap(struct run *run) {
     const struct rt_store *store = run->store;
-    bc_buf_text(run->out, " trap: %s, %" PRIu32 " frames", rt_trap_text(store->trap), store->n_frames);
+    bc_buf_text(run->out, " trap: %s", rt_trap_text(store->trap));
+    if (store->trap == RT_TRAP_HOST) return; /* a frame that ended by calling the host may be there or not */
+    bc_buf_text(run->out, ", %" PRIu32 " frames", store->n_frames);
     for (uint32_t i = 0; i < store->n_frames && i < 6; i++) {
         const struct rt_frame *frame = rt_store_frame(store, i);
         bc_buf_text(run->out, ", %" PRIu32 "+%#" PRIx32, frame->func, frame->offset);

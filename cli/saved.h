@@ -1,0 +1,59 @@
+/* cli/saved.h: compiled code in files: what `atoll compile` writes, and the cache of `atoll run`. */
+#ifndef ATOLL_CLI_SAVED_H
+#define ATOLL_CLI_SAVED_H
+
+#include "cli/cli.h"
+#include "runtime/runtime.h"
+
+/* ---- cache.c: a folder that nobody else may write ---- */
+
+enum { SAVED_HASH_BYTES = 32 };
+struct cache {
+    int folder;
+    uint8_t key[SAVED_HASH_BYTES]; /* of this user on this machine */
+};
+/* The folder ($XDG_CACHE_HOME/atoll or ~/.cache/atoll) and its key, made where they are not there. False: there can be
+ * none, or somebody else may write it; `why` (may be NULL) says so. */
+bool cache_open(struct cache *cache, const char **why);
+void cache_close(struct cache *cache);
+/* Reads an entry; false = there is none that may be trusted. */
+bool cache_read(const struct cache *cache, const char *name, struct cli_file *out);
+/* Writes an entry, whole or not at all, and makes room by removing those unused for longest. */
+void cache_write(const struct cache *cache, const char *name, const void *bytes, size_t n_bytes);
+void cache_remove(const struct cache *cache, const char *name);
+
+/* ---- saved.c: a file of compiled code ---- */
+
+/*   magic (8) | bytes of the program (8) | bytes of code (8) | hash of the program (32) | seal (32) | program | code
+ *
+ * The seal is a keyed hash of all the rest: who cannot read the key cannot make a file whose code would run. A file of
+ * `atoll compile` holds its program; an entry of the cache does not. */
+struct saved {
+    const uint8_t *program, *code;
+    size_t program_bytes, code_bytes;
+    uint8_t hash[SAVED_HASH_BYTES];
+};
+/* Whether a file begins as one (CLI_FILE_HEAD bytes). */
+bool saved_begins(const uint8_t *head);
+/* Finds the parts. False: it is broken. Their seal has not been looked at. */
+bool saved_parse(const uint8_t *bytes, size_t n_bytes, struct saved *out);
+/* Whether it was sealed with the key. */
+bool saved_is_sealed(const uint8_t *bytes, size_t n_bytes, const uint8_t key[SAVED_HASH_BYTES]);
+void saved_write(struct bc_buf *out, const uint8_t key[SAVED_HASH_BYTES],
+                 const uint8_t hash[SAVED_HASH_BYTES], const struct saved *parts);
+void saved_hash(const uint8_t *bytes, size_t n_bytes, uint8_t out[SAVED_HASH_BYTES]);
+
+/* A program that is to run: its code from the file it came in, or from the cache. */
+struct saved_run {
+    struct cache cache;
+    bool has_cache;
+    uint8_t hash[SAVED_HASH_BYTES]; /* of the program */
+    char name[2 * SAVED_HASH_BYTES + 1];
+};
+/* Gives the module, which has no instance yet, the code there is of it. sealed: it comes from the file itself. */
+enum atoll_status saved_restore(struct saved_run *s, struct rt_module *module, const struct saved *sealed,
+                                struct atoll_error *err);
+/* Keeps code that was compiled in this run, when that took long enough. */
+void saved_keep(const struct saved_run *s, const struct rt_module *module);
+
+#endif

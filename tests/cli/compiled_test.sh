@@ -1,0 +1,145 @@
+#!/bin/sh
+# Compiled code in files: what is made in advance, what the cache keeps, and that neither runs when somebody else may
+# have written it. usage: compiled_test.sh ATOLL SAMPLES
+. "$(dirname "$0")/lib.sh"
+cache=$XDG_CACHE_HOME/atoll
+
+cat >"$dir/p.wat" <<'END'
+(module
+  (memory 1)
+  (table 1 funcref)
+  (elem (i32.const 0) $double)
+  (func $double (param i64) (result i64) (i64.shl (local.get 0) (i64.const 1)))
+  (func $add (export "sum") (param i64) (result i64) (local i64)
+    loop
+      local.get 1
+      local.get 0
+      i32.const 0
+      call_indirect (param i64) (result i64)
+      i64.add
+      local.set 1
+      i32.const 8
+      i32.const 8
+      i32.load
+      i32.const 1
+      memory.fill
+      local.get 0
+      i64.const 1
+      i64.sub
+      local.tee 0
+      i64.const 0
+      i64.ne
+      br_if 0
+    end
+    local.get 1)
+  (func (export "trap") (param i32) (result i32)
+    (i32.load offset=65536 (local.get 0))))
+END
+"$atoll" asm "$dir/p.wat" -o "$dir/p.wasm" || failed=1
+
+# what is compiled in advance
+expect 2 "-o" compile "$dir/p.wasm"
+expect 1 "unexpected" compile "$dir/out" -o "$dir/none"
+check "what failed is not written" absent "$dir/none"
+expect 0 "" compile "$dir/p.wasm" -o "$dir/p.cwasm"
+check "the key is its owner's alone" [ "$(stat -c %a "$cache/key")" = 600 ]
+check "the folder, too" [ "$(stat -c %a "$cache")" = 700 ]
+for tier in jit auto; do
+    expect 0 "3 functions were compiled before" run --tier=$tier --stats --invoke sum "$dir/p.cwasm" 1000
+    check "the answer is printed" grep -qx 1001000 "$dir/out"
+    check "nothing is compiled" grep -q "compiled 0 functions and 0 running loops" "$dir/out"
+    expect 134 "out of bounds memory access" run --tier=$tier --invoke trap "$dir/p.cwasm" 0
+    check "the trap has its place" grep -q "0: trap" "$dir/out"
+done
+expect 0 "1001000" run --tier=interp --invoke sum "$dir/p.cwasm" 1000
+expect 0 "1001000" run --fuel 1000000 --invoke sum "$dir/p.cwasm" 1000
+expect 0 "" compile "$dir/p.wat" -o "$dir/q.cwasm"
+expect 0 "1001000" run --invoke sum "$dir/q.cwasm" 1000
+expect 0 "call_indirect" dis "$dir/p.cwasm"
+expect 0 "" validate "$dir/p.cwasm"
+expect 0 "" compile "$dir/p.cwasm" -o "$dir/again.cwasm"
+expect 0 "3 functions were compiled before" run --stats --invoke sum "$dir/again.cwasm" 1000
+
+# what was changed, cut, or comes from elsewhere does not run
+size=$(stat -c %s "$dir/p.cwasm")
+for at in 30 60 100 $((size / 2)) $((size - 1)); do
+    cp "$dir/p.cwasm" "$dir/bad.cwasm"
+    printf '\125' | dd of="$dir/bad.cwasm" bs=1 seek="$at" conv=notrunc 2>/dev/null
+    "$atoll" run --stats --no-cache --invoke sum "$dir/bad.cwasm" 1000 >"$dir/out" 2>&1
+    [ "$at" -lt 88 ] && check "byte $at: it says so" grep -q "its machine code is not used" "$dir/out"
+    check "byte $at: nothing was compiled before" [ "$(grep -c "compiled before" "$dir/out")" -eq 0 ]
+done
+for n in 3 5 40 88 200 $((size - 1)); do
+    head -c "$n" "$dir/p.cwasm" >"$dir/cut.cwasm"
+    "$atoll" run --invoke sum "$dir/cut.cwasm" 1000 >"$dir/out" 2>&1
+    got=$?
+    check "$n bytes are refused: $got" [ "$got" -eq 126 ]
+    one_line
+done
+XDG_CACHE_HOME=$dir/other expect 0 "its machine code is not used: it was changed, or sealed by somebody else" run \
+    --stats --invoke sum "$dir/p.cwasm" 1000
+check "the program runs all the same" grep -qx 1001000 "$dir/out"
+
+# the cache
+entries() { find "$cache" -type f ! -name key | wc -l; }
+check "small programs leave nothing" [ "$(entries)" -eq 0 ]
+{
+    echo "(module"
+    for i in $(seq 400); do
+        echo "(func (export \"f$i\") (param i64 i64) (result i64) (local i64) loop local.get 2 local.get 0 i64.add local.get 1
+            i64.const $i i64.mul i64.xor local.set 2 local.get 1 i64.const 1 i64.sub local.tee 1 i64.const 0 i64.ne br_if 0
+            end local.get 2)"
+    done
+    echo ")"
+} >"$dir/large.wat"
+"$atoll" asm "$dir/large.wat" -o "$dir/large.wasm" || failed=1
+expect 0 "" run --tier=jit --no-cache --invoke f7 "$dir/large.wasm" 3 9
+check "--no-cache keeps nothing" [ "$(entries)" -eq 0 ]
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+head -n 1 "$dir/out" >"$dir/first"
+check "compiled code is kept" [ "$(entries)" -eq 1 ]
+expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "400 functions were compiled before" run --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "compiled 400 functions" run --tier=jit --no-cache --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "compiled 400 functions" run --tier=jit --relaxed-deterministic --stats --invoke f7 "$dir/large.wasm" 3 9
+
+entry=$(find "$cache" -type f ! -name key -printf '%T@ %p\n' | sort | head -n 1 | cut -d' ' -f2)
+printf '\125\125' | dd of="$entry" bs=1 seek=5000 conv=notrunc 2>/dev/null
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+chmod o+w "$entry"
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+rm -f "$entry" && ln -s "$dir/large.wasm" "$entry"
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+check "nothing is left that was begun" [ -z "$(find "$cache" -name '.new-*')" ]
+chmod g+w "$cache"
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 125 "somebody else may write its folder" compile "$dir/p.wasm" -o "$dir/none"
+chmod 700 "$cache"
+chmod 644 "$cache/key"
+expect 125 "others may read it" compile "$dir/p.wasm" -o "$dir/none"
+chmod 600 "$cache/key"
+
+# many at the same time
+rm -rf "$cache"
+for i in 1 2 3 4 5 6 7 8; do
+    "$atoll" run --tier=jit --invoke f7 "$dir/large.wasm" 3 9 >"$dir/out$i" 2>&1 &
+done
+wait
+for i in 1 2 3 4 5 6 7 8; do check "answer $i" cmp "$dir/out1" "$dir/out$i"; done
+check "one entry and one key" no_leftovers "$cache" 2
+expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+
+# names for perf and gdb
+"$atoll" run --tier=jit --perf --invoke sum "$dir/p.wasm" 10 >"$dir/out" 2>&1 &
+pid=$!
+wait $pid
+check "perf finds names" grep -Eq '^[0-9a-f]+ [0-9a-f]+ wasm:sum$' "/tmp/perf-$pid.map"
+rm -f "/tmp/perf-$pid.map"
+if command -v gdb >/dev/null 2>&1; then
+    gdb -nx -batch -ex "break jit_trap" -ex run -ex "print 'wasm:trap'" --args "$atoll" run --tier=jit --native-gdb --invoke trap \
+        "$dir/p.wasm" 0 </dev/null >"$dir/out" 2>&1
+    check "gdb finds names" grep -Eq '0x[0-9a-f]+ <wasm:trap>' "$dir/out"
+fi
+exit $failed
