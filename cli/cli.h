@@ -51,6 +51,7 @@ struct cli_verb {
 /* Every verb, in the order help lists them. cli/NAME.c defines `const struct cli_verb cli_verb_NAME`. */
 #define CLI_VERB_LIST(X)                                                                                     \
     X(run)                                                                                                   \
+    X(profile)                                                                                               \
     X(boot)                                                                                                  \
     X(validate)                                                                                              \
     X(asm)                                                                                                   \

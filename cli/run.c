@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/link.h"
+#include "cli/profile.h"
 #include "cli/run.h"
 #include "cli/saved.h"
 #include "interp/interp.h"
@@ -30,6 +31,8 @@ struct run {
     uint64_t gdb_port, timeout_ns, fuel, max_memory, max_stack, max_gc_heap, max_fds, max_table_elems,
         max_tables, max_instances, max_output, max_threads;
     bool no_cache, perf, native_gdb;
+    const char *svg; /* of `atoll profile` */
+    struct profile *profile;
     struct saved_run saved;
     const struct rt_tier *tier;
     const struct rt_module *ran; /* the program, once it has started */
@@ -102,47 +105,15 @@ enum {
     RUN_DUMP,
     RUN_NO_CACHE,
     RUN_PERF,
-    RUN_NATIVE_GDB
+    RUN_NATIVE_GDB,
+    RUN_SVG
 };
 static const struct cli_flag flags[] = {
-    {RUN_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
-    {RUN_ENV, "env", 'e', "NAME[=VALUE]", "grant a variable; without a value, atoll's own"},
-    {RUN_TCPLISTEN, "tcplisten", 0, "HOST:PORT", "grant a listening socket"},
-    {RUN_ARGV0, "argv0", 0, "NAME", "what the program sees as its own name"},
-    {RUN_STDIN, "stdin", 0, "FILE", "the program's standard input"},
-    {RUN_STDOUT, "stdout", 0, "FILE", "the program's standard output"},
-    {RUN_STDERR, "stderr", 0, "FILE", "the program's standard error"},
-    {RUN_INVOKE, "invoke", 'i', "FUNC", "call this export with ARGS and print its results"},
-    {RUN_PRELOAD, "preload", 0, "NAME=FILE", "instantiate FILE first; imports from NAME find its exports"},
-    {RUN_NATIVE, "native", 0, "[NAME=]FILE", "grant a native library by its prototypes file"},
-    {RUN_TRAP_UNKNOWN, "trap-unknown-imports", 0, NULL, "unknown functions trap when called"},
-    {RUN_TIMEOUT, "timeout", 't', "TIME", "end the program after 500ms, 2s, 1m ..."},
-    {RUN_FUEL, "fuel", 0, "N", "trap after about N instructions"},
-    {RUN_MAX_MEMORY, "max-memory", 0, "SIZE", "bound of all memories together: 64k, 16M, 1G ..."},
-    {RUN_MAX_TABLE_ELEMENTS, "max-table-elements", 0, "N",
-     "bound of all tables' elements together (20000000)"},
-    {RUN_MAX_TABLES, "max-tables", 0, "N", "bound of tables"},
-    {RUN_MAX_INSTANCES, "max-instances", 0, "N", "bound of instances: the program, --preload, threads"},
-    {RUN_MAX_STACK, "max-stack", 0, "SIZE", "bound of the call stack (8M)"},
-    {RUN_MAX_GC_HEAP, "max-gc-heap", 0, "SIZE", "bound of the heap of managed objects (4G)"},
-    {RUN_MAX_FDS, "max-fds", 0, "N", "bound of files open at once (1024)"},
-    {RUN_MAX_OUTPUT, "max-output", 0, "SIZE", "bound of all bytes written"},
-    {RUN_MAX_THREADS, "max-threads", 0, "N", "bound of threads at once beside the first (128)"},
-    {RUN_STRACE, "strace", 0, NULL, "print every I/O request and its answer to standard error"},
-    {RUN_TIER, "tier", 0, "TIER",
-     "how it runs: auto (default; hot code is compiled), jit (all before it starts), interp"},
-    {RUN_NO_CACHE, "no-cache", 0, NULL, "neither use nor keep compiled code of earlier runs"},
-    {RUN_STATS, "stats", 0, NULL,
-     "tell what was compiled, and what was declined why, when the program has ended"},
-    {RUN_PERF, "perf", 0, NULL, "name compiled functions for perf, in /tmp/perf-PID.map"},
-    {RUN_NATIVE_GDB, "native-gdb", 0, NULL, "name compiled functions for a gdb that looks at atoll itself"},
-    {RUN_DUMP, "dump", 0, "FUNC", "print the stages of a function on its way to machine code"},
-    {RUN_COREDUMP, "coredump", 0, "FILE", "when the program traps, write what it held to FILE"},
-    {RUN_GDB, "gdb", 0, "PORT", "wait for a debugger at this local port (0: a free one) and serve it"},
-    {RUN_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
-    {RUN_ENABLE, "enable", 0, "FEATURE", "accept programs that need it; see \"atoll features\""},
-    {RUN_DISABLE, "disable", 0, "FEATURE", "refuse programs that need it; see \"atoll features\""},
+#include "cli/run_flags.def"
     {0}};
+static const struct cli_flag profile_flags[] = {{RUN_SVG, "svg", 0, "FILE", "write a flame graph"},
+#include "cli/run_flags.def"
+                                                {0}};
 
 #define MAX_TABLE_ELEMS UINT64_C(20000000) /* unless a flag says otherwise: 160 MB */
 #define MIN_STACK       (UINT64_C(4) << 10)
@@ -229,6 +200,13 @@ static bool tier_fits(struct run *r) {
                   r->gdb_given ? "--gdb" : "--tier=interp");
         return false;
     }
+    if (r->verb == &cli_verb_profile && (!jit || r->fuel_given)) {
+        cli_usage(r->verb, "compiled code is sampled: this does not go with --%s",
+                  r->gdb_given    ? "gdb"
+                  : r->fuel_given ? "fuel"
+                                  : "tier=interp");
+        return false;
+    }
     return true;
 }
 
@@ -261,6 +239,7 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_STATS: r->stats = true; return true;
     case RUN_PERF: r->perf = true; return true;
     case RUN_NATIVE_GDB: r->native_gdb = true; return true;
+    case RUN_SVG: r->svg = value; return true;
     case RUN_NO_CACHE: r->no_cache = true; return true;
     case RUN_DUMP: r->dump = value; return true;
     case RUN_ARGV0: r->argv0 = value; return true;
@@ -471,12 +450,19 @@ done:
     bc_buf_fini(&names);
 }
 
+static bool begin_profile(struct run *r) {
+    r->profile = profile_new(r->store);
+    return r->profile && profile_start(r->profile);
+}
+
 /* On this thread, which is the program's first. */
 static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     struct rt_instance *instance;
     enum atoll_status status = start_program(r, &instance, err);
     if (status) return status;
     r->ran = instance->module;
+    if (r->verb == &cli_verb_profile && !begin_profile(r))
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "no memory or no timer for samples");
     if (r->dump) status = compiled_dump(instance->module, r->dump, err);
     if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
@@ -560,7 +546,10 @@ static int run_watched(struct run *r) {
     r->asking = false;
     /* it was told to stop and came to its end before it looked */
     if ((status == ATOLL_OK || status == ATOLL_E_EXIT) && cli_stopped()) status = ATOLL_E_INTERRUPTED;
-    return exit_status(r, blame, status, &err);
+    if (r->profile) profile_stop(r->profile);
+    int result = exit_status(r, blame, status, &err);
+    if (r->profile && profile_report(r->profile, r->svg) && !result) result = CLI_INTERNAL;
+    return result;
 }
 
 static int set_up_and_run(struct run *r) {
@@ -587,6 +576,7 @@ static void release(struct run *r) {
     links_close(&r->links);
     wasi_free(r->wasi);
     gdb_free(r->gdb);
+    profile_free(r->profile);
     coredump_free(r->coredump);
     if (r->store) rt_store_free(r->store);
     link_files_fini(&r->link_files);
@@ -606,7 +596,7 @@ static void release(struct run *r) {
 static int run_run(struct cli_parser *p) {
     struct run r = {.verb = p->verb,
                     .saved.cache.folder = -1,
-                    .tier = &auto_tier,
+                    .tier = p->verb == &cli_verb_profile ? &jit_tier : &auto_tier,
                     .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
                     .max_threads = WASI_THREADS_DEFAULT,
                     .max_table_elems = MAX_TABLE_ELEMS,
@@ -627,6 +617,21 @@ const struct cli_verb cli_verb_run = {
         "Flags stand before PROGRAM; what follows it belongs to the program. With --invoke, ARGS are the "
         "function's arguments: integers, floats, v128 as 0x and 32 digits, null.",
     .flags = flags,
+    .first_argument_ends_flags = true,
+    .run = run_run,
+};
+
+const struct cli_verb cli_verb_profile = {
+    .name = "profile",
+    .arguments = "PROGRAM [ARGS...]",
+    .summary = "run a program and tell where its time goes",
+    .text = "Runs a program as \"atoll run\" does, compiled before it starts, and looks at its first thread "
+            "about a thousand "
+            "times a second of CPU time. When it has ended, its functions are listed on standard error by "
+            "the time spent in them "
+            "(self) and in what they called (total); --svg draws the same as a flame graph.\n\n"
+            "What the compiler declined is interpreted, and counts for the compiled function that called it.",
+    .flags = profile_flags,
     .first_argument_ends_flags = true,
     .run = run_run,
 };

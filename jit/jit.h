@@ -22,6 +22,18 @@ struct jit_stats {
 };
 /* Of a module that may be running. */
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out);
+/* ---- samples of a run ---- */
+
+struct jit_sampled {
+    const struct rt_module *module;
+    uint32_t func;
+};
+/* In a signal handler, of the thread that runs the store: the compiled functions on its stack, innermost first, at most
+ * `max`. *in_host: the innermost one waits for the host or the interpreter. Takes no lock for long and allocates nothing;
+ * 0 = there is none, or it cannot be told now. */
+uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct jit_sampled *out, uint32_t max,
+                    bool *in_host);
+
 /* ---- compiled code as bytes (save.c) ---- */
 
 /* Compiles all functions, for jit_save, of a module that no instance needs: its engine's tier is jit_tier. fails

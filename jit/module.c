@@ -221,6 +221,7 @@ enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code
         link_function(bytes, code);
         status = jit_memory_write(engine, code->start, bytes, code->size);
         if (!status) status = jit_index_add(engine, code);
+        jit_index_find(engine, code->start); /* which sorts: samples find it */
         if (status) jit_memory_give_back(engine, code->start, code->size);
     }
     pthread_mutex_unlock(&engine->lock);
@@ -255,6 +256,7 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
         status = jit_memory_write(engine, region, r->bytes, r->size);
         for (uint32_t i = 0; i < jit_n_own(module) && !status; i++)
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
+        jit_index_find(engine, region);
         if (status) {
             jit_index_remove(engine, module);
             jit_memory_give_back(engine, region, r->size);

@@ -71,6 +71,52 @@ static void walk(struct rt_activation *activation) {
     pthread_mutex_unlock(&engine->lock);
 }
 
+/* The function that is returned to from a frame which may not stand yet, or not any more: its return address is where it
+ * will be, or at sp. */
+static const uint8_t *caller_of(struct jit_engine *engine, const struct jit_code *code, uintptr_t *sp,
+                                uintptr_t top) {
+    const uintptr_t frames[] = {code->frame_bytes, 0};
+    for (unsigned i = 0; i < 2; i++) {
+        uintptr_t at = *sp + frames[i] + 8;
+        if (at > top) continue;
+        const uint8_t *pc = return_address(at);
+        if (pc < engine->base || pc >= engine->base + engine->used) continue;
+        *sp = at;
+        return pc;
+    }
+    return NULL;
+}
+
+uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct jit_sampled *out, uint32_t max,
+                    bool *in_host) {
+    const greg_t *registers = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
+    const struct rt_activation *activation = store->activation;
+    struct jit_engine *engine = jit_engine_of(store);
+    const uint8_t *pc = (const uint8_t *)registers[REG_RIP];
+    uintptr_t sp = (uintptr_t)registers[REG_RSP], bottom = sp;
+    uint32_t n = 0;
+    while (activation && (activation->walk != walk || activation->store != store))
+        activation = activation->previous;
+    if (!activation || pthread_mutex_trylock(&engine->lock)) return 0;
+    bool ready = engine->sorted; /* nothing is sorted here */
+    *in_host = ready && !jit_index_find(engine, pc);
+    if (*in_host) {
+        sp = ((const struct jit_run *)activation)->sp;
+        ready = sp > bottom && sp <= store->native_entry;
+        pc = ready ? return_address(sp) - 1 : NULL;
+    }
+    while (ready && n < max) {
+        const struct jit_code *code = jit_index_find(engine, pc);
+        if (!code) break;
+        out[n++] = (struct jit_sampled){code->module, code->func};
+        pc = caller_of(engine, code, &sp, store->native_entry);
+        if (!pc) break;
+        pc--;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return n;
+}
+
 /* ---- traps ---- */
 
 static enum rt_trap stop_reason(struct rt_store *store, enum rt_trap trap) {

@@ -135,7 +135,7 @@ expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7
 "$atoll" run --tier=jit --perf --invoke sum "$dir/p.wasm" 10 >"$dir/out" 2>&1 &
 pid=$!
 wait $pid
-check "perf finds names" grep -Eq '^[0-9a-f]+ [0-9a-f]+ wasm:sum$' "/tmp/perf-$pid.map"
+check "perf finds names" grep -Eq '^[0-9a-f]+ [0-9a-f]+ wasm:add$' "/tmp/perf-$pid.map"
 rm -f "/tmp/perf-$pid.map"
 if command -v gdb >/dev/null 2>&1; then
     gdb -nx -batch -ex "break jit_trap" -ex run -ex "print 'wasm:trap'" --args "$atoll" run --tier=jit --native-gdb --invoke trap \

@@ -1,0 +1,45 @@
+#!/bin/sh
+# Where a program's time goes: the functions that take it are named, callers count what they called, the graph shows both.
+# usage: profile_test.sh ATOLL SAMPLES
+. "$(dirname "$0")/lib.sh"
+cat >"$dir/p.wat" <<'END'
+(module
+  (func $busy (param i64) (result i64) (local i64)
+    loop
+      local.get 1
+      local.get 0
+      i64.mul
+      local.get 0
+      i64.xor
+      local.set 1
+      local.get 0
+      i64.const 1
+      i64.sub
+      local.tee 0
+      i64.const 0
+      i64.ne
+      br_if 0
+    end
+    local.get 1)
+  (func $"<outer>" (export "outer") (param i64) (result i64)
+    (i64.add (call $busy (local.get 0)) (call $busy (i64.const 10))))
+  (func (export "trap") (param i64) (result i64)
+    (drop (call $busy (local.get 0)))
+    unreachable))
+END
+"$atoll" profile --svg "$dir/graph.svg" --invoke outer "$dir/p.wat" 300000000 >"$dir/result" 2>"$dir/out"
+check "the program's status is passed on" [ $? -eq 0 ]
+check "its output, too" [ "$(wc -l <"$dir/result")" -eq 1 ]
+check "samples were taken" grep -Eq '^atoll: [1-9][0-9]+ samples' "$dir/out"
+share() { awk -v name="$1" -v column="$2" '$3 == name { sub("%", "", $column); print int($column) }' "$dir/out"; }
+check "the loop takes nearly all of it" [ "$(share busy 1)" -ge 90 ]
+check "and so does its caller with it" [ "$(share "<outer>" 2)" -ge 90 ]
+check "which takes nothing itself" [ "$(share "<outer>" 1)" -le 5 ]
+check "the graph names both" grep -q "<title>busy: " "$dir/graph.svg"
+check "and escapes" grep -q "<title>&#60;outer&#62;: " "$dir/graph.svg"
+expect 134 "unreachable" profile --invoke trap "$dir/p.wat" 100000000
+check "a program that traps is told of, too" grep -q "busy" "$dir/out"
+expect 2 "compiled code is sampled" profile --tier=interp "$dir/p.wat"
+expect 2 "compiled code is sampled" profile --fuel 10 "$dir/p.wat"
+expect 125 "No such file" profile --svg "$dir/none/graph.svg" --invoke outer "$dir/p.wat" 10
+exit $failed
