@@ -16,11 +16,11 @@ static int set_msrs(int fd) {
     static const struct kvm_msr_entry entries[] = {{.index = MSR_MISC_ENABLE, .data = FAST_STRINGS},
                                                    {.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ON_WRITE_BACK}};
     for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        struct {
-            struct kvm_msrs head;
-            struct kvm_msr_entry entry;
-        } msrs = {.head.nmsrs = 1, .entry = entries[i]};
-        if (ioctl(fd, KVM_SET_MSRS, &msrs) < 0) return -1; /* 0: this host's KVM has not that one */
+        _Alignas(struct kvm_msrs) char room[sizeof(struct kvm_msrs) + sizeof *entries] = {0};
+        struct kvm_msrs *msrs = (struct kvm_msrs *)room;
+        msrs->nmsrs = 1;
+        msrs->entries[0] = entries[i];
+        if (ioctl(fd, KVM_SET_MSRS, msrs) < 0) return -1; /* 0: this host's KVM has not that one */
     }
     return 0;
 }
