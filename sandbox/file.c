@@ -93,6 +93,7 @@ void sb_file_unref(struct sb_file *file) {
     int error = file->own && close(file->fd) ? errno : 0;
     sb_answer(sb, &request, error, SB_ABSENT);
     sb->n_files--;
+    sb_places_free(file);
     pthread_mutex_destroy(&file->turns[0]);
     pthread_mutex_destroy(&file->turns[1]);
     pthread_mutex_destroy(&file->lock);
@@ -390,43 +391,4 @@ int sb_file_set_times(struct sb_file *file, const struct timespec times[2]) {
     else if (futimens(file->fd, times))
         error = errno;
     return sb_answer(file->sb, &request, error, SB_ABSENT);
-}
-
-/* ---- directories ---- */
-
-/* The inode of what stands above a grant is nobody's business: ".." gets the directory's own. */
-static void hide_parent(const struct sb_file *dir, uint8_t *entries, size_t n) {
-    enum { SIZE_AT = 16, NAME_AT = 19 };
-    uint16_t size;
-    for (size_t at = 0; n - at > NAME_AT; at += size) {
-        memcpy(&size, entries + at + SIZE_AT, sizeof size);
-        /* The buffer may be memory the program writes to meanwhile. */
-        if (size <= NAME_AT || size > n - at) return;
-        if (strncmp((char *)entries + at + NAME_AT, "..", size - NAME_AT)) continue;
-        struct stat st;
-        uint64_t inode = fstat(dir->fd, &st) ? 0 : st.st_ino;
-        memcpy(entries + at, &inode, sizeof inode);
-    }
-}
-
-static int list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n) {
-    if (dir->type != SB_TYPE_DIRECTORY) return ENOTDIR;
-    /* EBADF: a grant that may be searched, not listed */
-    if (lseek(dir->fd, (off_t)cookie, SEEK_SET) < 0) return errno == EBADF ? EACCES : errno;
-    long n = syscall(SYS_getdents64, dir->fd, buffer, size > INT_MAX ? (size_t)INT_MAX : size);
-    if (n < 0) return errno;
-    hide_parent(dir, buffer, (size_t)n);
-    *out_n = (size_t)n;
-    return 0;
-}
-
-int sb_file_list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n) {
-    struct sb_request request = sb_request_file(SB_FS_LIST, dir, cookie, SB_ABSENT);
-    *out_n = 0;
-    int error = sb_ask(dir->sb, &request);
-    if (error) return error;
-    pthread_mutex_lock(&dir->lock);
-    error = list(dir, cookie, buffer, size, out_n);
-    pthread_mutex_unlock(&dir->lock);
-    return sb_answer(dir->sb, &request, error, *out_n);
 }

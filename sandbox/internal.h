@@ -19,6 +19,7 @@ struct sandbox {
     _Atomic uint64_t output_bytes; /* written, or taken by a write under way */
     atomic_bool output_exceeded;
     _Atomic enum openat2_state openat2;
+    _Atomic size_t n_places; /* of all files: kept by list.c */
     int wake_fd;
     _Atomic int proc_fd; /* /proc/self/fd, opened when it is needed first; -1 before */
     const _Atomic uint32_t *stop;
@@ -44,7 +45,9 @@ struct sb_file {
     pthread_mutex_t turns[2]; /* to read, to write: of host streams and, so that what poll promised is not
                                  taken by another, of no_nowait */
     pthread_mutex_t lock; /* the position while a directory is listed; the status flags while they change */
-    size_t name_size;     /* without the NUL */
+    uint64_t *places; /* of a directory: what stands behind each entry that was listed (list.c); under lock */
+    size_t n_places, places_capacity;
+    size_t name_size; /* without the NUL */
     char name[];
 };
 
@@ -121,6 +124,11 @@ int sb_rules_decide(const struct sandbox *sb, const struct sb_request *request);
 /* The door's answer to SB_DISK_OPEN. */
 int sb_disk_decide(const struct sandbox *sb, const struct sb_request *request);
 void sb_disks_free(struct sandbox *sb);
+
+/* ---- list.c ---- */
+
+#define SB_PLACES_MAX ((size_t)1 << 19) /* 4 MiB */
+void sb_places_free(struct sb_file *dir);
 
 /* ---- poll.c ---- */
 

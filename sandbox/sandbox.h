@@ -268,6 +268,9 @@ int sb_file_set_times(struct sb_file *file,
 /* Entries behind `cookie` (0 = start) in the kernel's linux_dirent64 layout, "." and ".." among them ("..":
  * inode of the directory itself). *out_n = 0: no more. A buffer too small for one entry: EINVAL. */
 int sb_file_list(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n);
+/* The same with cookies that count entries, for programs that keep 32 bits of them. Each directory knows those
+ * it gave (others: EINVAL); behind half a million of them the kernel's come, with bit 63 set. */
+int sb_file_list_numbered(struct sb_file *dir, uint64_t cookie, void *buffer, size_t size, size_t *out_n);
 
 int sb_path_stat(struct sb_file *dir, struct sb_path path, bool follow, struct stat *out);
 int sb_path_set_times(struct sb_file *dir, struct sb_path path, bool follow, const struct timespec times[2]);

@@ -287,7 +287,7 @@ uint32_t wasi_fn_fd_readdir(struct wasi_call *c) {
     if (!wasi_at(c, at, room) || !wasi_at(c, wasi_u32(c, 4), 4)) return WASI_EFAULT;
     uint8_t *out = wasi_at(c, at, room);
     while (used < room && n) {
-        error = wasi_errno(sb_file_list(f->file, cookie, entries, sizeof entries, &n));
+        error = wasi_errno(sb_file_list_numbered(f->file, cookie, entries, sizeof entries, &n));
         if (error) return error;
         for (size_t i = 0; i < n && used < room;) {
             const struct kernel_entry *e = (const void *)(entries + i);

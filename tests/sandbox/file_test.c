@@ -218,6 +218,39 @@ static void listing_hides_the_parent_and_goes_on_at_a_cookie(void **state) {
     sb_file_unref(file);
 }
 
+/* Cookies count entries, and each is the way back to its place, also when others are gone meanwhile. */
+static void a_numbered_listing_goes_on_anywhere(void **state) {
+    struct fixture *f = *state;
+    char buffer[32], names[40][16];
+    struct dirent64 entry;
+    size_t n;
+    uint64_t cookie = 0;
+    for (int i = 0; i < 36; i++) {
+        char name[32];
+        snprintf(name, sizeof name, "in/sub/%d", i);
+        host_write(f, name, "");
+    }
+    struct sb_file *dir = must_open(f->dir, "sub", READ | SB_OPEN_DIRECTORY);
+    assert_int_equal(sb_file_list_numbered(dir, 1, buffer, sizeof buffer, &n), EINVAL);
+    while (!sb_file_list_numbered(dir, cookie, buffer, sizeof buffer, &n) && n) {
+        memcpy(&entry, buffer, sizeof buffer);
+        assert_int_equal(entry.d_off, cookie + 1);
+        assert_true(cookie < 40);
+        snprintf(names[cookie++], sizeof names[0], "%.15s", buffer + offsetof(struct dirent64, d_name));
+    }
+    assert_int_equal(cookie, 39); /* with . and .. and inner */
+    for (unsigned i = 39; i-- > 0;) {
+        if (i % 3 == 0 && strchr(names[i], '.') == NULL) {
+            assert_int_equal(sb_path_unlink(dir, path_of(names[i])), 0);
+            continue;
+        }
+        assert_int_equal(sb_file_list_numbered(dir, i, buffer, sizeof buffer, &n), 0);
+        assert_string_equal(buffer + offsetof(struct dirent64, d_name), names[i]);
+    }
+    assert_int_equal(sb_file_list_numbered(dir, 40, buffer, sizeof buffer, &n), EINVAL);
+    sb_file_unref(dir);
+}
+
 /* ---- limits ---- */
 
 static void beyond_max_fds(struct fixture *f) {
@@ -316,6 +349,7 @@ int main(void) {
         IN_FIXTURE(a_closed_socket_answers_without_a_signal),
         IN_FIXTURE(a_lent_stream_is_not_changed),
         IN_FIXTURE(listing_hides_the_parent_and_goes_on_at_a_cookie),
+        IN_FIXTURE(a_numbered_listing_goes_on_anywhere),
         cmocka_unit_test(max_fds_counts_what_is_open),
         cmocka_unit_test(max_output_cuts_and_then_refuses),
         IN_FIXTURE(names_stay_bounded),

@@ -20,6 +20,22 @@ static void list(const char *path) {
     printf("\n");
 }
 
+/* Each place that telldir tells leads to the entry behind it, whatever the size of long. */
+static void go_back_to_each_place(DIR *d) {
+    static long places[600];
+    static char *names[600];
+    int n = 0, wrong = 0;
+    rewinddir(d);
+    for (struct dirent *e; n < 600 && (places[n] = telldir(d), e = readdir(d)); n++)
+        names[n] = strdup(e->d_name);
+    for (int i = 0, k = 0; i < n; i++, k = (k + 211) % n) {
+        seekdir(d, places[k]);
+        struct dirent *e = readdir(d);
+        wrong += !e || strcmp(e->d_name, names[k]) != 0;
+    }
+    printf("%d places of %d lead elsewhere\n", wrong, n);
+}
+
 int main(void) {
     char name[300];
     SHOW(mkdir("d", 0755));
@@ -53,6 +69,7 @@ int main(void) {
     for (after = 0; readdir(d); after++)
         ;
     printf("%d again\n", after);
+    go_back_to_each_place(d);
     for (int i = 0; i < 500; i++) {
         snprintf(name, sizeof name, "d/%03d-%0*d", i, 20 + i % 200, 0);
         if (unlink(name)) printf("%s: %s\n", name, error_name(errno));
