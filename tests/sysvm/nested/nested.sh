@@ -60,6 +60,14 @@ for kernel in cloud generic new; do
         cp "$kernels/$kernel/modules/$module" "$outer/kernels/$kernel/modules/$module"
     done
 done
+# What is packed in a bzImage: an ELF file, here as xz made it.
+packed_in() {
+    local sectors offset size
+    sectors=$(od -An -tu1 -j $((0x1f1)) -N1 "$1")
+    offset=$(od -An -tu4 -j $((0x248)) -N4 "$1") size=$(od -An -tu4 -j $((0x24c)) -N4 "$1")
+    tail -c +$(((sectors + 1) * 512 + offset + 1)) "$1" | head -c "$((size))"
+}
+packed_in "$kernels/generic/vmlinuz" >"$outer/kernels/generic/vmlinux.xz"
 for module in virt/lib/irqbypass arch/x86/kvm/kvm drivers/crypto/ccp/ccp arch/x86/kvm/kvm-amd drivers/net/tun; do
     file=$(find "$kernels/cloud/modules/kernel/$module.ko" 2>/dev/null) && cp "$file" "$outer/modules/"
 done

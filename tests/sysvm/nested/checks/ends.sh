@@ -1,5 +1,5 @@
 # How a guest ends is the exit status: panic, timeout, a signal to atoll, a reboot.
-boot $cloud panic --timeout 400
+boot $cloud panic --timeout 900
 expect_status 255
 expect_error 'the guest panicked: .*not syncing: sysrq triggered crash'
 

@@ -1,5 +1,5 @@
 # A KVM that is true is taken by auto; what is not there yet is said.
-boot $cloud clock --engine=auto --stats --timeout 300
+boot $cloud clock --engine=auto --stats --timeout 900
 expect_status 0
 expect_output 'guest: clock kvm-clock'
 expect_error 'engine kvm, [0-9]* exits'
