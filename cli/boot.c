@@ -28,6 +28,7 @@ struct boot {
     struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
     const char *file_path;
     struct boot_folders folders;
+    struct boot_disks disks;
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
@@ -58,6 +59,7 @@ enum {
     BOOT_TIMEOUT,
     BOOT_ENGINE,
     BOOT_SELF_UNPACKING,
+    BOOT_DISK,
     BOOT_NET,
     BOOT_VSOCK,
     BOOT_STRACE,
@@ -77,6 +79,10 @@ static const struct cli_flag flags[] = {
     {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
     {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
     {BOOT_SELF_UNPACKING, "self-unpacking", 0, NULL, "let a bzImage unpack (and randomise) itself"},
+    {BOOT_DISK, "disk", 0, "FILE[:OPTION]...",
+     "disk image (again: one more); ro, raw, qcow2, snapshot, overlay[=FILE], direct, serial=TEXT, "
+     "backing=FILE, "
+     "nolock (docs/disks.md)"},
     {BOOT_NET, "net", 0, "NET",
      "grant a network: user[:OPTION,...], tap=INTERFACE or none (docs/network.md)"},
     {BOOT_VSOCK, "vsock", 0, "PATH[,cid=N]",
@@ -141,6 +147,7 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     switch (id) {
     case BOOT_KERNEL: boot->kernel_path = value; break;
     case BOOT_INITRD: boot->initrd_path = value; break;
+    case BOOT_DISK: return boot_disks_add(&boot->disks, boot->verb, value);
     case BOOT_APPEND: boot->cmdline = value; break;
     case BOOT_MEMORY:
         valid = cli_parse_size(value, &boot->memory_bytes) && boot->memory_bytes >= VM_BOOT_MEMORY_MIN &&
@@ -428,7 +435,8 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     status = vm_machine_new(&config, &boot->machine, err);
     if (status != ATOLL_OK) return status;
     boot_console_join(boot->console, vm_machine_serial(boot->machine));
-    if (boot->net) status = add_network(boot, err);
+    status = boot_disks_put(&boot->disks, boot->machine, boot->loop, boot->sandbox, err);
+    if (status == ATOLL_OK && boot->net) status = add_network(boot, err);
     if (status == ATOLL_OK && boot->vsock) status = add_vsock(boot, err);
     if (status == ATOLL_OK)
         status = boot_folders_attach(&boot->folders, boot->sandbox, boot->loop, boot->machine, err);
@@ -489,11 +497,13 @@ static void print_stats(const struct boot *boot) {
 static int run_machine(struct boot *boot, bool *out_again) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum vm_end end = VM_END_NONE;
+    int result = boot_disks_open(&boot->disks, boot->sandbox);
+    if (result != CLI_OK) return result;
     if (make(boot, &err) != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
-    int result = load(boot);
+    result = load(boot);
     if (result != CLI_OK) return result;
     if (vm_machine_run(boot->machine, &end, &err) != ATOLL_OK) {
         cli_error("boot", &err);
@@ -515,7 +525,7 @@ static int check_files(const struct boot *boot) {
         cli_message("%s: %s", paths[i], strerror(error));
         return error == ENOENT || error == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
     }
-    return CLI_OK;
+    return boot_disks_check(&boot->disks);
 }
 
 /* One for all machines that resets make. */
@@ -548,6 +558,8 @@ static int run_all(struct boot *boot) {
         again = false;
         result = run_machine(boot, &again);
         unmake(boot);
+        int closed = boot_disks_close(&boot->disks);
+        if (closed != CLI_OK) result = closed, again = false;
     } while (again);
     close(boot->signals);
     return result;
@@ -571,6 +583,7 @@ static int run_boot(struct cli_parser *p) {
     if (result == CLI_OK) result = check_flags(&boot);
     if (result == CLI_OK) result = run_all(&boot);
     sb_free(boot.sandbox);
+    boot_disks_free(&boot.disks);
     boot_words_free(&boot.folders.dirs);
     boot_words_free(&boot.folders.env);
     boot_words_free(&boot.folders.args);

@@ -1,6 +1,7 @@
 /* cli/boot.h: what the files of `atoll boot` share.
  *
  *   boot.c      flags -> machine -> run -> exit status
+ *   boot_disk.c --disk -> images -> devices of the machine
  *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says
  *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
  *   boot_command.c   that command's standard streams and end */
@@ -12,6 +13,30 @@
 #include "sysvm/dev/host_stream.h"
 #include "sysvm/guest/guest.h"
 #include "sysvm/machine.h"
+
+/* ---- boot_disk.c ---- */
+
+enum { BOOT_DISKS_MAX = 24 };
+struct boot_disk;
+struct boot_disks {
+    struct boot_disk *disks[BOOT_DISKS_MAX];
+    unsigned n;
+};
+/* Takes the text of a --disk. Returns CLI_OK or, after a message, CLI_USAGE or CLI_INTERNAL. */
+int boot_disks_add(struct boot_disks *disks, const struct cli_verb *verb, const char *text);
+/* Whether they are there, before anything is made. Returns CLI_OK or, after a message, the exit status. */
+int boot_disks_check(const struct boot_disks *disks);
+/* Opens all of them, for one machine; granted in `sb` now. Returns CLI_OK or, after a message, the exit status;
+ * boot_disks_close follows in any case. */
+int boot_disks_open(struct boot_disks *disks, struct sandbox *sb);
+/* Puts them into a machine. */
+enum atoll_status boot_disks_put(struct boot_disks *disks, struct vm_machine *machine, struct vm_loop *loop,
+                                 struct sandbox *sb, struct atoll_error *err);
+/* When no machine uses them. Returns CLI_INTERNAL after a message when something could not be saved. */
+int boot_disks_close(struct boot_disks *disks);
+void boot_disks_free(struct boot_disks *disks);
+
+/* ---- console.c ---- */
 
 struct boot_console;
 

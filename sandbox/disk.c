@@ -5,6 +5,8 @@
  *   - an image that is open names it as its backing file. An image's header is not the user's word: the file
  *     has to lie below the image's own folder, or be the same file as one that the user granted.
  * What is opened is a regular file or a block device, and a backing file is never opened to be written. */
+#include <stdio.h>
+#include <sys/random.h>
 #include "sandbox/internal.h"
 
 struct sb_disk_grant {
@@ -180,6 +182,24 @@ int sb_disk_open_backing(struct sandbox *sb, const struct sb_disk *image, const 
     return sb_answer(sb, &r, error, SB_ABSENT);
 }
 
+/* Where the file system has no files without a name: one with a name for a moment. */
+static int open_unlinked(int folder_fd) {
+    for (int i = 0; i < 16; i++) {
+        char name[40];
+        uint64_t random;
+        if (getrandom(&random, sizeof random, 0) != sizeof random) return -errno;
+        snprintf(name, sizeof name, ".atoll-%016llx", (unsigned long long)random);
+        int fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0 && unlinkat(folder_fd, name, 0)) {
+            int error = errno;
+            close(fd);
+            return -error;
+        }
+        if (fd >= 0 || errno != EEXIST) return fd >= 0 ? fd : -errno;
+    }
+    return -EEXIST;
+}
+
 int sb_disk_temporary(struct sandbox *sb, const char *folder, struct sb_disk *out) {
     struct sb_request r = {.kind = SB_DISK_TEMPORARY,
                            .name = folder,
@@ -191,6 +211,10 @@ int sb_disk_temporary(struct sandbox *sb, const char *folder, struct sb_disk *ou
     if (out->folder_fd < 0) return sb_answer(sb, &r, errno, SB_ABSENT);
     out->fd = openat(out->folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     error = out->fd < 0 ? errno : 0;
+    if (error == EOPNOTSUPP || error == EISDIR || error == ENOENT) {
+        out->fd = open_unlinked(out->folder_fd);
+        error = out->fd < 0 ? -out->fd : 0;
+    }
     if (error) close(out->folder_fd);
     return sb_answer(sb, &r, error, SB_ABSENT);
 }

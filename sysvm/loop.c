@@ -39,7 +39,7 @@ struct vm_loop {
     pthread_mutex_t lock;
     int epoll, wake, clock;
     atomic_bool stopped;
-    bool in_batch;         /* events of freed watches may still be in the batch */
+    bool running;          /* events of freed watches may still be in the batch */
     struct vm_watch *dead; /* freed in this batch */
     struct vm_timer *timers;
     uint64_t round; /* of firing timers: each fires once a round */
@@ -137,7 +137,7 @@ void vm_watch_free(struct vm_watch *watch) {
     struct vm_loop *loop = watch->loop;
     epoll_ctl(loop->epoll, EPOLL_CTL_DEL, watch->fd, NULL);
     watch->dead = true;
-    if (loop->in_batch) {
+    if (loop->running) {
         watch->next_dead = loop->dead;
         loop->dead = watch;
     } else {
@@ -285,19 +285,29 @@ static void handle(struct vm_loop *loop, const struct epoll_event *event) {
     }
 }
 
+static void set_running(struct vm_loop *loop, bool running) {
+    vm_loop_lock(loop);
+    loop->running = running;
+    bury(loop);
+    vm_loop_unlock(loop);
+}
+
+/* A watch that is freed while the loop runs, by a handler or by another thread that got the lock between the wait
+ * and the handlers, may be among the events: it is kept until they are handled. */
 int vm_loop_run(struct vm_loop *loop) {
     struct epoll_event events[BATCH];
-    while (!loop->stopped) {
+    int error = 0;
+    set_running(loop, true);
+    while (!loop->stopped && !error) {
         int n = epoll_wait(loop->epoll, events, BATCH, -1);
-        if (n < 0 && errno != EINTR) return errno;
+        if (n < 0 && errno != EINTR) error = errno;
         vm_loop_lock(loop);
-        loop->in_batch = true;
         for (int i = 0; i < n && !loop->stopped; i++) handle(loop, events + i);
-        loop->in_batch = false;
         bury(loop);
         vm_loop_unlock(loop);
     }
-    return 0;
+    set_running(loop, false);
+    return error;
 }
 
 void vm_loop_stop(struct vm_loop *loop) {

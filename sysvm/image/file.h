@@ -24,6 +24,7 @@ struct img_file {
     const struct img_file_ops *ops;
     uint64_t size;      /* when it was opened */
     bool device;        /* a block device: has a size of its own and may hold anything */
+    bool throw_away;    /* nothing has to be there after a crash */
     int fd;             /* for io_uring; -1 = none */
     unsigned alignment; /* of memory, offsets and sizes that `fd` takes; 1 = any */
 };

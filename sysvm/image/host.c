@@ -20,7 +20,6 @@ enum { BOUNCE_BYTES = 1 << 18, ALIGNMENT_MAX = 1 << 16, ALIGNMENT_GUESS = 4096 }
 struct host {
     struct img_file file;
     const struct atoll_alloc *alloc;
-    bool throw_away;
     pthread_rwlock_t edges; /* direct: shared by whole blocks, alone for parts of blocks */
 };
 
@@ -152,7 +151,7 @@ static int host_write(struct img_file *file, const struct iovec *iov, int n_iov,
 
 static int host_sync(struct img_file *file) {
     int failed;
-    if (host_of(file)->throw_away) return 0;
+    if (file->throw_away) return 0;
     do failed = fdatasync(file->fd);
     while (failed && errno == EINTR);
     return failed ? errno : 0;
@@ -267,9 +266,12 @@ int img_host_file(const struct atoll_alloc *alloc, int fd, enum img_host_mode mo
         return error;
     }
     h->alloc = alloc;
-    h->throw_away = mode == IMG_THROW_AWAY;
-    h->file = (struct img_file){
-        .ops = &host_ops, .size = (uint64_t)end, .device = device, .fd = fd, .alignment = alignment};
+    h->file = (struct img_file){.ops = &host_ops,
+                                .size = (uint64_t)end,
+                                .device = device,
+                                .throw_away = mode == IMG_THROW_AWAY,
+                                .fd = fd,
+                                .alignment = alignment};
     *out = &h->file;
     return 0;
 }

@@ -116,6 +116,7 @@ struct img *img_new(const struct atoll_alloc *alloc, const char *name) {
         return NULL;
     }
     img->alloc = alloc;
+    img->discard_bytes = 512;
     img->disk = (struct sb_disk){-1, -1};
     img->name_size = size;
     memcpy(img->name, name, size);
@@ -140,6 +141,10 @@ int img_close(struct img *img) {
 uint64_t img_size(const struct img *img) { return img->size; }
 bool img_readonly(const struct img *img) { return img->readonly; }
 bool img_can_discard(const struct img *img) { return img->can_discard && !img->readonly; }
+unsigned img_block_bytes(const struct img *img) {
+    return img->file->alignment < 512 ? 512 : img->file->alignment;
+}
+unsigned img_discard_bytes(const struct img *img) { return img->discard_bytes; }
 const char *img_name(const struct img *img) { return img->name; }
 
 /* ---- requests ---- */

@@ -98,7 +98,9 @@ enum { IMG_MAX_IOV = 256 };
 uint64_t img_size(const struct img *img);
 bool img_readonly(const struct img *img);
 bool img_can_discard(const struct img *img);
-const char *img_name(const struct img *img); /* path, as opened */
+unsigned img_block_bytes(const struct img *img); /* the smallest piece that is written as it is: 512 to 64k */
+unsigned img_discard_bytes(const struct img *img); /* pieces worth discarding: 512 or more */
+const char *img_name(const struct img *img);       /* path, as opened */
 /* Each fails with EINVAL beyond the end, EROFS, EUCLEAN when the image's tables are broken (img_fault tells),
  * ENOSPC, or what the host says. A request that fails may have been done in part. n_iov <= IMG_MAX_IOV. */
 int img_readv(struct img *img, const struct iovec *iov, int n_iov, uint64_t offset);

@@ -42,6 +42,7 @@ struct img {
     void *state;           /* the driver's */
     uint64_t size;
     bool readonly, can_discard;
+    unsigned discard_bytes; /* pieces worth discarding */
     pthread_mutex_t fault_lock;
     bool has_fault;
     struct atoll_error fault;

@@ -386,5 +386,6 @@ enum atoll_status img_qcow2_open(struct img *img, const struct img_qcow2_open *h
     }
     img->driver = &qcow2_driver;
     img->size = q->header.size;
+    img->discard_bytes = (unsigned)q->cluster_size;
     return ATOLL_OK;
 }

@@ -50,6 +50,9 @@ expect "a folder of proc" 125 '' 'proc' -- --kernel "$kernel" --dir /proc::x
 expect "a place that is no path" 2 '' 'no path from the root' -- --kernel "$kernel" --rootfs "$dir/root" --dir "$dir::here"
 expect "a long tag" 2 '' '36 bytes' -- --kernel "$kernel" --dir "$dir::0123456789012345678901234567890123456"
 expect "no variable" 2 '' 'does not take "=x"' -- --kernel "$kernel" --rootfs "$dir/root" --env =x
+expect "no such disk" 127 '' 'No such file' -- --kernel "$kernel" --disk /nonexistent/disk.img:ro
+expect "a disk with options that contradict" 2 '' 'read only and written' -- --kernel "$kernel" --disk x.img:ro:snapshot
+expect "a disk with an empty name" 2 '' 'names no disk image' -- --kernel "$kernel" --disk :ro
 [ -w /dev/kvm ] || { echo "skipped: no /dev/kvm here"; [ $failed -eq 0 ] && exit 77; exit 1; }
 
 kvm() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE [FLAGS]
@@ -87,6 +90,17 @@ chmod +x "$dir/machine.vm"
 mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
 PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
 grep -q '^tiny: off from a file$' "$dir/out" || { echo "FAILED: a file that runs itself"; cat "$dir/out"; failed=1; }
+# ---- disks ----
+"$atoll" disk create "$dir/a.qcow2" 64M && truncate -s 64M "$dir/b.img"
+mkdir "$dir/tmp"
+export TMPDIR="$dir/tmp"
+kvm "a machine with disks" 0 '^tiny: off$' '' off --disk "$dir/a.qcow2" --disk "$dir/b.img:snapshot" \
+    --disk "$dir/b.img:ro" --disk "$dir/b.img:overlay"
+unset TMPDIR
+[ -z "$(ls -A "$dir/tmp")" ] || { echo "FAILED: a snapshot left something"; failed=1; }
+"$atoll" disk check "$dir/b.img.overlay.qcow2" >/dev/null || { echo "FAILED: no overlay"; failed=1; }
+kvm "one disk twice" 126 '' 'in use by somebody else' off --disk "$dir/b.img" --disk "$dir/b.img"
+kvm "a disk that is no image" 126 '' 'this is no qcow2 image' off --disk "$dir/b.img:qcow2"
 
 # ---- the console ----
 printf 'hello\n' | "$atoll" boot --engine kvm --kernel "$kernel" --append echo --timeout 60 >"$dir/out" 2>&1
