@@ -62,7 +62,8 @@ struct card {
     uint8_t mac[MAC_BYTES];
     bool posted; /* resume is under way */
     struct held held[QUEUE_SIZE];
-    struct vq_chain first, chain;
+    struct vq_chain chain;       /* of the driver's requests */
+    struct vq_chain first, next; /* of buffers: a frame may come while one is being sent */
     struct iovec iov[VQ_MAX_SEGMENTS];
 };
 
@@ -133,18 +134,18 @@ static void writable(void *context) {
 
 static void unpop_held(struct card *card, struct vq *q, unsigned n) {
     while (n-- > 0) {
-        card->chain.head = card->held[n].head;
-        card->chain.generation = card->held[n].generation;
-        vq_unpop(q, &card->chain);
+        card->next.head = card->held[n].head;
+        card->next.generation = card->held[n].generation;
+        vq_unpop(q, &card->next);
     }
 }
 
 static void push_held(struct card *card, struct vq *q, unsigned n) {
     for (unsigned i = 0; i < n; i++) {
-        card->chain.head = card->held[i].head;
-        card->chain.generation = card->held[i].generation;
-        card->chain.in_bytes = card->held[i].in_bytes;
-        vq_push(q, &card->chain, card->held[i].written);
+        card->next.head = card->held[i].head;
+        card->next.generation = card->held[i].generation;
+        card->next.in_bytes = card->held[i].in_bytes;
+        vq_push(q, &card->next, card->held[i].written);
     }
 }
 
@@ -167,7 +168,7 @@ static bool scatter(struct card *card, struct vq *q, const struct vnet_header *h
     size_t done = 0;
     unsigned n = 0;
     while (n == 0 || done < n_bytes) {
-        struct vq_chain *chain = n == 0 ? &card->first : &card->chain;
+        struct vq_chain *chain = n == 0 ? &card->first : &card->next;
         if (n == QUEUE_SIZE || vq_pop(q, chain) != VQ_CHAIN) return unpop_held(card, q, n), false;
         size_t skip = n == 0 ? HEADER_BYTES : 0, left = n_bytes - done;
         size_t room = chain->in_bytes > skip ? chain->in_bytes - skip : 0;

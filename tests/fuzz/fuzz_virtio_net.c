@@ -1,5 +1,5 @@
 /* tests/fuzz/fuzz_virtio_net.c: a hostile driver of a network card. The target's own deeds: a frame from outside
- * (length, header), the back end gets busy or free, the loop's turn. What the back end is given has to be sound,
+ * (length, header), the back end gets busy or free, answers or not, the loop's turn. What the back end is given has to be sound,
  * and goes through the filter in front of libslirp as it would there. */
 #include "tests/fuzz/virtio.h"
 /* after it */
@@ -27,7 +27,9 @@ static void check_sent(struct fake_back_end *b) {
 static void own_deed(struct vfuzz *v, struct fake_back_end *b, unsigned deed) {
     static uint8_t frame[VNET_FRAME_MAX];
     if (deed == 1) {
-        b->busy = vfuzz_take(v, 1) & 1;
+        unsigned how = (unsigned)vfuzz_take(v, 1);
+        b->busy = how & 1;
+        b->answers = how & 2;
         if (!b->busy) b->net.config.writable(b->net.config.context);
         return;
     }

@@ -152,6 +152,33 @@ static void a_slow_back_end_leaves_frames_with_the_driver(void **state) {
     for (int i = 0; i < 20; i++) assert_true(fake_take_used(f->d, TX, &used));
 }
 
+static void a_frame_that_comes_while_one_is_sent_mixes_up_nothing(void **state) {
+    struct fixture *f = *state;
+    struct header h = {.flags = 0};
+    struct fake_used used;
+    uint16_t heads[5];
+    uint8_t bytes[60] = {0};
+    fake_start(f->d, ALL_FEATURES);
+    f->net->answers = true;
+    uint64_t rooms = fake_put(f->d, NULL, 2048);
+    for (uint32_t i = 0; i < 10; i++)
+        fake_offer(f->d, RX, &(struct fake_segment){rooms + i * 40, 40, true}, 1);
+    for (int i = 0; i < 5; i++) {
+        heads[i] = f->d->queues[TX].next_descriptor;
+        offer_frame(f, &h, bytes, sizeof bytes);
+    }
+    fake_kick(f->d, TX);
+    for (int i = 0; i < 5; i++) {
+        assert_true(fake_take_used(f->d, TX, &used));
+        assert_int_equal(used.head, heads[i]);
+    }
+    for (uint32_t i = 0; i < 10; i++) {
+        assert_true(fake_take_used(f->d, RX, &used));
+        assert_int_equal(used.head, i);
+        assert_int_equal(used.n_bytes, i % 2 ? 32 : 40);
+    }
+}
+
 static void a_reset_ends_what_waited(void **state) {
     struct fixture *f = *state;
     struct header h = {.flags = 0};
@@ -341,6 +368,7 @@ int main(void) {
                                        T(offsets_outside_the_frame_are_dropped),
                                        T(offloads_nobody_agreed_on_are_dropped),
                                        T(a_slow_back_end_leaves_frames_with_the_driver),
+                                       T(a_frame_that_comes_while_one_is_sent_mixes_up_nothing),
                                        T(a_reset_ends_what_waited),
                                        T(a_frame_fills_as_many_buffers_as_it_takes),
                                        T(without_merging_a_frame_needs_one_buffer),

@@ -12,7 +12,8 @@
 
 struct fake_back_end {
     struct vnet net;
-    bool busy; /* sends are put off */
+    bool busy;    /* sends are put off */
+    bool answers; /* a frame comes back before a send returns, as libslirp does it */
     unsigned n_sent, n_ready;
     uint32_t offloads;
     struct vnet_header header; /* of the last frame */
@@ -32,6 +33,8 @@ static inline int fake_send(void *backend, const struct vnet_header *header, con
         memcpy(b->bytes + b->n_bytes, iov[i].iov_base, iov[i].iov_len);
         b->n_bytes += iov[i].iov_len;
     }
+    if (b->answers)
+        b->net.config.receive(b->net.config.context, &(struct vnet_header){0}, b->bytes, b->n_bytes);
     return 0;
 }
 static inline void fake_set_offloads(void *backend, uint32_t offloads) {
