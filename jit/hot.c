@@ -237,7 +237,8 @@ enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
     if (!link) return ATOLL_E_NOMEM;
     pthread_mutex_lock(&hot->lock);
     if (!jit->heat) jit->heat = atoll_new(hot->alloc, jit_n_own(module) + 1u, sizeof *jit->heat);
-    jit->layout.codes = jit->codes;
+    if (!jit->layout.codes)
+        jit->layout.codes = jit->codes; /* once: the engine's thread reads it as it compiles */
     if (jit->heat) {
         take_saved(module);
         *link = (struct link){.instance = instance, .next = hot->instances};

@@ -30,8 +30,10 @@ static bool fail(struct parser *p, const char *what) {
     return false;
 }
 
+/* Told also behind a fault of the text: whoever tries again with more memory hears of that. */
 static bool no_memory(struct parser *p) {
-    if (!p->status) p->status = atoll_fail(p->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    p->status = atoll_fail(p->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (p->err) p->err->line = p->err->column = 0;
     return false;
 }
 
