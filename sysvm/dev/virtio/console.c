@@ -1,6 +1,5 @@
 /* sysvm/dev/virtio/console.c: see console.h. What the guest sends is copied before the other end sees it. A turn
  * moves a bounded number of bytes and chains, then others have theirs: a guest's lengths cost no more than that. */
-#include <errno.h>
 #include <string.h>
 #include "sysvm/dev/virtio/console.h"
 
