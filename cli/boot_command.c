@@ -7,6 +7,7 @@
 #include "sysvm/dev/host_stream.h"
 #include "sysvm/dev/virtio/console.h"
 #include "sysvm/guest/command.h"
+#include "sysvm/guest/protocol.h"
 
 struct boot_command {
     struct guest_command *command;
@@ -31,8 +32,10 @@ static void on_failure(void *context, int status, const char *text) {
 
 static enum atoll_status add_port(struct boot_command *c, struct vm_loop *loop, struct vm_machine *machine,
                                   struct atoll_error *err) {
-    struct vcon_config config = {
-        .alloc = &atoll_default_alloc, .loop = loop, .end = guest_command_port_end(c->command)};
+    struct vcon_config config = {.alloc = &atoll_default_alloc,
+                                 .loop = loop,
+                                 .end = guest_command_port_end(c->command),
+                                 .name = GUEST_PORT};
     const struct virtio_ops *ops;
     struct vcon *port;
     enum atoll_status status = vcon_new(&config, &ops, &port, err);

@@ -45,7 +45,7 @@ static enum atoll_status fill(struct making *m, const struct guest_config *confi
     for (size_t i = 0; s == ATOLL_OK && i < config->n_settings; i++)
         s = add_setting(m, "", config->settings[i], err);
     if (s == ATOLL_OK)
-        s = guest_cpio_add(m->alloc, m->archive, GUEST_SETTINGS_PATH + 1, S_IFREG | 0400, m->settings,
+        s = guest_cpio_add(m->alloc, m->archive, &GUEST_SETTINGS_PATH[1], S_IFREG | 0400, m->settings,
                            m->n_settings, err);
     return s == ATOLL_OK ? guest_cpio_end(m->alloc, m->archive, err) : s;
 }

@@ -37,6 +37,6 @@ enum guest_message {
  *   mount=TAG:PATH  another one
  *   host=NAME, dir=PATH (the command's), terminal=1, env=TEXT, arg=TEXT (the command first) */
 #define GUEST_SETTINGS_PATH "/settings"
-#define GUEST_PORT          "/dev/hvc0"
+#define GUEST_PORT          "atoll.command" /* the console port's name */
 
 #endif

@@ -1,17 +1,39 @@
-/* sysvm/guest/init/channel.c: messages over the console port. The port is a terminal to the kernel: it is set to leave
- * the bytes as they are. */
+/* sysvm/guest/init/channel.c: messages over the console port. */
 #include "sysvm/guest/init/init.h"
 
-#define WAIT_MS 20000 /* for the driver to find its device */
+#define WAIT_MS 20000 /* for the driver to find its device, and the port its name */
+#define PORTS   "/sys/class/virtio-ports"
 
-static void make_raw(int port) {
-    struct termios t;
-    if (SYS3(ioctl, port, TCGETS, &t)) return;
-    t.c_iflag = t.c_oflag = t.c_lflag = 0;
-    t.c_cflag = (t.c_cflag & ~(tcflag_t)(CSIZE | PARENB)) | CS8 | CREAD | CLOCAL;
-    t.c_cc[VMIN] = 1;
-    t.c_cc[VTIME] = 0;
-    SYS3(ioctl, port, TCSETS, &t);
+/* Whether /sys/class/virtio-ports/PORT/name says what it should; a newline ends it. */
+static bool is_named(const char *port, const char *name) {
+    char path[128] = PORTS "/", found[64];
+    text_add(path, sizeof path, port);
+    text_add(path, sizeof path, "/name");
+    long fd = sys_open(path, O_RDONLY);
+    if (fd < 0) return false;
+    long n = sys_read((int)fd, found, sizeof found - 1);
+    sys_close((int)fd);
+    if (n > 0 && found[n - 1] == '\n') n--;
+    found[n > 0 ? n : 0] = 0;
+    return !strcmp(found, name);
+}
+
+/* Opens the port of that name; -ENOENT: it is not there (yet). */
+static long open_port(const char *name) {
+    _Alignas(8) char entries[2048]; /* linux_dirent64: u64, u64, size u16, type u8, name */
+    long folder = sys_open(PORTS, O_RDONLY | O_DIRECTORY), n = 0, port = -ENOENT;
+    if (folder < 0) return folder;
+    while (port == -ENOENT && (n = SYS3(getdents64, folder, entries, sizeof entries)) > 0) {
+        for (long at = 0; port == -ENOENT && at < n;
+             at += *(const uint16_t *)(const void *)(entries + at + 16)) {
+            const char *entry = entries + at + 19;
+            char path[128] = "/dev/";
+            text_add(path, sizeof path, entry);
+            if (is_named(entry, name)) port = sys_open(path, O_RDWR);
+        }
+    }
+    sys_close((int)folder);
+    return port;
 }
 
 void channel_open(struct channel *c) {
@@ -20,11 +42,10 @@ void channel_open(struct channel *c) {
         struct {
             long seconds, nanoseconds;
         } pause = {0, 1000000};
-        port = sys_open(GUEST_PORT, O_RDWR | O_NOCTTY);
+        port = open_port(GUEST_PORT);
         if (port < 0) SYS2(nanosleep, &pause, NULL);
     }
-    if (port < 0) fail(c, 125, "cannot open ", GUEST_PORT, port);
-    make_raw((int)port);
+    if (port < 0) fail(c, 125, "cannot open the port ", GUEST_PORT, port);
     c->port = (int)port;
     c->output_credit = GUEST_OUTPUT_WINDOW;
 }
