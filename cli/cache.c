@@ -1,5 +1,5 @@
-/* cli/cache.c: the folder of the cache. What is in it runs as machine code, outside of any sandbox: it is used only when
- * nobody but its owner may write it, and its entries are sealed with a key that only the owner reads. */
+/* cli/cache.c: the folder of the cache. What is in it runs as machine code, outside of any sandbox: it is used only
+ * when nobody but its owner may write it, and its entries are sealed with a key that only the owner reads. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
-/* cli/profile.c: where a program's time goes. A timer of the program's first thread, by the CPU time it takes, interrupts it;
- * the handler writes the compiled functions on its stack into memory that was set aside; all else comes afterwards. Handlers
+/* cli/profile.c: where a program's time goes. A timer of the program's first thread, by the CPU time it takes, interrupts
+ * it; the handler writes the compiled functions on its stack into memory that was set aside; all else comes afterwards. Handlers
  * have no context argument, hence the static. */
 #include <inttypes.h>
 #include <signal.h>
@@ -244,7 +244,7 @@ static int write_svg(const struct profile *p, const char *path) {
     bc_buf_text(&out,
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%" PRIu32
                 "\" viewBox=\"0 0 %d %" PRIu32 "\" font-family=\"monospace\" font-size=\"11\">\n<rect "
-                                               "width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+                "width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
                 WIDTH, height, WIDTH, height);
     bc_buf_text(&out, "<text x=\"3\" y=\"12\">%" PRIu32 " samples, callers below what they call</text>\n",
                 p->n_samples);

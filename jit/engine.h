@@ -158,7 +158,8 @@ bool jit_is_ready(const struct jit_module *jit, uint32_t own);
 
 /* ---- save.c ---- */
 
-/* Puts the code of jit_restore in place, once the layout of instances is known. False: there is none, or it is no good. */
+/* Puts the code of jit_restore in place, once the layout of instances is known. False: there is none, or it is no
+ * good. */
 bool jit_restore_saved(struct rt_module *module);
 
 #endif

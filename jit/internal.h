@@ -22,7 +22,8 @@ const struct jit_cpu *jit_cpu(void);
 /* ---- slow.c: instructions run by the interpreter's code ---- */
 
 struct jit_slow;
-/* Lives as long as the module. `types` are enum ir_type of the operands. Returns its number; UINT32_MAX: out of memory. */
+/* Lives as long as the module. `types` are enum ir_type of the operands. Returns its number; UINT32_MAX: out of
+ * memory. */
 uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
                       const uint8_t *types);
 

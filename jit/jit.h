@@ -29,8 +29,8 @@ struct jit_sampled {
     uint32_t func;
 };
 /* In a signal handler, of the thread that runs the store: the compiled functions on its stack, innermost first, at most
- * `max`. *in_host: the innermost one waits for the host or the interpreter. Takes no lock for long and allocates nothing;
- * 0 = there is none, or it cannot be told now. */
+ * `max`. *in_host: the innermost one waits for the host or the interpreter. Takes no lock for long and allocates
+ * nothing; 0 = there is none, or it cannot be told now. */
 uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct jit_sampled *out, uint32_t max,
                     bool *in_host);
 
@@ -42,9 +42,9 @@ enum atoll_status jit_compile_module(struct rt_module *module, const bc_stop *st
 /* Appends all code that the module has so far, of an engine with rt_config.keep_code. fails E_UNSUPPORTED (nothing to
  * save; a build without an id), E_NOMEM */
 enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, struct atoll_error *err);
-/* Takes saved code over, before the module's first instance, which puts it in place. What does not fit this module, build
- * or CPU, or is broken, is as if it were not there; that it was not made by an enemy is the caller's to know: it will be
- * run. bytes are copied. fails E_NOMEM, E_USAGE */
+/* Takes saved code over, before the module's first instance, which puts it in place. What does not fit this module,
+ * build or CPU, or is broken, is as if it were not there; that it was not made by an enemy is the caller's to know: it
+ * will be run. bytes are copied. fails E_NOMEM, E_USAGE */
 enum atoll_status jit_restore(struct rt_module *module, const uint8_t *bytes, size_t n_bytes,
                               struct atoll_error *err);
 /* Appends what saved code depends on beside its module: the build and the CPU. False: nothing can be saved. */

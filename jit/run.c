@@ -71,8 +71,8 @@ static void walk(struct rt_activation *activation) {
     pthread_mutex_unlock(&engine->lock);
 }
 
-/* The function that is returned to from a frame which may not stand yet, or not any more: its return address is where it
- * will be, or at sp. */
+/* The function that is returned to from a frame which may not stand yet, or not any more: its return address is
+ * where it will be, or at sp. */
 static const uint8_t *caller_of(struct jit_engine *engine, const struct jit_code *code, uintptr_t *sp,
                                 uintptr_t top) {
     const uintptr_t frames[] = {code->frame_bytes, 0};

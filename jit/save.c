@@ -1,6 +1,7 @@
 /* jit/save.c: compiled code as bytes that another process can use, and back.
  *
- *   build id (32) | CPU | layout of instances | deterministic? | functions of the module | slow instructions | functions with code
+ *   build id (32) | CPU | layout of instances | deterministic? | functions of the module | slow instructions
+ *   | functions with code
  *
  * All numbers are 32 bits wide, little-endian. Code is saved as it runs: what depends on place and process is written
  * anew when it gets its place (enum jit_reloc_kind). Whoever reads such bytes runs them: they are checked for being

@@ -1,7 +1,8 @@
 /* tests/fuzz/against_interp/generate.h: valid modules out of a number, for running them interpreted and compiled.
  *
  *   generate.c   module: types, memories, tables, globals, segments, exports
- *   code.c       function bodies: expressions by the opcode table, statements, control
+ *   rows.c       single instructions, by the opcode table
+ *   code.c       function bodies: values, blocks, calls, statements
  *   shapes.c     what compilers write: loops over arrays, rotates, comparisons, loads that are changed and stored
  *
  * A module depends on its seed alone. Loops and recursion end by counters. Bits of NaNs are never looked at: where
@@ -83,7 +84,7 @@ static inline uint32_t gen_below(struct gen *g, uint32_t n) {
 /* True once in n times. */
 static inline bool gen_rarely(struct gen *g, uint32_t n) { return gen_below(g, n) == 0; }
 
-/* ---- code.c ---- */
+/* ---- rows.c ---- */
 
 void gen_op(struct gen *g, enum bc_op op);
 /* An instruction with one index behind it. */
@@ -94,6 +95,25 @@ void gen_any_const(struct gen *g, char type);
 uint32_t gen_local(struct gen *g, char type);
 uint32_t gen_new_local(struct gen *g, char type);
 char gen_any_type(struct gen *g);
+#define GEN_COUNTER32 'x' /* a local of a loop's own: others read it only */
+#define GEN_COUNTER64 'y'
+/* Reads one; false: there is none. */
+bool gen_get_counter(struct gen *g, char type);
+bool gen_any_global(struct gen *g, char type, bool to_set, uint32_t *out);
+/* A value up to the mask, nearly always. */
+void gen_small(struct gen *g, char type, uint32_t mask);
+/* Rows that gen_row can write, by their first result; '-' for none. */
+struct gen_rows {
+    uint16_t ops[BC_OP_COUNT];
+    uint32_t n;
+};
+const struct gen_rows *gen_rows(char result);
+/* An instruction by its row; its results stay on the stack. False: nothing was written. */
+bool gen_row(struct gen *g, enum bc_op op, char result);
+/* Some instruction that leaves a value of the type. False: nothing was written. */
+bool gen_value_by_row(struct gen *g, char type);
+/* ---- code.c ---- */
+
 /* Code that pushes one value of the type. */
 void gen_value(struct gen *g, char type);
 void gen_values(struct gen *g, const char *types);
