@@ -30,6 +30,15 @@ static void serve(struct vm_machine *machine, const struct vm_exit *exit) {
     }
 }
 
+static bool may_start(struct vm_machine *machine) {
+    struct atoll_error err;
+    const struct vm_machine_config *config = &machine->config;
+    if (!config->thread_starts || config->thread_starts(config->thread_context, &err) == ATOLL_OK)
+        return true;
+    vm_machine_end(machine, VM_END_FAILED, err.text);
+    return false;
+}
+
 static void *run(void *context) {
     struct vm_vcpu *vcpu = context;
     struct vm_machine *machine = vcpu->machine;
@@ -37,6 +46,7 @@ static void *run(void *context) {
     char name[16];
     snprintf(name, sizeof name, "vcpu%u", vcpu->index);
     pthread_setname_np(pthread_self(), name);
+    if (!may_start(machine)) return NULL;
     while (!machine->stopping) {
         machine->config.engine->run(vcpu->vcpu, &exit);
         if (exit.kind != VM_EXIT_NONE) atomic_fetch_add_explicit(&vcpu->n_exits, 1, memory_order_relaxed);

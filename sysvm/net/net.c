@@ -1,6 +1,7 @@
 /* sysvm/net/net.c: chooses a back end by its text. */
 #include <string.h>
 #include "sysvm/net/internal.h"
+#include "sysvm/net/slirp.h"
 
 /* ---- none: a wire that ends in the air ---- */
 
@@ -49,8 +50,11 @@ static enum atoll_status add_rule(void *context, bool allow, const char *text, s
 }
 
 enum atoll_status vnet_grant(struct sandbox *sandbox, const char *spec, struct atoll_error *err) {
+    const char *rest;
     struct vnet_user_spec user = {.rule = add_rule, .rule_context = sandbox};
-    return read_spec(spec, &user, err);
+    struct vnet_slirp library; /* stays loaded */
+    enum atoll_status status = read_spec(spec, &user, err);
+    return status || kind_of(spec, &rest) != KIND_USER ? status : vnet_slirp_load(&library, err);
 }
 
 static enum atoll_status open_kind(struct vnet *net, struct atoll_error *err) {

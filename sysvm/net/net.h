@@ -74,8 +74,8 @@ struct vnet_config {
 enum atoll_status vnet_open(const struct vnet_config *config, struct vnet **out, struct atoll_error *err);
 /* Whether `spec` could be opened as far as its text tells. fails E_USAGE */
 enum atoll_status vnet_spec_check(const char *spec, struct atoll_error *err);
-/* Gives the sandbox the rules that `spec` has, once, before the first back end is opened.
- * fails  E_USAGE (spec), E_NOMEM */
+/* Gives the sandbox the rules that `spec` has, once, before the first back end is opened, and loads what it needs,
+ * while libraries and name servers can still be reached. fails  E_USAGE (spec), E_UNSUPPORTED, E_NOMEM */
 enum atoll_status vnet_grant(struct sandbox *sandbox, const char *spec, struct atoll_error *err);
 /* What the back end can do. */
 uint32_t vnet_offloads(const struct vnet *net);
