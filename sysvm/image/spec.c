@@ -105,10 +105,17 @@ static enum atoll_status grant(const struct img_spec *s, struct sandbox *sb, str
     return status;
 }
 
-/* The header names the base absolutely: the overlay may lie elsewhere, and is asked for from any folder. */
+static size_t folder_size(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? (size_t)(slash - path) + 1 : 0;
+}
+
+/* A base in the overlay's folder is named as such, so that both can move; any other absolutely. */
 static enum atoll_status make_overlay(const struct img_spec *s, const struct img_options *o,
                                       struct atoll_error *err) {
-    char *base = realpath(s->path, NULL);
+    size_t n = folder_size(s->path);
+    bool beside = n == folder_size(s->overlay_path) && memcmp(s->path, s->overlay_path, n) == 0;
+    char *base = beside ? strdup(s->path + n) : realpath(s->path, NULL);
     if (!base) return img_fail_io(NULL, errno, "cannot open", err);
     struct img_create how = {
         .format = IMG_QCOW2, .size = UINT64_MAX, .backing = base, .backing_format = s->format};
