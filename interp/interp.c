@@ -347,9 +347,17 @@ HANDLER(LEAVE_COMPILED)
 
 /* ---- attention: a stop, or a tier that wants to know where the program is ---- */
 
-static const void *tell_where(struct rt_store *store, struct rt_func *func, uint32_t loop) {
+/* Functions of their own, since handlers call nothing through a pointer but the next handler. */
+__attribute__((noinline)) static const void *tell_where(struct rt_store *store, struct rt_func *func,
+                                                        uint32_t loop) {
     const struct rt_tier *tier = store->engine->config.tier;
     return tier->hot ? tier->hot(store, func, loop) : NULL;
+}
+
+__attribute__((noinline)) static enum rt_trap call_loop(struct rt_store *store, union rt_slot *fp,
+                                                        const void *code) {
+    leave_frame_to_compiled(store, fp, interp_frame_end(fp));
+    return store->engine->config.tier->call_loop(store, fp[-1].ref, code, frame_window(fp));
 }
 
 /* In ENTER, of which only the locals are left to do; machine code that has come meanwhile can have the frame. */
@@ -388,8 +396,7 @@ HANDLER(ATTEND_LOOP)
     if (rt_store_attend(store)) GOTO_HANDLER(INTERRUPTED);
     const void *code = tell_where(store, self, loop_at(interp_code_running(self), ip + OPD(0)));
     if (!code) JUMP(0);
-    leave_frame_to_compiled(store, fp, interp_frame_end(fp));
-    r0 = store->engine->config.tier->call_loop(store, self, code, frame_window(fp));
+    r0 = call_loop(store, fp, code);
     GOTO_HANDLER(LEAVE_COMPILED);
 }
 
