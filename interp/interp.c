@@ -326,12 +326,12 @@ HANDLER(ENTER_COMPILED)
 HANDLER(LEAVE_COMPILED)
 {
     enum rt_trap trap = (enum rt_trap)r0;
-    struct interp_run *run = interp_run_of(store);
     (void)mem;
     if (UNLIKELY(trap != RT_TRAP_NONE)) {
-        if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag && run->fp) {
-            ip = run->ip;
-            fp = run->fp;
+        if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag &&
+            fp[-2].ref) { /* on at the caller's call */
+            ip = (const uint64_t *)fp[-3].ref - 1;
+            fp = fp[-2].ref;
             GOTO_HANDLER(UNWIND);
         }
         return trap;
