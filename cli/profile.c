@@ -173,7 +173,7 @@ static void print_table(const struct profile *p) {
     struct place *sorted = calloc(p->n_places + 1, sizeof *sorted);
     char name[160];
     if (!sorted) return;
-    memcpy(sorted, p->places, p->n_places * sizeof *sorted);
+    if (p->n_places) memcpy(sorted, p->places, p->n_places * sizeof *sorted);
     qsort(sorted, p->n_places, sizeof *sorted, by_self);
     cli_message("%" PRIu32 " samples, %.2f s of CPU time", p->n_samples, p->n_samples * (PERIOD_NS * 1e-9));
     if (p->n_lost) cli_message("%" PRIu32 " more had no room", p->n_lost);

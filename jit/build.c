@@ -71,11 +71,11 @@ static void scan_body(struct build *b, bool marking) {
     struct scan s = {.b = b};
     size_t n_loops = 0;
     struct bc_instr in;
-    for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined && !ir_stopped(f);
-         at = in.next) {
+    for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
         if (reason_against(&in)) decline(f, reason_against(&in));
         scan_instr(&s, &in, marking, &n_loops);
+        if (ir_stopped(f)) decline(f, "the program was stopped");
     }
     b->n_loops = n_loops;
     atoll_free(f->alloc, s.open, s.cap_open * sizeof *s.open);

@@ -140,7 +140,7 @@ static uint32_t pass_to_loop(struct build *b, const struct way *way) {
     uint32_t end = f->bc->funcs[f->func].body.offset + f->bc->funcs[f->func].body.size;
     uint32_t at = f->bc->funcs[f->func].code_offset, next = 0;
     struct bc_instr in;
-    for (; !f->failed && !ir_stopped(f); at = in.next) {
+    for (; !f->failed; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
         if (f->failed || (at != way->blocks[next].at && in.op != BC_LOOP)) continue;
         if (at != way->blocks[next].at) {
