@@ -1,5 +1,6 @@
 #!/bin/sh
-# run --coredump: what the dump of a known program holds, and that it is there whole or not at all.
+# run --coredump: what the dump of a known program holds (interpreted, where values are checked: frames of compiled code have
+# none), and that it is there whole or not at all.
 # usage: coredump_test.sh ATOLL SAMPLES
 . "$(dirname "$0")/lib.sh"
 cd "$dir" || exit 1
@@ -46,7 +47,7 @@ cat >main.wat <<'END'
     (global.set $shared (i32.const 44))
     (drop (call $inner (i32.const 3)))))
 END
-expect 134 "core.wasm: core dump of main.wat" run --preload library=library.wat --coredump core.wasm main.wat
+expect 134 "core.wasm: core dump of main.wat" run --tier interp --preload library=library.wat --coredump core.wasm main.wat
 expect 0 "" validate core.wasm
 "$atoll" objdump -x core.wasm >listing
 check "program" has listing '  program "main.wat"'
@@ -86,19 +87,19 @@ check "all of them" has listing '  frame[2] instance 1 func[2]+0x21'
 
 # A 64-bit memory.
 echo '(module (memory i64 2) (func (export "_start") (i64.store (i64.const 70000) (i64.const -1)) unreachable))' >m64.wat
-expect 134 "unreachable" run --coredump m64.wasm m64.wat
+expect 134 "unreachable" run --tier interp --coredump m64.wasm m64.wat
 expect 0 'memory[0] at (i64.const 69632)' objdump -x m64.wasm
 expect 0 "" validate m64.wasm
 
 # Faults of memory accesses are found by the machine; frames are the same.
 echo '(module (memory 1) (func (export "_start") (local i32) (local.set 0 (i32.const 5))
     (i64.const 3) (drop (i32.load (i32.const -4))) drop))' >fault.wat
-expect 134 "out of bounds memory access" run --coredump fault.wasm fault.wat
+expect 134 "out of bounds memory access" run --tier interp --coredump fault.wasm fault.wat
 expect 0 'locals i32 5, operands i64 3 i32 -4' objdump -x fault.wasm
 
 # Every frame of a recursion without end, and no more than was entered.
 echo '(module (func $f (export "_start") (local i64 i64) (local.set 1 (i64.const 2)) (call $f)))' >deep.wat
-expect 134 "call stack exhausted" run --max-stack 64k --coredump deep.wasm deep.wat
+expect 134 "call stack exhausted" run --tier interp --max-stack 64k --coredump deep.wasm deep.wat
 "$atoll" objdump -x deep.wasm >listing
 check "the frame that did not fit has no locals yet" has listing '  frame[0] instance 0 func[0]+0x3, locals ? ?'
 check "all others have" sh -c '[ $(grep -c "locals i64 0 i64 2$" listing) -gt 1000 ] && ! sed 1,/frame.0/d listing | grep -q "?"'
@@ -121,7 +122,7 @@ cat >threads.wat <<'END'
     (drop (call $spawn (i32.const 42)))
     (drop (memory.atomic.wait32 (i32.const 0) (i32.const 0) (i64.const -1)))))
 END
-expect 134 "threads.wasm: core dump of threads.wat" run --preload env=shared.wat --coredump threads.wasm threads.wat
+expect 134 "threads.wasm: core dump of threads.wat" run --tier interp --preload env=shared.wat --coredump threads.wasm threads.wat
 expect 0 "" validate threads.wasm
 "$atoll" objdump -x threads.wasm >listing
 check "which thread" has listing '  thread "thread 1"'
