@@ -250,7 +250,8 @@ static enum rt_trap run_frame(struct rt_store *store, struct rt_func *func, unio
     enum rt_trap trap;
     rt_activation_push(&run.activation);
     if (!_setjmp(run.jump)) {
-        const uint64_t *ip = __atomic_load_n(&func->code, __ATOMIC_ACQUIRE); /* another thread may bring compiled code */
+        const uint64_t *ip =
+            __atomic_load_n(&func->code, __ATOMIC_ACQUIRE); /* another thread may bring compiled code */
         trap = ((interp_handler *)(uintptr_t)ip[0])(ip, fp, func->instance->memory0_base, func->instance,
                                                     store, 0, 0, 0);
         trap = resume(&run, trap);
