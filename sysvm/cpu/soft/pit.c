@@ -176,7 +176,7 @@ static void write_gate(struct soft_chips *chips, uint8_t value) {
 }
 static uint8_t read_gate(const struct soft_chips *chips) {
     const struct soft_pit_channel *c = chips->pit.channels + 2;
-    unsigned refresh = soft_clock_now(&chips->clock) / 15000 & 1;
+    bool refresh = soft_clock_now(&chips->clock) / 15000 & 1;
     return (uint8_t)(c->gate | chips->pit.speaker_data << 1 | refresh << 4 | output_of(chips, c) << 5);
 }
 
