@@ -1,6 +1,6 @@
 /* sysvm/cpu/soft/pic.c: the two 8259 interrupt controllers of a PC, the second on line 2 of the first.
  * Source: Intel 8259A data sheet; the edge/level registers of PIIX and its successors. */
-#include "sysvm/cpu/soft/chips.h"
+#include "sysvm/cpu/soft/ports.h"
 
 enum { CASCADE = 2 };
 
