@@ -34,7 +34,12 @@ static enum atoll_status make_board(struct vm_machine *machine, struct atoll_err
     machine->ports = vm_bus_new(config->alloc);
     machine->mmio = vm_bus_new(config->alloc);
     if (!machine->ports || !machine->mmio) return no_memory(err);
-    struct vm_engine_config engine = {config->alloc, machine->memory, config->n_cpus};
+    struct vm_engine_config engine = {.alloc = config->alloc,
+                                      .memory = machine->memory,
+                                      .n_cpus = config->n_cpus,
+                                      .serve = vm_vcpus_serve,
+                                      .thread_starts = vm_vcpus_thread_starts,
+                                      .context = machine};
     status = config->engine->create(&engine, &machine->engine, err);
     machine->irq = (struct vm_irq){&config->engine->irq, machine->engine};
     return status;
@@ -104,11 +109,7 @@ struct vm_stream_device vm_machine_serial(struct vm_machine *machine) {
 }
 void vm_machine_power_button(struct vm_machine *machine) { vm_acpi_pm_power_button(machine->acpi_pm); }
 
-uint64_t vm_machine_exits(const struct vm_machine *machine) {
-    uint64_t n = 0;
-    for (unsigned i = 0; i < machine->config.n_cpus; i++) n += machine->vcpus[i].n_exits;
-    return n;
-}
+uint64_t vm_machine_exits(const struct vm_machine *machine) { return machine->n_exits; }
 
 bool vm_machine_count(const struct vm_machine *machine, size_t i, struct vm_machine_count *out) {
     for (int memory = 0; memory < 2; memory++) {

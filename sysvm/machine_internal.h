@@ -21,7 +21,6 @@ struct vm_vcpu {
     unsigned index;
     pthread_t thread;
     bool is_running; /* the thread was made and not joined */
-    atomic_uint_fast64_t n_exits;
 };
 
 struct vm_machine {
@@ -41,7 +40,8 @@ struct vm_machine {
     struct pci_root *pci; /* owns the virtio devices in its slots */
     struct vballoon *balloon;
 
-    atomic_bool stopping; /* processors leave; set with the end */
+    atomic_uint_fast64_t n_exits; /* of all processors */
+    atomic_bool stopping;         /* processors leave; set with the end */
     pthread_mutex_t end_lock;
     enum vm_end end;              /* the first there was */
     struct atoll_error end_error; /* of VM_END_FAILED */
@@ -63,6 +63,10 @@ enum atoll_status vm_vcpus_new(struct vm_machine *machine, const struct vm_cpu_s
                                struct atoll_error *err);
 void vm_vcpus_free(struct vm_machine *machine);
 enum atoll_status vm_vcpus_start(struct vm_machine *machine, struct atoll_error *err);
+/* What config.thread_starts says, on a thread that runs processors or serves their timers; machine: as below. */
+enum atoll_status vm_vcpus_thread_starts(void *machine, struct atoll_error *err);
+/* Serves what a processor came back for, or asks for without coming back; machine: a struct vm_machine. */
+void vm_vcpus_serve(void *machine, const struct vm_exit *exit);
 void vm_vcpus_join(struct vm_machine *machine); /* machine->stopping is set */
 
 #endif

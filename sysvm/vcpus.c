@@ -19,7 +19,9 @@ static void access_bus(struct vm_machine *machine, struct vm_bus *bus, const str
     vm_loop_unlock(machine->loop);
 }
 
-static void serve(struct vm_machine *machine, const struct vm_exit *exit) {
+void vm_vcpus_serve(void *context, const struct vm_exit *exit) {
+    struct vm_machine *machine = context;
+    if (exit->kind != VM_EXIT_NONE) atomic_fetch_add_explicit(&machine->n_exits, 1, memory_order_relaxed);
     switch (exit->kind) {
     case VM_EXIT_NONE: return;
     case VM_EXIT_PORT: access_bus(machine, machine->ports, exit); return;
@@ -30,11 +32,14 @@ static void serve(struct vm_machine *machine, const struct vm_exit *exit) {
     }
 }
 
+enum atoll_status vm_vcpus_thread_starts(void *context, struct atoll_error *err) {
+    const struct vm_machine_config *config = &((struct vm_machine *)context)->config;
+    return config->thread_starts ? config->thread_starts(config->thread_context, err) : ATOLL_OK;
+}
+
 static bool may_start(struct vm_machine *machine) {
     struct atoll_error err;
-    const struct vm_machine_config *config = &machine->config;
-    if (!config->thread_starts || config->thread_starts(config->thread_context, &err) == ATOLL_OK)
-        return true;
+    if (vm_vcpus_thread_starts(machine, &err) == ATOLL_OK) return true;
     vm_machine_end(machine, VM_END_FAILED, err.text);
     return false;
 }
@@ -49,8 +54,7 @@ static void *run(void *context) {
     if (!may_start(machine)) return NULL;
     while (!machine->stopping) {
         machine->config.engine->run(vcpu->vcpu, &exit);
-        if (exit.kind != VM_EXIT_NONE) atomic_fetch_add_explicit(&vcpu->n_exits, 1, memory_order_relaxed);
-        serve(machine, &exit);
+        vm_vcpus_serve(machine, &exit);
     }
     return NULL;
 }

@@ -62,6 +62,12 @@ struct vm_engine_config {
     const struct atoll_alloc *alloc;
     const struct vm_memory *memory;
     unsigned n_cpus;
+    /* Serves an access (VM_EXIT_PORT, VM_EXIT_MEMORY) at once, on the thread of the vCPU that makes it: what an engine that
+     * interprets instructions calls from inside of one. NULL: it comes back with the exit, as kvm always does. */
+    void (*serve)(void *context, const struct vm_exit *exit);
+    /* On a thread of the engine's own before it does anything; not ATOLL_OK: create fails. NULL: nothing. */
+    enum atoll_status (*thread_starts)(void *context, struct atoll_error *err);
+    void *context; /* of both */
 };
 
 struct vm_engine_ops {

@@ -21,7 +21,7 @@ static struct fixture *machine_of(unsigned n_cpus) {
     struct fixture *f = test_calloc(1, sizeof *f);
     f->n_cpus = n_cpus;
     assert_int_equal(vm_memory_new(&atoll_default_alloc, 4 << 20, &f->memory, NULL), ATOLL_OK);
-    struct vm_engine_config config = {&atoll_default_alloc, f->memory, n_cpus};
+    struct vm_engine_config config = {.alloc = &atoll_default_alloc, .memory = f->memory, .n_cpus = n_cpus};
     assert_int_equal(ops->create(&config, &f->engine, NULL), ATOLL_OK);
     for (unsigned i = 0; i < n_cpus; i++)
         assert_int_equal(ops->vcpu_new(f->engine, i, &f->vcpus[i], NULL), ATOLL_OK);
