@@ -1,0 +1,38 @@
+/* sysvm/cpu/soft/code.h: which guest memory holds decoded code, so that writes to it are noticed.
+ *
+ * Shared by all processors of an engine. A page's generation grows when a chunk of it that was decoded is written;
+ * blocks remember the generation they were made under and are dead when it differs. */
+#ifndef ATOLL_SYSVM_SOFT_CODE_H
+#define ATOLL_SYSVM_SOFT_CODE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include "sysvm/memory.h"
+
+struct soft_engine;
+struct soft_code;
+
+struct soft_code_page {
+    _Atomic uint64_t chunks; /* bit n: bytes 64 n .. 64 n + 63 hold decoded code */
+    _Atomic uint64_t generation;
+};
+
+/* NULL: no memory. One struct soft_code_page for every page of RAM, host memory only where there is code. */
+struct soft_code *soft_code_new(const struct atoll_alloc *alloc, const struct vm_memory *memory);
+void soft_code_free(struct soft_code *code); /* NULL is allowed */
+
+/* The page of a guest address; NULL where no RAM is. */
+struct soft_code_page *soft_code_page(const struct soft_code *code, uint64_t gpa);
+
+/* Whether the page holds code: then no processor's fast path may write to it. */
+static inline bool soft_code_has(const struct soft_code *code, uint64_t gpa) {
+    struct soft_code_page *page = soft_code_page(code, gpa);
+    return page && atomic_load_explicit(&page->chunks, memory_order_acquire) != 0;
+}
+
+/* gpa .. gpa + n_bytes was, or is about to be, written by anybody: blocks decoded from there die. Any thread; to be
+ * called after the bytes have changed. */
+void soft_code_written(struct soft_engine *engine, uint64_t gpa, uint64_t n_bytes);
+
+#endif
