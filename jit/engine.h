@@ -6,10 +6,8 @@
 #include "jit/alloc.h"
 #include "jit/code.h"
 #include "jit/internal.h"
+#include "jit/memory.h"
 
-struct jit_hole { /* unused bytes below the end of what is in use */
-    size_t at, size;
-};
 struct jit_place { /* of the index: code by address */
     const uint8_t *start;
     const struct jit_code *code;
@@ -18,11 +16,7 @@ struct jit_place { /* of the index: code by address */
 struct jit_engine {
     const struct atoll_alloc *alloc;
     pthread_mutex_t lock;
-    int fd;
-    uint8_t *base; /* readable and executable, never writable */
-    size_t size, used;
-    struct jit_hole *holes;
-    size_t n_holes, cap_holes;
+    struct jit_memory memory; /* under the lock */
     struct jit_place *places; /* by address once sorted */
     size_t n_places, cap_places;
     bool sorted;
@@ -32,20 +26,13 @@ struct jit_engine {
     struct jit_hot *hot; /* hot.c; NULL: everything is compiled in advance */
 };
 
-/* ---- memory.c ---- */
+/* ---- index.c ---- */
 
-enum atoll_status jit_memory_open(struct jit_engine *engine);
-void jit_memory_close(struct jit_engine *engine);
-/* A place for n bytes, or NULL when code memory is full. The caller holds the lock. */
-uint8_t *jit_memory_take(struct jit_engine *engine, size_t n);
-void jit_memory_give_back(struct jit_engine *engine, const uint8_t *at, size_t n);
-/* Copies code to its place through a mapping that is gone afterwards: no page is ever writable and
- * executable. */
-enum atoll_status jit_memory_write(struct jit_engine *engine, uint8_t *at, const uint8_t *bytes, size_t n);
 enum atoll_status jit_index_add(struct jit_engine *engine, const struct jit_code *code);
 /* All code of the module. */
 void jit_index_remove(struct jit_engine *engine, const struct rt_module *module);
 const struct jit_code *jit_index_find(struct jit_engine *engine, const uint8_t *pc);
+void jit_index_fini(struct jit_engine *engine);
 
 /* ---- thunk.c ---- */
 

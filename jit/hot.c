@@ -289,10 +289,10 @@ static void free_code(struct rt_module *module) {
     jit_index_remove(engine, module);
     for (uint32_t i = 0; jit->heat && i < jit_n_own(module); i++)
         if (jit->heat[i].state == READY)
-            jit_memory_give_back(engine, jit->codes[i].start, jit->codes[i].size);
+            jit_memory_give_back(&engine->memory, jit->codes[i].start, jit->codes[i].size);
     for (struct jit_loop *l = jit->loops, *next; l; l = next) {
         next = l->next;
-        if (l->code.start) jit_memory_give_back(engine, l->code.start, l->code.size);
+        if (l->code.start) jit_memory_give_back(&engine->memory, l->code.start, l->code.size);
         jit_code_fini(engine->alloc, &l->code);
         atoll_free(engine->alloc, l, sizeof *l);
     }

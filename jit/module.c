@@ -12,10 +12,10 @@ static enum atoll_status engine_new(struct rt_engine *engine) {
     if (!jit) return ATOLL_E_NOMEM;
     jit->alloc = engine->alloc;
     pthread_mutex_init(&jit->lock, NULL);
-    enum atoll_status status = jit_memory_open(jit);
+    enum atoll_status status = jit_memory_open(&jit->memory, engine->alloc, JIT_MEMORY_BYTES);
     if (!status) status = jit_thunks_make(jit);
     if (status) {
-        jit_memory_close(jit);
+        jit_memory_close(&jit->memory);
         pthread_mutex_destroy(&jit->lock);
         atoll_free(engine->alloc, jit, sizeof *jit);
         return status;
@@ -33,7 +33,8 @@ static enum atoll_status auto_engine_new(struct rt_engine *engine) {
 static void engine_free(struct rt_engine *engine) {
     struct jit_engine *jit = engine->jit_data;
     jit_hot_free(jit);
-    jit_memory_close(jit);
+    jit_memory_close(&jit->memory);
+    jit_index_fini(jit);
     pthread_mutex_destroy(&jit->lock);
     atoll_free(engine->alloc, jit, sizeof *jit);
 }
@@ -50,9 +51,9 @@ static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *ty
     x86_init(&a, engine->alloc);
     if (jit_entry_emit(engine->alloc, type, at_loop, &a)) {
         pthread_mutex_lock(&engine->lock);
-        at.code = jit_memory_take(engine, a.size);
-        if (at.code && jit_memory_write(engine, at.code, a.bytes, a.size)) {
-            jit_memory_give_back(engine, at.code, a.size);
+        at.code = jit_memory_take(&engine->memory, a.size);
+        if (at.code && jit_memory_write(&engine->memory, at.code, a.bytes, a.size)) {
+            jit_memory_give_back(&engine->memory, at.code, a.size);
             at.code = NULL;
         }
         pthread_mutex_unlock(&engine->lock);
@@ -89,10 +90,11 @@ static bool entries_init(const struct rt_module *module, struct jit_entries *ent
 /* The caller holds the engine's lock. */
 static void entries_fini(const struct rt_module *module, struct jit_entries *entries) {
     const struct atoll_alloc *alloc = module->engine->alloc;
+    struct jit_engine *engine = module->engine->jit_data;
     size_t n = module->bc->n_types;
     for (size_t i = 0; entries->code && entries->bytes && i < n; i++)
         if (entries->code[i])
-            jit_memory_give_back(module->engine->jit_data, (const uint8_t *)(uintptr_t)entries->code[i],
+            jit_memory_give_back(&engine->memory, (const uint8_t *)(uintptr_t)entries->code[i],
                                  entries->bytes[i]);
     atoll_free(alloc, entries->code, (n + 1) * sizeof *entries->code);
     atoll_free(alloc, entries->bytes, (n + 1) * sizeof *entries->bytes);
@@ -215,14 +217,14 @@ static void tell(const struct jit_code *code) {
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes) {
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
-    code->start = jit_memory_take(engine, code->size);
+    code->start = jit_memory_take(&engine->memory, code->size);
     enum atoll_status status = code->start ? ATOLL_OK : ATOLL_E_NOMEM;
     if (!status) {
         link_function(bytes, code);
-        status = jit_memory_write(engine, code->start, bytes, code->size);
+        status = jit_memory_write(&engine->memory, code->start, bytes, code->size);
         if (!status) status = jit_index_add(engine, code);
         jit_index_find(engine, code->start); /* which sorts: samples find it */
-        if (status) jit_memory_give_back(engine, code->start, code->size);
+        if (status) jit_memory_give_back(&engine->memory, code->start, code->size);
     }
     pthread_mutex_unlock(&engine->lock);
     drop_relocs(module->engine, code);
@@ -235,7 +237,7 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
     struct jit_module *jit = module->jit_data;
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
-    uint8_t *region = jit_memory_take(engine, r->size);
+    uint8_t *region = jit_memory_take(&engine->memory, r->size);
     enum atoll_status status = region ? ATOLL_OK : ATOLL_E_NOMEM;
     if (region) {
         if (!engine->hot) { /* there each function is given back for itself */
@@ -253,13 +255,13 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
             else
                 set_distance(bytes + 8, code->start + 8, engine->bridge);
         }
-        status = jit_memory_write(engine, region, r->bytes, r->size);
+        status = jit_memory_write(&engine->memory, region, r->bytes, r->size);
         for (uint32_t i = 0; i < jit_n_own(module) && !status; i++)
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
         jit_index_find(engine, region);
         if (status) {
             jit_index_remove(engine, module);
-            jit_memory_give_back(engine, region, r->size);
+            jit_memory_give_back(&engine->memory, region, r->size);
             jit->region = NULL;
         }
     }
@@ -306,7 +308,7 @@ static void module_free(struct rt_module *module) {
         jit_hot_forget(module);
         pthread_mutex_lock(&engine->lock);
         jit_index_remove(engine, module);
-        if (jit->region) jit_memory_give_back(engine, jit->region, jit->region_bytes);
+        if (jit->region) jit_memory_give_back(&engine->memory, jit->region, jit->region_bytes);
         entries_fini(module, &jit->entries);
         entries_fini(module, &jit->loop_entries);
         pthread_mutex_unlock(&engine->lock);

@@ -80,7 +80,7 @@ static const uint8_t *caller_of(struct jit_engine *engine, const struct jit_code
         uintptr_t at = *sp + frames[i] + 8;
         if (at > top) continue;
         const uint8_t *pc = return_address(at);
-        if (pc < engine->base || pc >= engine->base + engine->used) continue;
+        if (pc < engine->memory.base || pc >= engine->memory.base + engine->memory.used) continue;
         *sp = at;
         return pc;
     }
@@ -174,8 +174,8 @@ static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entr
     struct jit_engine *engine = jit_engine_of(store);
     if (!entry) return RT_TRAP_OUT_OF_MEMORY;
     struct jit_run run = {.activation = {.store = store,
-                                         .code_begin = engine->base,
-                                         .code_end = engine->base + engine->size,
+                                         .code_begin = engine->memory.base,
+                                         .code_end = engine->memory.base + engine->memory.size,
                                          .on_fault = on_fault,
                                          .walk = walk}};
     uintptr_t outer_entry = store->native_entry, outer_sp = store->native_sp;

@@ -197,8 +197,8 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     bridge(&a, labels);
     far_tail(&a, labels);
     enum atoll_status status = ATOLL_E_NOMEM;
-    uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(engine, a.size) : NULL;
-    if (at) status = jit_memory_write(engine, at, a.bytes, a.size);
+    uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(&engine->memory, a.size) : NULL;
+    if (at) status = jit_memory_write(&engine->memory, at, a.bytes, a.size);
     engine->traps = at;
     engine->leave = at + labels[LABEL_LEAVE];
     engine->bridge = at + labels[LABEL_BRIDGE];
