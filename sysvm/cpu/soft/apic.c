@@ -66,7 +66,7 @@ static bool hears_pic(const struct soft_apic *apic) {
     if (apic->id) return false;
     if (!is_on(apic)) return true;
     uint32_t lint0 = apic->lvt[SOFT_LVT_LINT0];
-    return !(lint0 & MASKED) && (lint0 >> 8 & 7) == SOFT_EXTINT;
+    return !(lint0 & MASKED) && (lint0 >> 8 & 7) == SOFT_SEND_EXTINT;
 }
 
 static int find_next(const struct soft_apic *apic) {
@@ -133,16 +133,16 @@ static void accept(struct soft_apic *apic, uint8_t vector, bool is_level) {
 static void take(struct soft_apic *apic, const struct soft_message *message) {
     struct soft_chips *chips = apic->chips;
     switch ((enum soft_delivery)message->mode) {
-    case SOFT_FIXED:
-    case SOFT_LOWEST: accept(apic, message->vector, message->is_level); return;
-    case SOFT_NMI: chips->request(chips->context, apic->id, SOFT_WISH_NMI); return;
-    case SOFT_INIT: chips->request(chips->context, apic->id, SOFT_WISH_INIT); return;
-    case SOFT_SIPI:
+    case SOFT_SEND_FIXED:
+    case SOFT_SEND_LOWEST: accept(apic, message->vector, message->is_level); return;
+    case SOFT_SEND_NMI: chips->request(chips->context, apic->id, SOFT_WISH_NMI); return;
+    case SOFT_SEND_INIT: chips->request(chips->context, apic->id, SOFT_WISH_INIT); return;
+    case SOFT_SEND_SIPI:
         apic->sipi_vector = message->vector;
         chips->request(chips->context, apic->id, SOFT_WISH_SIPI);
         return;
-    case SOFT_SMI:    /* there is no system management mode */
-    case SOFT_EXTINT: /* wired, in a PC: see hears_pic */
+    case SOFT_SEND_SMI:    /* there is no system management mode */
+    case SOFT_SEND_EXTINT: /* wired, in a PC: see hears_pic */
     default: return;
     }
 }
@@ -173,7 +173,7 @@ void soft_apic_send(struct soft_chips *chips, const struct soft_message *message
     for (unsigned i = 0; i < chips->n_cpus; i++) {
         struct soft_apic *apic = chips->apics + i;
         if (!matches(apic, message)) continue;
-        if (message->mode != SOFT_LOWEST)
+        if (message->mode != SOFT_SEND_LOWEST)
             take(apic, message);
         else if (is_software_on(apic) && (!lowest || processor_priority(apic) < processor_priority(lowest)))
             lowest = apic;
@@ -189,9 +189,9 @@ static void send_between(struct soft_apic *apic) {
                                    .mode = low >> 8 & 7,
                                    .is_logical = low >> 11 & 1};
     bool deasserts =
-        message.mode == SOFT_INIT && (low & (1 << 14)) == 0; /* of old processors; does nothing */
+        message.mode == SOFT_SEND_INIT && (low & (1 << 14)) == 0; /* of old processors; does nothing */
     if (deasserts) return;
-    if ((message.mode == SOFT_FIXED || message.mode == SOFT_LOWEST) && message.vector < 16) {
+    if ((message.mode == SOFT_SEND_FIXED || message.mode == SOFT_SEND_LOWEST) && message.vector < 16) {
         report_error(apic, ESR_SEND_VECTOR);
         return;
     }
@@ -450,8 +450,8 @@ static void init(struct soft_apic *apic) {
     /* As firmware leaves the first processor: the 8259s come through, NMI too ("virtual wire"). */
     if (apic->base & SOFT_APIC_BSP) {
         apic->svr |= SOFTWARE_ON;
-        apic->lvt[SOFT_LVT_LINT0] = SOFT_EXTINT << 8;
-        apic->lvt[SOFT_LVT_LINT1] = SOFT_NMI << 8;
+        apic->lvt[SOFT_LVT_LINT0] = SOFT_SEND_EXTINT << 8;
+        apic->lvt[SOFT_LVT_LINT1] = SOFT_SEND_NMI << 8;
     }
     apic->timer.fire = fire;
     apic->timer.context = apic;

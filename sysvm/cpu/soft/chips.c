@@ -22,7 +22,7 @@ enum atoll_status soft_chips_init(struct soft_chips *chips, const struct soft_ch
         apic->base = VM_LAPIC_BASE | SOFT_APIC_ON | (i ? 0 : SOFT_APIC_BSP);
         soft_apic_init(apic);
     }
-    enum atoll_status status = soft_clock_init(chips, config->manual_ns, err);
+    enum atoll_status status = soft_clock_init(chips, config, err);
     if (chips->apics) return status;
     return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
 }

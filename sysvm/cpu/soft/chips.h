@@ -96,7 +96,15 @@ struct soft_message { /* an interrupt on its way to local APICs */
     uint8_t vector, mode; /* enum soft_delivery */
     bool is_logical, is_level;
 };
-enum soft_delivery { SOFT_FIXED, SOFT_LOWEST, SOFT_SMI, SOFT_NMI = 4, SOFT_INIT, SOFT_SIPI, SOFT_EXTINT };
+enum soft_delivery {
+    SOFT_SEND_FIXED,
+    SOFT_SEND_LOWEST,
+    SOFT_SEND_SMI,
+    SOFT_SEND_NMI = 4,
+    SOFT_SEND_INIT,
+    SOFT_SEND_SIPI,
+    SOFT_SEND_EXTINT
+};
 void soft_apic_send(struct soft_chips *chips, const struct soft_message *message); /* lock held */
 void soft_apic_update(
     struct soft_apic *apic); /* lock held: `pending` anew, and a request where there is one */
@@ -162,6 +170,9 @@ struct soft_chips_config {
     void (*request)(void *context, unsigned cpu, enum soft_wish wish);
     void *context;
     uint64_t *manual_ns; /* NULL: the host's clock, and a thread that serves the timers */
+    /* As in struct vm_engine_config, for that thread. */
+    enum atoll_status (*thread_starts)(void *context, struct atoll_error *err);
+    void *thread_context;
 };
 /* fails E_NOMEM, E_IO (no thread) */
 enum atoll_status soft_chips_init(struct soft_chips *chips, const struct soft_chips_config *config,

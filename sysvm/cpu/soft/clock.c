@@ -62,10 +62,31 @@ static void wait_for_next(struct soft_chips *chips) {
     pthread_cond_timedwait(&clock->changed, &chips->lock, &until);
 }
 
+struct start {
+    struct soft_chips *chips;
+    const struct soft_chips_config *config;
+    enum atoll_status status;
+    struct atoll_error *err;
+    bool is_done;
+};
+
+/* Tells who waits for it how the start went; *start is gone afterwards. */
+static bool tell_start(struct start *start) {
+    const struct soft_chips_config *config = start->config;
+    enum atoll_status status =
+        config->thread_starts ? config->thread_starts(config->thread_context, start->err) : ATOLL_OK;
+    pthread_mutex_lock(&start->chips->lock);
+    start->status = status;
+    start->is_done = true;
+    pthread_cond_signal(&start->chips->clock.changed);
+    return status == ATOLL_OK;
+}
+
 static void *serve(void *context) {
-    struct soft_chips *chips = context;
+    struct start *start = context;
+    struct soft_chips *chips = start->chips;
     pthread_setname_np(pthread_self(), "clock");
-    pthread_mutex_lock(&chips->lock);
+    if (!tell_start(start)) chips->clock.stopping = true; /* with the lock, as below */
     while (!chips->clock.stopping) {
         soft_clock_run(chips);
         if (!chips->clock.stopping) wait_for_next(chips);
@@ -74,30 +95,37 @@ static void *serve(void *context) {
     return NULL;
 }
 
-static int start_thread(struct soft_chips *chips) {
+static enum atoll_status start_thread(struct soft_chips *chips, const struct soft_chips_config *config,
+                                      struct atoll_error *err) {
+    struct start start = {.chips = chips, .config = config, .err = err};
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&chips->clock.thread, NULL, serve, chips);
+    int error = pthread_create(&chips->clock.thread, NULL, serve, &start);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     chips->clock.has_thread = !error;
-    return error;
+    if (error) {
+        if (err) err->system_errno = error;
+        return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no thread for the timers of the processors: %s",
+                          strerror(error));
+    }
+    pthread_mutex_lock(&chips->lock);
+    while (!start.is_done) pthread_cond_wait(&chips->clock.changed, &chips->lock);
+    pthread_mutex_unlock(&chips->lock);
+    return start.status;
 }
 
-enum atoll_status soft_clock_init(struct soft_chips *chips, uint64_t *manual_ns, struct atoll_error *err) {
+enum atoll_status soft_clock_init(struct soft_chips *chips, const struct soft_chips_config *config,
+                                  struct atoll_error *err) {
     struct soft_clock *clock = &chips->clock;
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&clock->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    clock->manual = manual_ns;
+    clock->manual = config->manual_ns;
     clock->start_ns = vm_now_ns();
-    int error = manual_ns ? 0 : start_thread(chips);
-    if (!error) return ATOLL_OK;
-    if (err) err->system_errno = error;
-    return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no thread for the timers of the processors: %s",
-                      strerror(error));
+    return clock->manual ? ATOLL_OK : start_thread(chips, config, err);
 }
 
 void soft_clock_fini(struct soft_chips *chips) {

@@ -4,8 +4,9 @@
 
 #include "sysvm/cpu/soft/chips.h"
 
-/* fails E_IO: no thread; soft_clock_fini is due all the same */
-enum atoll_status soft_clock_init(struct soft_chips *chips, uint64_t *manual_ns, struct atoll_error *err);
+/* fails E_IO: no thread; as config->thread_starts; soft_clock_fini is due all the same */
+enum atoll_status soft_clock_init(struct soft_chips *chips, const struct soft_chips_config *config,
+                                  struct atoll_error *err);
 void soft_clock_fini(struct soft_chips *chips);
 
 #endif

@@ -105,6 +105,7 @@ enum soft_vector {
     SOFT_ALIGN = 17,
     SOFT_MC = 18,
     SOFT_XM = 19,
+    SOFT_LEAVE = 0xFE, /* no exception: soft_run returns cpu->leave.exit, see soft_serve */
     SOFT_NO_FAULT = 0xFF
 };
 
@@ -154,6 +155,16 @@ enum soft_request {
 /* XSAVE's standard layout: legacy 512, header 64, AVX (high halves of ymm0..15) at 576. */
 enum { SOFT_FP_BYTES = 832, SOFT_FP_HEADER = 512, SOFT_FP_YMM_HIGH = 576 };
 
+/* Accesses of the instruction under way that soft_run came back for, in order, with their answers. */
+enum { SOFT_LEAVE_MAX = 8 };
+struct soft_leave {
+    struct vm_exit exit;
+    uint8_t data[8]; /* of exit */
+    bool is_out;     /* the caller of soft_run has the exit */
+    unsigned n_done, n_used;
+    uint8_t answers[SOFT_LEAVE_MAX][8];
+};
+
 struct soft_cpu {
     uint64_t gpr[16];
     uint64_t rip;    /* of the instruction that runs, until it retires */
@@ -170,6 +181,10 @@ struct soft_cpu {
     uint8_t cpl;         /* 0 in real mode, 3 in V86; set by whoever loads CS (system) or the whole state */
     /* shadow: after sti, mov ss, pop ss nothing is delivered before the next instruction has retired. */
     bool interrupt_shadow, nmi_blocked, halted;
+    bool waits_for_sipi;     /* after INIT, and from the beginning all but the first: runs nothing */
+    _Atomic uint32_t sleeps; /* its thread waits for requests */
+    struct soft_leave leave;
+    uint64_t kvmclock, kvmclock_wall; /* MSRs of kvmclock.c */
     struct soft_fault fault;
     struct soft_msrs msrs;
     _Atomic uint32_t requests;
@@ -203,11 +218,6 @@ static inline void soft_gpr_set(struct soft_cpu *cpu, unsigned reg, unsigned n_b
     case 4: cpu->gpr[reg] = (uint32_t)value; return;
     default: cpu->gpr[reg] = value; return;
     }
-}
-
-/* Any thread. */
-static inline void soft_request(struct soft_cpu *cpu, uint32_t requests) {
-    atomic_fetch_or_explicit(&cpu->requests, requests, memory_order_seq_cst);
 }
 
 #endif

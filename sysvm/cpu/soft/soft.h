@@ -3,7 +3,9 @@
 #define ATOLL_SYSVM_SOFT_H
 
 #include <pthread.h>
+#include "sysvm/cpu/soft/chips.h"
 #include "sysvm/cpu/soft/cpu.h"
+#include "sysvm/cpu/soft/doorbell.h"
 #include "sysvm/layout.h"
 
 struct soft_code;
@@ -12,7 +14,10 @@ struct soft_engine {
     struct vm_engine_config config;
     struct soft_cpu *cpus[VM_CPUS_MAX]; /* NULL where none was made yet */
     struct soft_code *code;             /* code.h: pages that hold decoded code */
-    pthread_mutex_t split_lock;         /* held by locked accesses that cross pages or are no RAM */
+    struct soft_chips chips;
+    bool has_chips; /* they were begun */
+    struct soft_doorbells doorbells;
+    pthread_mutex_t split_lock; /* held by locked accesses that cross pages or are no RAM */
 };
 
 /* ---- run.c ---- */
@@ -22,17 +27,43 @@ void soft_run(struct soft_cpu *cpu, struct vm_exit *out_exit);
 /* One instruction, no interrupts looked at; SOFT_FAULT: cpu->fault, not delivered. For tests, and a debugger. */
 enum soft_step soft_step_one(struct soft_cpu *cpu);
 
-/* ---- apic.c ---- */
+/* ---- engine.c: what a processor needs from outside; from its own thread ---- */
 
-bool soft_apic_pending(struct soft_cpu *cpu);    /* something of a priority that the TPR lets through */
-int soft_apic_acknowledge(struct soft_cpu *cpu); /* its vector, now in service */
-bool soft_apic_read(struct soft_cpu *cpu, uint32_t offset, uint32_t *out_value);
-bool soft_apic_write(struct soft_cpu *cpu, uint32_t offset, uint32_t value);
-uint64_t soft_apic_base(const struct soft_cpu *cpu);
+/* An access that neither RAM nor a chip of the engine answers: at a port (VM_EXIT_PORT, n_bytes 1, 2, 4) or where no
+ * RAM is (VM_EXIT_MEMORY, 1 to 8). Reads put their bytes into *data. The I/O APIC and the ports of chips.h are answered
+ * here; the processor's own APIC page is mmu.c's (soft_apic_read, soft_apic_write).
+ * False: nobody is there to serve it at once, and the processor has to come back with it first: cpu->fault.vector is
+ * SOFT_LEAVE. A handler that gets this returns SOFT_FAULT with nothing changed, as for a fault; soft_run returns
+ * cpu->leave.exit, and the instruction runs again, with the access answered. */
+bool soft_serve(struct soft_cpu *cpu, enum vm_exit_kind kind, uint64_t address, void *data, unsigned n_bytes,
+                bool is_write);
+/* soft_run calls it after each instruction that retired while leave.n_done is not 0. */
+static inline void soft_leave_forget(struct soft_cpu *cpu) { cpu->leave.n_done = cpu->leave.n_used = 0; }
+/* soft_run calls it first: what the exit before brought becomes the answer of its access. */
+void soft_leave_return(struct soft_cpu *cpu);
 
-/* ---- clock.c ---- */
+/* Waits until cpu->requests is not 0: a halted processor. */
+void soft_sleep(struct soft_cpu *cpu);
+/* Sets requests of a processor and wakes it. Any thread. */
+void soft_wake(struct soft_cpu *cpu, uint32_t requests);
+/* What SOFT_REQUEST_INIT and _SIPI ask: soft_reset, then waiting (cpu->waits_for_sipi) for the start; the first
+ * processor starts over at its reset vector, where no firmware is. */
+void soft_take_init(struct soft_cpu *cpu);
+void soft_take_sipi(struct soft_cpu *cpu);
 
-/* The one clock: TSC, APIC timer, PIT, HPET, PM timer and kvmclock derive from it. */
-uint64_t soft_tsc(struct soft_cpu *cpu);
+/* ---- the clock: nanoseconds, SOFT_TSC_HZ ---- */
+
+static inline uint64_t soft_tsc(const struct soft_cpu *cpu) {
+    return soft_clock_now(&cpu->engine->chips.clock) + cpu->msrs.tsc_offset;
+}
+
+/* ---- kvmclock.c: time for guests that know KVM's paravirtual clock ---- */
+
+/* The leaves 0x40000000 and 0x40000001 of soft_cpuid: the signature, the features that are here. */
+struct soft_cpuid;
+void soft_kvmclock_cpuid(uint32_t leaf, struct soft_cpuid *out);
+/* MSRs 0x11, 0x12, 0x4B564D00, 0x4B564D01. False: none of these, or a value it refuses: #GP. */
+bool soft_kvmclock_read(struct soft_cpu *cpu, uint32_t msr, uint64_t *out_value);
+bool soft_kvmclock_write(struct soft_cpu *cpu, uint32_t msr, uint64_t value);
 
 #endif

@@ -145,7 +145,7 @@ static void logical_destinations_are_masks(void **state) {
     assert_true(soft_apic_is_pending(apic(w, 1)) && soft_apic_is_pending(apic(w, 3)));
     soft_apic_acknowledge(apic(w, 1));
     soft_chips_message(&w->chips, VM_LAPIC_BASE | 0xA << 12 | 4,
-                       0x80 | SOFT_LOWEST << 8); /* who is less busy */
+                       0x80 | SOFT_SEND_LOWEST << 8); /* who is less busy */
     assert_false(soft_apic_is_pending(apic(w, 1)));
 }
 
@@ -293,7 +293,7 @@ static void start_pics(struct world *w) {
 
 static void the_8259s_reach_processor_0_by_priority(void **state) {
     struct world *w = *state;
-    soft_apic_write(apic(w, 0), LVT_LINT0, SOFT_EXTINT << 8);
+    soft_apic_write(apic(w, 0), LVT_LINT0, SOFT_SEND_EXTINT << 8);
     start_pics(w);
     soft_chips_line(&w->chips, 8, true);
     soft_chips_line(&w->chips, 4, true);
@@ -309,7 +309,7 @@ static void the_8259s_reach_processor_0_by_priority(void **state) {
     assert_int_equal(in(w, 0x21), 0x10);
     soft_chips_line(&w->chips, 4, false), soft_chips_line(&w->chips, 4, true);
     assert_false(soft_apic_is_pending(apic(w, 0)));
-    soft_apic_write(apic(w, 0), LVT_LINT0, MASKED | SOFT_EXTINT << 8);
+    soft_apic_write(apic(w, 0), LVT_LINT0, MASKED | SOFT_SEND_EXTINT << 8);
     out(w, 0x21, 0);
     assert_false(soft_apic_is_pending(apic(w, 0)));
 }
