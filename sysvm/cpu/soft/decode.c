@@ -137,6 +137,12 @@ static enum soft_decoded refused(ZyanStatus status, unsigned n_bytes) {
     return n_bytes < SOFT_INSN_MAX ? SOFT_DECODE_MORE : SOFT_DECODE_LONG;
 }
 
+/* movsd and cmpsd are string instructions, and others on xmm registers. */
+static bool is_vector_namesake(const struct soft_insn *insn) {
+    if (insn->mnemonic != ZYDIS_MNEMONIC_MOVSD && insn->mnemonic != ZYDIS_MNEMONIC_CMPSD) return false;
+    return insn->operands[0].kind == SOFT_XMM || insn->operands[1].kind == SOFT_XMM;
+}
+
 enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigned n_bytes,
                               struct soft_insn *out) {
     ZydisDecoder decoder;
@@ -159,7 +165,7 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
     memcpy(out->bytes, bytes, out->length);
     for (unsigned i = 0; i < out->n_operands; i++)
         if (!set_operand(out, out->operands + i, operands + i)) return SOFT_DECODE_UD;
-    soft_handler *handler = soft_handler_of(out->mnemonic);
+    soft_handler *handler = is_vector_namesake(out) ? soft_native : soft_handler_of(out->mnemonic);
     out->run = handler ? handler : soft_undefined;
     return SOFT_DECODED;
 }

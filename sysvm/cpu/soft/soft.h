@@ -9,11 +9,13 @@
 #include "sysvm/layout.h"
 
 struct soft_code;
+struct soft_natives;
 
 struct soft_engine {
     struct vm_engine_config config;
     struct soft_cpu *cpus[VM_CPUS_MAX]; /* NULL where none was made yet */
     struct soft_code *code;             /* code.h: pages that hold decoded code */
+    struct soft_natives *natives;       /* vector.h: what runs on the host\'s vector registers */
     struct soft_chips chips;
     bool has_chips; /* they were begun */
     struct soft_doorbells doorbells;
