@@ -9,6 +9,7 @@
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
+#include "sysvm/cpu/soft/vector.h"
 
 /* ---- sleep ---- */
 
@@ -131,6 +132,7 @@ static void destroy(void *object) {
     if (engine->has_chips) soft_chips_fini(&engine->chips);
     soft_doorbell_fini(&engine->doorbells);
     soft_code_free(engine->code);
+    soft_natives_free(engine->natives);
     pthread_mutex_destroy(&engine->split_lock);
     atoll_free(engine->config.alloc, engine, sizeof *engine);
 }
@@ -144,7 +146,8 @@ static enum atoll_status set_up(struct soft_engine *engine, struct atoll_error *
                                       .thread_starts = config->thread_starts,
                                       .thread_context = config->context};
     engine->code = soft_code_new(config->alloc, config->memory);
-    if (!engine->code) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (!engine->code || soft_natives_new(config->alloc, &engine->natives))
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     engine->has_chips = true;
     return soft_chips_init(&engine->chips, &chips, err);
 }
