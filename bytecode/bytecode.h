@@ -601,6 +601,8 @@ enum atoll_status bc_text_print(const struct bc_module *m, const struct bc_print
                                 struct bc_buf *out, struct atoll_error *err);
 /* Sections by id, as the text format names places of custom sections; 0, custom, has no word. */
 extern const char *const bc_section_words[14];
+/* Appends the text of one instruction of a validated body: keyword and immediates, functions and all else by index. */
+void bc_instr_print(const struct bc_module *m, const struct bc_instr *in, struct bc_buf *out);
 /* The section-by-section listing of `atoll objdump`. */
 struct bc_dump_options {
     bool headers, details, disassemble, full_contents;

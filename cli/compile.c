@@ -3,13 +3,15 @@
  *   file -> module -> code of all functions -> a file of both, sealed (saved.c) */
 #include <stdio.h>
 #include <string.h>
+#include "cli/code_dump.h"
 #include "cli/saved.h"
 #include "jit/jit.h"
 
-enum { COMPILE_OUTPUT = 1, COMPILE_RELAXED };
+enum { COMPILE_OUTPUT = 1, COMPILE_RELAXED, COMPILE_DUMP, COMPILE_DUMP_FUNCTION, COMPILE_DUMP_TO };
 static const struct cli_flag flags[] = {
     {COMPILE_OUTPUT, "output", 'o', "OUT", "the file to write"},
     {COMPILE_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
+    CODE_DUMP_FLAGS(COMPILE),
     {0}};
 
 static int write_file(const struct cache *cache, const struct rt_module *module, const char *in,
@@ -37,8 +39,8 @@ static int write_file(const struct cache *cache, const struct rt_module *module,
     return result;
 }
 
-static int compile_into(const struct cache *cache, struct rt_engine *engine, const char *in,
-                        const char *out) {
+static int compile_into(const struct cache *cache, struct rt_engine *engine, const char *in, const char *out,
+                        struct code_dump *dump) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct cli_file file;
     struct rt_module *module = NULL;
@@ -47,16 +49,21 @@ static int compile_into(const struct cache *cache, struct rt_engine *engine, con
     struct saved parts = {.program = file.bytes, .program_bytes = file.size};
     if (!status) saved_parse(file.bytes, file.size, &parts); /* compiled before: again */
     if (!status) status = rt_module_load(engine, parts.program, parts.program_bytes, true, in, &module, &err);
+    if (!status) status = code_dump_choose(dump, module, &err);
     if (!status) status = jit_compile_module(module, &never, &err);
     int result = status ? cli_input_failed(in, &err) : write_file(cache, module, in, out);
+    if (status == ATOLL_E_USAGE) result = CLI_USAGE;
     if (module) rt_module_unref(module);
     cli_file_close(&file);
     return result;
 }
 
-static int compile(const char *in, const char *out, bool relaxed) {
-    struct rt_config config = {
-        .features = ~UINT64_C(0), .tier = &jit_tier, .keep_code = true, .relaxed_deterministic = relaxed};
+static int compile(const char *in, const char *out, bool relaxed, struct code_dump *dump) {
+    struct rt_config config = {.features = ~UINT64_C(0),
+                               .tier = &jit_tier,
+                               .keep_code = true,
+                               .viewer = code_dump_viewer(dump),
+                               .relaxed_deterministic = relaxed};
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct rt_engine *engine;
     struct cache cache;
@@ -69,27 +76,44 @@ static int compile(const char *in, const char *out, bool relaxed) {
     if (rt_engine_new(&config, &engine, &err)) {
         cli_message("compile: %s", err.text);
     } else {
-        result = compile_into(&cache, engine, in, out);
+        result = compile_into(&cache, engine, in, out, dump);
         rt_engine_unref(engine);
     }
     cache_close(&cache);
     return result;
 }
 
+/* CLI_END when the flags are read; CLI_HELP; CLI_BAD after a message. */
+static int parse_flags(struct cli_parser *p, const char **in, const char **out, bool *relaxed,
+                       struct code_dump *dump) {
+    for (int id; (id = cli_next(p)) != CLI_END;) {
+        if (id == CLI_HELP || id == CLI_BAD) return id;
+        if (id == CLI_ARGUMENT && *in)
+            return cli_usage(p->verb, "unexpected argument \"%s\"", p->value), CLI_BAD;
+        if (id == CLI_ARGUMENT) *in = p->value;
+        if (id == COMPILE_OUTPUT) *out = p->value;
+        if (id == COMPILE_RELAXED) *relaxed = true;
+        if (id == COMPILE_DUMP && !code_dump_stages(dump, p->verb->name, p->value)) return CLI_BAD;
+        if (id == COMPILE_DUMP_FUNCTION) dump->functions = p->value;
+        if (id == COMPILE_DUMP_TO) dump->path = p->value;
+    }
+    if (!*in) return cli_usage(p->verb, "a file is missing"), CLI_BAD;
+    if (!*out) return cli_usage(p->verb, "name the output with -o"), CLI_BAD;
+    return CLI_END;
+}
+
 static int run_compile(struct cli_parser *p) {
     const char *in = NULL, *out = NULL;
     bool relaxed = false;
-    for (int id; (id = cli_next(p)) != CLI_END;) {
-        if (id == CLI_HELP) return CLI_OK;
-        if (id == CLI_BAD) return CLI_USAGE;
-        if (id == CLI_ARGUMENT && in) return cli_usage(p->verb, "unexpected argument \"%s\"", p->value);
-        if (id == CLI_ARGUMENT) in = p->value;
-        if (id == COMPILE_OUTPUT) out = p->value;
-        if (id == COMPILE_RELAXED) relaxed = true;
+    struct code_dump dump;
+    code_dump_init(&dump);
+    int parsed = parse_flags(p, &in, &out, &relaxed, &dump), result = parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
+    if (parsed == CLI_END) {
+        result = compile(in, out, relaxed, &dump);
+        if (code_dump_end(&dump) && !result) result = CLI_INTERNAL;
     }
-    if (!in) return cli_usage(p->verb, "a file is missing");
-    if (!out) return cli_usage(p->verb, "name the output with -o");
-    return compile(in, out, relaxed);
+    code_dump_fini(&dump);
+    return result;
 }
 
 const struct cli_verb cli_verb_compile = {

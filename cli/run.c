@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "cli/code_dump.h"
 #include "cli/link.h"
 #include "cli/profile.h"
 #include "cli/run.h"
@@ -37,7 +38,7 @@ struct run {
     const struct rt_tier *tier;
     const struct rt_module *ran; /* the program, once it has started */
     bool stats;
-    const char *dump;
+    struct code_dump dump;
     bc_features features;
     const char *path;
     char **args;
@@ -103,6 +104,8 @@ enum {
     RUN_TIER,
     RUN_STATS,
     RUN_DUMP,
+    RUN_DUMP_FUNCTION,
+    RUN_DUMP_TO,
     RUN_NO_CACHE,
     RUN_PERF,
     RUN_NATIVE_GDB,
@@ -195,9 +198,12 @@ static bool take_number(struct run *r, int id, const char *text) {
 /* What tells of compiled code, and what needs the interpreter. */
 static bool tier_fits(struct run *r) {
     bool jit = r->tier != &interp_tier && !r->gdb_given;
-    if ((r->stats || r->dump) && !jit) {
+    bool dump = code_dump_viewer(&r->dump) != NULL;
+    if ((r->stats || dump) && (!jit || (dump && r->fuel_given))) {
         cli_usage(r->verb, "--%s tells of compiled code: it does not go with %s", r->stats ? "stats" : "dump",
-                  r->gdb_given ? "--gdb" : "--tier=interp");
+                  r->gdb_given ? "--gdb"
+                  : !jit       ? "--tier=interp"
+                               : "--fuel");
         return false;
     }
     if (r->verb == &cli_verb_profile && (!jit || r->fuel_given)) {
@@ -241,7 +247,9 @@ static bool take_flag(struct run *r, int id, const char *value) {
     case RUN_NATIVE_GDB: r->native_gdb = true; return true;
     case RUN_SVG: r->svg = value; return true;
     case RUN_NO_CACHE: r->no_cache = true; return true;
-    case RUN_DUMP: r->dump = value; return true;
+    case RUN_DUMP: return code_dump_stages(&r->dump, r->verb->name, value);
+    case RUN_DUMP_FUNCTION: r->dump.functions = value; return true;
+    case RUN_DUMP_TO: r->dump.path = value; return true;
     case RUN_ARGV0: r->argv0 = value; return true;
     case RUN_STDIN: r->stdio[0] = value; return true;
     case RUN_STDOUT: r->stdio[1] = value; return true;
@@ -347,6 +355,7 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
     struct rt_config config = {.features = r->features,
                                .tier = r->gdb_given ? &interp_tier : r->tier,
                                .probes = r->gdb_given,
+                               .viewer = code_dump_viewer(&r->dump),
                                .keep_code = !r->no_cache,
                                .code_placed = r->perf || r->native_gdb ? perf_code_placed : NULL,
                                .stop = cli_stop_flag(),
@@ -397,6 +406,7 @@ static enum atoll_status take_saved_code(struct run *r, struct rt_module *module
     const struct rt_config *config = &r->engine->config;
     const char *why;
     if (config->tier == &interp_tier || config->fuel || (r->no_cache && !file)) return ATOLL_OK;
+    if (config->viewer) return ATOLL_OK; /* who looks wants to see it made */
     bool open = cache_open(&r->saved.cache, &why);
     r->saved.has_cache = open && !r->no_cache;
     if (file && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key))
@@ -414,7 +424,8 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
     bool compiled = saved_parse(r->file.bytes, r->file.size, &file);
     status = rt_module_load(r->engine, file.program, file.program_bytes, true, r->path, &module, err);
     if (status) return status;
-    status = take_saved_code(r, module, compiled ? &file : NULL, err);
+    status = code_dump_choose(&r->dump, module, err);
+    if (!status) status = take_saved_code(r, module, compiled ? &file : NULL, err);
     if (status) {
         rt_module_unref(module);
         return status;
@@ -463,8 +474,6 @@ static enum atoll_status run_first(struct run *r, struct atoll_error *err) {
     r->ran = instance->module;
     if (r->verb == &cli_verb_profile && !begin_profile(r))
         return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "no memory or no timer for samples");
-    if (r->dump) status = compiled_dump(instance->module, r->dump, err);
-    if (status) return status;
     if (r->invoke) return cli_invoke(r->store, instance, r->invoke, r->args, r->n_args, err);
     struct rt_extern start;
     if (!rt_instance_export(instance, "_start", 6, &start) || start.kind != BC_EXTERN_FUNC) {
@@ -567,6 +576,7 @@ static int set_up_and_run(struct run *r) {
     gdb_finish(r->gdb, result);
     cli_stop_unwatch();
     remove_unused_output(r);
+    if (code_dump_end(&r->dump) && !result) result = CLI_INTERNAL;
     return result;
 }
 
@@ -583,6 +593,7 @@ static void release(struct run *r) {
     native_gdb_close();
     if (r->engine) rt_engine_unref(r->engine);
     perf_close();
+    code_dump_fini(&r->dump);
     sb_free(r->sandbox);
     cli_file_close(&r->file);
     for (size_t i = 0; i < r->env.n; i++) free((char *)r->env.items[i]);
@@ -601,6 +612,7 @@ static int run_run(struct cli_parser *p) {
                     .max_threads = WASI_THREADS_DEFAULT,
                     .max_table_elems = MAX_TABLE_ELEMS,
                     .fds = {-1, -1, -1}};
+    code_dump_init(&r.dump);
     int parsed = parse_flags(&r, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     release(&r);

@@ -17,10 +17,8 @@ void cli_stop_unwatch(void);
 const bc_stop *cli_stop_flag(void); /* what is not 0 once one of them has come */
 int cli_stop_signal(void);          /* the signal that came, or 0 */
 
-/* compiled.c: what was compiled of a module: counts and reasons; the stages of one function, named or numbered.
- * Both go to standard error. fails E_USAGE (no such function), E_NOMEM */
+/* compiled.c: what was compiled of a module, counts and reasons, to standard error. */
 void compiled_stats(const struct rt_module *module);
-enum atoll_status compiled_dump(struct rt_module *module, const char *function, struct atoll_error *err);
 
 /* perf.c: --perf and --native-gdb: names of compiled functions for others. */
 bool perf_open(const char **why); /* the map file of this process */

@@ -12,18 +12,18 @@ _atoll() {
         words=$verbs
     elif [[ $word == -* ]]; then
         case $verb in
-        run) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
-        profile) words="--svg --dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
+        run) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --dump-function --dump-to --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
+        profile) words="--svg --dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --dump-function --dump-to --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
         boot) words="--kernel --initrd --append --memory --cpus --timeout --engine --self-unpacking --disk --net --vsock --strace --stats --rootfs --rw --dir --env --modules --help" ;;
         validate) words="--json --help" ;;
         asm) words="--output --no-check --help" ;;
         dis) words="--output --fold --offsets --no-names --help" ;;
-        compile) words="--output --relaxed-deterministic --help" ;;
+        compile) words="--output --relaxed-deterministic --dump --dump-function --dump-to --help" ;;
         objdump) words="--headers --details --disassemble --full-contents --section --help" ;;
         disk) words="--format --to --backing --backing-format --cluster-size --repair --shrink --direct --json --help" ;;
         features) words="--imports --help" ;;
         help) words="--man --completion --help" ;;
-        *) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --coredump --gdb --relaxed-deterministic --enable --disable --help --version" ;;
+        *) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --dump-function --dump-to --coredump --gdb --relaxed-deterministic --enable --disable --help --version" ;;
         esac
     fi
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word"; [[ $word == -* ]] || compgen -f -- "$word")

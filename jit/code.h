@@ -54,7 +54,7 @@ struct jit_layout {
  * out->declined */
 enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop,
                               const struct jit_layout *layout, const _Atomic uint32_t *stop,
-                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump);
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity);
 
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);
 

@@ -1,11 +1,14 @@
 /* jit/compile.c: a function from wasm to machine code.
  *
- *   wasm --build--> IR --optimize--> IR --select--> IR --alloc--> IR + registers --emit--> bytes + places
- *        build*.c      opt.c            select.c       live.c         emit*.c
- *        fold.c                                        alloc.c */
+ *   wasm --build--> IR --number--> --sweep--> --split--> --select--> --alloc--> IR + registers --emit--> bytes + places
+ *        build*.c      opt.c                              select.c    live.c                    emit*.c
+ *        fold.c                                                       alloc.c
+ *
+ *   shown:       ir        number     sweep      split      select     alloc                     code */
 #include <cpuid.h>
 #include <pthread.h>
 #include "jit/code.h"
+#include "jit/dump.h"
 #include "jit/emit.h"
 
 /* ---- what the CPU has ---- */
@@ -75,10 +78,6 @@ bool jit_native(uint16_t op) {
 
 /* ---- the way ---- */
 
-static void show(const struct ir_func *f, struct bc_buf *dump, const char *title) {
-    if (dump && !f->failed && !f->declined) ir_print(f, dump, title);
-}
-
 static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layout *layout,
                      struct jit_code *out, uint8_t **bytes, size_t *capacity) {
     struct moves *moves = emit_moves_new(f->alloc);
@@ -90,6 +89,7 @@ static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layou
     else
         e.a.failed = true;
     if (e.a.failed) f->failed = true;
+    if (f->dump && !f->failed && !f->declined) jit_dump_code(&e);
     if (!f->failed && !f->declined) {
         *bytes = e.a.bytes;
         *capacity = e.a.capacity;
@@ -103,6 +103,7 @@ static void emit_all(struct ir_func *f, struct alloc *al, const struct jit_layou
     emit_moves_free(f->alloc, moves);
     atoll_free(f->alloc, e.labels, e.cap_labels * sizeof *e.labels);
     atoll_free(f->alloc, e.stubs, e.cap_stubs * sizeof *e.stubs);
+    atoll_free(f->alloc, e.notes, e.cap_notes * sizeof *e.notes);
 }
 
 /* Code that is entered at a loop takes the interpreter's frame and returns as the function does. */
@@ -116,10 +117,11 @@ static struct rt_type loop_type(const struct rt_type *type) {
 
 enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop_offset,
                               const struct jit_layout *layout, const _Atomic uint32_t *stop,
-                              struct jit_code *out, uint8_t **bytes, size_t *capacity, struct bc_buf *dump) {
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity) {
     struct ir_func f;
     struct alloc al = {.f = &f};
     struct interp_loop loop = {0};
+    struct bc_buf dump;
     ir_init(&f, module, func);
     const struct rt_type type = loop_type(f.type);
     f.stop = stop;
@@ -131,16 +133,18 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
         f.loop_offset = loop_offset;
         f.type = &type;
     }
+    jit_dump_begin(&f, &dump);
     if (!f.failed) ir_build(&f);
-    show(&f, dump, "built");
+    ir_show(&f, JIT_STAGE_IR);
     if (!f.failed && !f.declined) ir_optimize(&f);
-    show(&f, dump, "optimized");
     if (!f.failed && !f.declined) ir_select(&f);
+    ir_show(&f, JIT_STAGE_SELECT);
     if (!f.failed && !f.declined) alloc_run(&al, &f);
-    show(&f, dump, "with registers");
+    ir_show(&f, JIT_STAGE_ALLOC);
     if (!f.failed && !f.declined) emit_all(&f, &al, layout, out, bytes, capacity);
     enum atoll_status status = f.failed ? ATOLL_E_NOMEM : f.declined ? ATOLL_E_UNSUPPORTED : ATOLL_OK;
     out->declined = f.failed ? "out of memory" : f.declined;
+    jit_dump_end(&f, out->declined);
     if (status) jit_code_fini(module->engine->alloc, out);
     alloc_fini(&al);
     ir_fini(&f);

@@ -38,6 +38,16 @@ void emit_pc(struct emit *e, uint32_t where) {
     out->pcs[out->n_pcs++] = (struct jit_pc){(uint32_t)e->a.size, where};
 }
 
+void emit_note(struct emit *e, enum emit_note_kind kind, uint32_t number) {
+    if (!e->f->dump) return;
+    if (e->n_notes == e->cap_notes &&
+        atoll_grow(e->f->alloc, (void **)&e->notes, &e->cap_notes, e->n_notes + 1, sizeof *e->notes)) {
+        e->a.failed = true;
+        return;
+    }
+    e->notes[e->n_notes++] = (struct emit_note){(uint32_t)e->a.size, number, (uint8_t)kind};
+}
+
 /* source  Intel: "Mitigations for Jump Conditional Code Erratum", 2019 */
 void emit_keep_together(struct emit *e, size_t from) {
     size_t end = e->a.size;
@@ -49,6 +59,7 @@ void emit_keep_together(struct emit *e, size_t from) {
     for (uint32_t k = e->out->n_pcs; k-- > 0 && e->out->pcs[k].at >= from && k + 1 != e->return_pc;)
         e->out->pcs[k].at += n;
     for (uint32_t k = e->out->n_relocs; k-- > 0 && e->out->relocs[k].at >= from;) e->out->relocs[k].at += n;
+    for (size_t k = e->n_notes; k-- > 0 && e->notes[k].at > from;) e->notes[k].at += n;
     e->flags.at = SIZE_MAX;
 }
 
@@ -336,6 +347,7 @@ static void switch_by_table(struct emit *e, const struct ir_ins *i, const struct
     x86_op(a, X86_ADD | X86_W, i->reg, x86_reg(SCRATCH));
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(i->reg));
     emit_bind(e, table);
+    emit_note(e, NOTE_TABLE, 0);
     uint32_t start = (uint32_t)a->size;
     for (uint32_t k = 0; k < n; k++) distance(e, target_of(e, b->succs[k]), start);
 }
@@ -516,6 +528,7 @@ static void emit_block(struct emit *e, uint32_t place) {
     const struct ir_block *b = f->blocks + block;
     if (e->alias[block] != block) return;
     e->in_loop = b->loop_depth > 0;
+    emit_note(e, NOTE_BLOCK, block);
     if (is_innermost_header(f, place)) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
     emit_bind(e, block);
     if (place == 0) {
@@ -530,6 +543,7 @@ static void emit_block(struct emit *e, uint32_t place) {
     for (uint32_t v = b->first; v != IR_NONE && !e->a.failed && !f->declined; v = f->ins[v].next) {
         struct ir_ins *i = f->ins + v;
         if (i->folded) continue;
+        emit_note(e, NOTE_INS, v);
         moves_before(e, i->pos);
         e->ins_start = e->a.size;
         emit_ins(e, i, b);
@@ -549,6 +563,7 @@ static void emit_stubs(struct emit *e) {
     for (size_t k = 0; k < e->n_stubs && !e->a.failed; k++) {
         struct stub s = e->stubs[k];
         emit_bind(e, s.label);
+        emit_note(e, NOTE_STUBS, s.where);
         if (s.kind == STUB_TRAP) {
             call_trap(e, &s);
         } else {
@@ -565,6 +580,7 @@ void emit_function(struct emit *e) {
     if (!e->alias) e->a.failed = true;
     if (e->a.failed) return;
     find_aliases(e);
+    emit_note(e, NOTE_ENTRY, 0);
     prologue(e);
     for (uint32_t k = 0; k < f->n_order && !e->a.failed && !f->declined; k++) {
         emit_block(e, k);
@@ -572,6 +588,7 @@ void emit_function(struct emit *e) {
     }
     e->in_loop = false;
     emit_stubs(e);
+    emit_note(e, NOTE_LITERALS, 0);
     e->out->size = (uint32_t)e->a.size;
     e->out->frame_bytes = e->frame_bytes + 8 * e->n_saved;
     e->out->self_at = e->self_at;

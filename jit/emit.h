@@ -27,6 +27,13 @@ struct stub { /* code behind the function, for what seldom happens */
 };
 enum { STUB_TRAP, STUB_LEAVE, STUB_FAR_CALL, STUB_TYPE, STUB_TRUNC, STUB_TRUNC_64 };
 
+/* What the machine code from `at` on is, for who looks at it (dump_code.c). */
+enum emit_note_kind { NOTE_ENTRY, NOTE_BLOCK, NOTE_INS, NOTE_STUBS, NOTE_TABLE, NOTE_LITERALS };
+struct emit_note {
+    uint32_t at, number; /* of the block, or of the value; STUBS: where its instruction is */
+    uint8_t kind;
+};
+
 struct emit {
     struct ir_func *f;
     struct alloc *al;
@@ -37,6 +44,8 @@ struct emit {
     size_t n_labels, cap_labels;
     struct stub *stubs;
     size_t n_stubs, cap_stubs;
+    struct emit_note *notes;
+    size_t n_notes, cap_notes;
     struct stub no_stub; /* written to when memory is out */
     size_t cap_pcs, cap_relocs;
     uint32_t return_pc; /* number of the last call's pc, + 1 */
@@ -69,6 +78,8 @@ void emit_bind(struct emit *e, uint32_t label);
 void emit_pc(struct emit *e, uint32_t where);
 /* The same, of a call: for its return address, which stays where it is whatever code goes behind it. */
 void emit_return_pc(struct emit *e, uint32_t where);
+/* Notes what comes next, when somebody looks. */
+void emit_note(struct emit *e, enum emit_note_kind kind, uint32_t number);
 /* A jump that ends the code, and what sets its flags from `from` on: in loops they stand where no boundary of 32 bytes
  * takes them out of the CPU's cache of decoded instructions. */
 void emit_keep_together(struct emit *e, size_t from);

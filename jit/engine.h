@@ -23,6 +23,7 @@ struct jit_engine {
     const uint8_t *traps; /* thunks: 16 bytes a trap */
     const uint8_t *leave, *bridge, *far_tail, *far_tail_end;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
+    void *disassembler;  /* dump_code.c: the library, once it was wanted */
     struct jit_hot *hot; /* hot.c; NULL: everything is compiled in advance */
 };
 
@@ -142,6 +143,10 @@ void jit_hot_lock(const struct jit_engine *engine);
 void jit_hot_unlock(const struct jit_engine *engine);
 /* The function's code is there; the caller holds the lock. */
 bool jit_is_ready(const struct jit_module *jit, uint32_t own);
+
+/* ---- dump_code.c ---- */
+
+void jit_disassembler_close(struct jit_engine *engine);
 
 /* ---- save.c ---- */
 

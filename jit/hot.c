@@ -68,7 +68,7 @@ static enum atoll_status compile(struct jit_hot *hot, const struct job *job) {
     uint8_t *bytes;
     size_t capacity;
     enum atoll_status status = jit_compile(module, job->func, job->loop ? job->loop->offset : JIT_WHOLE,
-                                           &jit->layout, &hot->stop, code, &bytes, &capacity, NULL);
+                                           &jit->layout, &hot->stop, code, &bytes, &capacity);
     if (status) return status;
     status = jit_place_code(module, code, bytes);
     atoll_free(hot->alloc, bytes, capacity);

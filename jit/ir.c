@@ -160,11 +160,10 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
         if (i->c != IR_NONE) print_operand(f, out, i->c, i->reg_c);
     }
     if (i->imm && i->op != IR_SLOW) bc_buf_text(out, " #%" PRIu64, i->imm);
-    bc_buf_text(out, i->folded ? "  (folded)\n" : "\n");
+    bc_buf_text(out, "  @%" PRIx32 "%s\n", i->where, i->folded ? " (folded)" : "");
 }
 
-void ir_print(const struct ir_func *f, struct bc_buf *out, const char *title) {
-    bc_buf_text(out, "function %" PRIu32 ", %s:\n", f->func, title);
+void ir_print(const struct ir_func *f, struct bc_buf *out) {
     for (uint32_t k = 0; k < (f->n_order ? f->n_order : f->n_blocks); k++) {
         uint32_t number = f->n_order ? f->order[k] : k;
         const struct ir_block *b = f->blocks + number;

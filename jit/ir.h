@@ -11,7 +11,7 @@
 #ifndef ATOLL_JIT_IR_H
 #define ATOLL_JIT_IR_H
 
-#include "runtime/runtime.h"
+#include "jit/jit.h"
 
 #define IR_NONE UINT32_MAX
 
@@ -118,6 +118,7 @@ struct ir_func {
     const struct interp_loop
         *loop; /* the code is entered at the head of this loop, at byte `loop_offset`; or NULL */
     uint32_t loop_offset;
+    struct bc_buf *dump;          /* the stages so far as text; NULL: nobody looks */
     const _Atomic uint32_t *stop; /* not 0: the program is to end, and its compilation with it; may be NULL */
     const char *declined;         /* why this function stays interpreted, or NULL */
     bool failed;                  /* out of memory */
@@ -179,7 +180,13 @@ void ir_set_succs(struct ir_func *f, uint32_t block, uint32_t n, const uint32_t 
             }                                                                                                \
         }                                                                                                    \
     } while (0)
-void ir_print(const struct ir_func *f, struct bc_buf *out, const char *title);
+/* The blocks as text. Behind the allocator, with registers. */
+void ir_print(const struct ir_func *f, struct bc_buf *out);
+
+/* ---- dump.c ---- */
+
+/* Adds the function, as it is now, to f->dump where the stage is wanted. */
+void ir_show(const struct ir_func *f, enum jit_stage stage);
 
 /* ---- fold.c: the value of an operation, simplified where its operands allow ---- */
 

@@ -10,9 +10,22 @@ extern const struct rt_tier jit_tier;
 /* Interprets, and compiles on a thread of its own what it sees running often; running loops go on in compiled code. */
 extern const struct rt_tier auto_tier;
 
-/* Appends the stages of function `func`'s way to machine code to *out. fails E_NOMEM */
-enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out,
-                           struct atoll_error *err);
+/* What struct rt_code_viewer can be shown, in the order of the compiler's passes (compile.c draws them). */
+#define JIT_STAGE_LIST(X)                                                                                    \
+    X(IR, "ir")         /* as it was built */                                                                \
+    X(NUMBER, "number") /* values numbered */                                                                \
+    X(SWEEP, "sweep")   /* dead values gone */                                                               \
+    X(SPLIT, "split")   /* edges split, loops found */                                                       \
+    X(SELECT, "select") /* values that become part of the instruction that uses them */                      \
+    X(ALLOC, "alloc")   /* registers given */                                                                \
+    X(CODE, "code")     /* machine code beside the wasm it came from */
+enum jit_stage {
+#define X(id, name) JIT_STAGE_##id,
+    JIT_STAGE_LIST(X)
+#undef X
+        JIT_STAGES
+};
+extern const char *const jit_stage_names[JIT_STAGES];
 
 struct jit_stats {
     uint32_t n_restored;                      /* of n_compiled: they were, by another process */

@@ -33,6 +33,7 @@ static enum atoll_status auto_engine_new(struct rt_engine *engine) {
 static void engine_free(struct rt_engine *engine) {
     struct jit_engine *jit = engine->jit_data;
     jit_hot_free(jit);
+    jit_disassembler_close(jit);
     jit_memory_close(&jit->memory);
     jit_index_fini(jit);
     pthread_mutex_destroy(&jit->lock);
@@ -137,7 +138,7 @@ static enum atoll_status compile_functions(struct rt_module *module, struct jit_
         struct jit_code *code = jit->codes + i;
         jit_code_fini(alloc, code); /* of an earlier try */
         enum atoll_status status = jit_compile(module, module->bc->n_imported_funcs + i, JIT_WHOLE,
-                                               &jit->layout, stop, code, &bytes, &capacity, NULL);
+                                               &jit->layout, stop, code, &bytes, &capacity);
         if (status == ATOLL_E_NOMEM) return status;
         if (atomic_load_explicit(stop, memory_order_relaxed)) {
             if (!status) atoll_free(alloc, bytes, capacity);
@@ -458,33 +459,6 @@ const struct rt_tier auto_tier = {.name = "auto",
                                   .instance_free = jit_hot_instance_free};
 
 /* ---- looking inside ---- */
-
-enum atoll_status jit_dump(struct rt_module *module, uint32_t func, struct bc_buf *out,
-                           struct atoll_error *err) {
-    struct jit_code code;
-    uint8_t *bytes = NULL;
-    size_t capacity = 0;
-    struct jit_module *jit = module->jit_data;
-    static const struct jit_layout nowhere;
-    enum atoll_status status = jit ? ATOLL_OK : module_open(module);
-    if (!status) {
-        jit = module->jit_data;
-        status = jit_compile(module, func, JIT_WHOLE, jit->compiled ? &jit->layout : &nowhere, NULL, &code,
-                             &bytes, &capacity, out);
-        if (status == ATOLL_E_UNSUPPORTED) {
-            bc_buf_text(out, "function %u stays interpreted: %s\n", func, code.declined);
-            status = ATOLL_OK;
-        } else if (!status) {
-            bc_buf_text(out, "code:");
-            for (uint32_t i = 0; i < code.size; i++)
-                bc_buf_text(out, "%s%02x", i % 32 ? " " : "\n  ", bytes[i]);
-            bc_buf_text(out, "\n");
-            jit_code_fini(module->engine->alloc, &code);
-        }
-        atoll_free(module->engine->alloc, bytes, capacity);
-    }
-    return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "out of memory") : ATOLL_OK;
-}
 
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out) {
     const struct jit_module *jit = module->jit_data;

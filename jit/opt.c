@@ -276,10 +276,13 @@ void ir_optimize(struct ir_func *f) {
         find_dominators(f);
         number_values(&o);
         settle_phis(&o);
+        ir_show(f, JIT_STAGE_NUMBER);
         sweep(&o);
+        ir_show(f, JIT_STAGE_SWEEP);
         split_edges(f);
     }
     if (!f->failed) find_loops(f);
+    ir_show(f, JIT_STAGE_SPLIT);
     atoll_free(f->alloc, o.same, n * sizeof *o.same);
     atoll_free(f->alloc, o.chain, n * sizeof *o.chain);
     atoll_free(f->alloc, o.buckets, (o.mask + 1u) * sizeof *o.buckets);

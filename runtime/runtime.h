@@ -83,6 +83,18 @@ struct rt_frame {                       /* of a backtrace, innermost first */
 
 /* ---- engine ---- */
 
+/* Who looks at code as it is compiled. Called by whichever thread compiles, one function (or loop of it) at a time;
+ * several threads may at once. */
+struct rt_code_viewer {
+    uint32_t stages; /* those wanted: bit n = stage n of the compiler's (jit/jit.h) */
+    void *context;
+    bool (*wants)(void *context, const struct rt_module *module, uint32_t func);
+    /* The text of all wanted stages, fit for a terminal. loop: byte offset of the loop that the code is entered
+     * at, or BC_NONE. */
+    void (*show)(void *context, const struct rt_module *module, uint32_t func, uint32_t loop, const char *text,
+                 size_t n_bytes);
+};
+
 struct rt_config {
     const struct atoll_alloc *alloc; /* NULL = default */
     bc_features features;            /* 0 = default */
@@ -93,6 +105,7 @@ struct rt_config {
     /* Told of compiled code (of one loop of the function, or all of it) that has its place, by the thread that compiles;
      * NULL: nobody wants to know. */
     void (*code_placed)(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
+    const struct rt_code_viewer *viewer; /* lives as long as the engine; NULL: nobody looks */
     bool keep_code;     /* compiled code can be saved: it keeps what it takes to move it */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */
     bool hot_at_once;   /* a tier that compiles what is hot takes everything for hot, and waits: for tests */
@@ -183,6 +196,9 @@ void rt_module_unref(struct rt_module *module);
 struct bc_debug *rt_module_debug(const struct rt_module *module);
 /* The function's name from the name section, else an export's name, else empty. Loads names on first use. */
 struct bc_name rt_module_func_name(struct rt_module *module, uint32_t func);
+/* Appends the name, or its beginning, for people: what would drive a terminal, control characters and bytes that are no
+ * UTF-8, as \xx. */
+void rt_put_name(struct bc_buf *out, struct bc_name name);
 
 /* ---- entities: what instances import, own and export ---- */
 

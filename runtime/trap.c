@@ -64,14 +64,16 @@ const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i) 
 
 /* ---- backtrace text ---- */
 
-/* Names come from the file: control bytes must not reach a terminal. */
-static void put_name(struct bc_buf *out, struct bc_name name) {
+void rt_put_name(struct bc_buf *out, struct bc_name name) {
+    const uint8_t *c = (const uint8_t *)name.bytes;
+    bool text = name.size && bc_utf8_valid(c, name.size);
     for (uint32_t i = 0; i < name.size && i < 200; i++) {
-        uint8_t c = (uint8_t)name.bytes[i];
-        if (c < 0x20 || c == 0x7F)
-            bc_buf_text(out, "\\%02x", c);
+        bool c1 = text && c[i] == 0xC2 && c[i + 1] < 0xA0;
+        if (c[i] < 0x20 || c[i] == 0x7F || (!text && c[i] >= 0x80) || c1)
+            bc_buf_text(out, "\\%02x", c[i]);
         else
-            bc_buf_u8(out, c);
+            bc_buf_u8(out, c[i]);
+        if (c1) bc_buf_text(out, "\\%02x", c[++i]);
     }
 }
 
@@ -90,10 +92,10 @@ static void put_source(struct bc_buf *out, const struct bc_source *source) {
     if (!source->file.size) return;
     bc_buf_text(out, " at ");
     if (source->directory.size) {
-        put_name(out, source->directory);
+        rt_put_name(out, source->directory);
         bc_buf_u8(out, '/');
     }
-    put_name(out, source->file);
+    rt_put_name(out, source->file);
     if (source->line) bc_buf_text(out, ":%" PRIu32, source->line);
     if (source->line && source->column) bc_buf_text(out, ":%" PRIu32, source->column);
 }
@@ -102,7 +104,7 @@ static void put_source(struct bc_buf *out, const struct bc_source *source) {
 static void put_inlined(struct bc_buf *out, const struct bc_source *sources, uint32_t n) {
     for (uint32_t i = 0; i + 1 < n; i++) {
         if (sources[i].function.size)
-            put_name(out, sources[i].function);
+            rt_put_name(out, sources[i].function);
         else
             bc_buf_text(out, "?");
         bc_buf_text(out, " [inlined]");
@@ -125,7 +127,7 @@ static void put_frame(struct bc_buf *out, uint32_t i, const struct rt_frame *fra
     put_inlined(out, sources, n_sources);
     struct bc_name name = rt_module_func_name(module, frame->func);
     if (name.size)
-        put_name(out, name);
+        rt_put_name(out, name);
     else
         bc_buf_text(out, "func[%" PRIu32 "]", frame->func);
     uint32_t start = module->bc->funcs[frame->func].code_offset;

@@ -310,3 +310,8 @@ void print_instr(struct printer *p, const struct bc_instr *in, const struct prin
     }
     print_immediates(p, in);
 }
+
+void bc_instr_print(const struct bc_module *m, const struct bc_instr *in, struct bc_buf *out) {
+    struct printer p = {.m = m, .out = out, .o.no_names = true, .func = BC_NONE};
+    print_instr(&p, in, NULL);
+}

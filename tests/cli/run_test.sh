@@ -143,8 +143,24 @@ for tier in interp jit auto; do
     expect 134 "tiers.wat:2:86" run --tier=$tier --invoke trap "$dir/tiers.wat"
 done
 expect 0 "function 1 is interpreted: handles exceptions" run --tier=jit --stats --invoke catch "$dir/tiers.wat"
-expect 0 "i32.shl" run --tier=jit --dump twice --invoke twice "$dir/tiers.wat" 1
-expect 2 'no function "thrice"' run --tier=jit --dump thrice "$dir/tiers.wat"
+
+# the stages of compilation: to standard error, to files, of some functions
+expect 0 "function 0 twice, select:" run --tier=jit --dump=select,code --dump-function 'tw*' --invoke twice "$dir/tiers.wat" 1
+expect 0 "shl" run --tier=jit --dump=code --dump-function 0-0 --invoke twice "$dir/tiers.wat" 1
+check "other functions are not dumped" [ "$(grep -c '^function' "$dir/out")" -eq 1 ]
+expect 2 'no function "thrice"' run --tier=jit --dump=ir --dump-function twice,thrice "$dir/tiers.wat"
+expect 2 '"ri" is no stage; there are ir, number, sweep, split, select, alloc, code, all' run --dump=ir,ri "$dir/tiers.wat"
+one_line
+expect 2 "does not go with --tier=interp" run --dump=ir --tier=interp "$dir/tiers.wat"
+expect 2 "does not go with --fuel" run --dump=ir --fuel 100 "$dir/tiers.wat"
+expect 2 "out.wasm" run --tier=jit --dump-to "$dir/tiers.wat/out.wasm" --invoke twice "$dir/tiers.wat" 1
+expect 0 2 run --tier=jit --dump-to "$dir/stages" --invoke twice "$dir/tiers.wat" 1
+check "nothing but the result is printed" [ "$(cat "$dir/out")" = 2 ]
+check "a file a function: $(ls "$dir/stages")" [ "$(ls "$dir/stages" | tr '\n' ' ')" = "0.txt 1.txt 2.txt " ]
+check "all stages are in it" [ "$(grep -c '^function 0 twice, ' "$dir/stages/0.txt")" -eq 7 ]
+expect 0 "function 2 trap, code:" compile --dump=code "$dir/tiers.wat" -o "$dir/tiers.compiled"
+expect 0 "function 0 twice, ir:" run --tier=jit --dump=ir --invoke twice "$dir/tiers.compiled" 1
+expect 2 'no function "x"' compile --dump-function x "$dir/tiers.wat" -o "$dir/tiers.compiled"
 expect 2 "does not go with --tier=interp" run --stats --tier=interp "$dir/tiers.wat"
 expect 0 "running loops" run --stats --invoke twice "$dir/tiers.wat" 1
 expect 2 "tier" run --tier=fast "$dir/tiers.wat"
