@@ -1,25 +1,50 @@
-/* sysvm/cpu/soft/tlb.h: cached translations of one processor (mmu.h fills and reads them). */
+/* sysvm/cpu/soft/tlb.h: cached translations of one processor (mmu.h fills and reads them).
+ *
+ *   entry   read  write  fetch | addend       host address = linear address + addend
+ *           three tags: the linear address of a page where that access needs no further check, else SOFT_TLB_NONE
+ *
+ * Direct-mapped by the number of the page. An access of n bytes is served where the page of its *last* byte equals the
+ * tag that its first byte finds: one comparison also tells that it stays within the page. What is no RAM has no tag at
+ * all; a page that holds decoded code, or is not dirty yet, has no write tag: the slow path sees such writes.
+ *
+ * Rights depend on who asks, so there is a table for each view; a change of privilege flushes nothing. */
 #ifndef ATOLL_SYSVM_SOFT_TLB_H
 #define ATOLL_SYSVM_SOFT_TLB_H
 
 #include <stdint.h>
 
-enum { SOFT_TLB_ENTRIES = 1024 };
+enum soft_view {
+    SOFT_VIEW_KERNEL, /* supervisor; with CR4.SMAP user pages are out of reach. Descriptor tables, whatever CPL is */
+    SOFT_VIEW_KERNEL_AC, /* supervisor with RFLAGS.AC set: user pages are in reach */
+    SOFT_VIEW_USER,
+    SOFT_N_VIEWS
+};
 
-/* A tag is the linear page with all checks of that access passed for the current privilege, or SOFT_TLB_NONE. A page
- * that holds decoded code, or is not dirty yet, or is no RAM has no write tag: the slow path sees such writes. */
+enum { SOFT_TLB_ENTRIES = 1024, SOFT_TLB_GLOBAL = 0x80 };
 #define SOFT_TLB_NONE UINT64_MAX
+
 struct soft_tlb_entry {
-    uint64_t read, write, fetch; /* linear addresses of pages */
-    uint64_t gpa;                /* of the page */
-    uint8_t *host;               /* of the page, where it is RAM */
+    uint64_t read, write, fetch; /* tags */
+    uint64_t addend;
+};
+
+struct soft_tlb_view {
+    struct soft_tlb_entry entries[SOFT_TLB_ENTRIES];
+    /* What only fills and flushes need. */
+    uint64_t linear[SOFT_TLB_ENTRIES], gpa[SOFT_TLB_ENTRIES]; /* of the page of 4 KiB */
+    uint8_t size[SOFT_TLB_ENTRIES];  /* log2 of the guest's page, SOFT_TLB_GLOBAL; 0: the entry is free */
+    uint16_t used[SOFT_TLB_ENTRIES]; /* those that are not free: a flush touches no others */
+    unsigned n_used;
+    /* Filters: where a page of 2 MiB (or 4), or of 1 GiB, has entries, bit (linear >> 21 or 30) % 64 is set. */
+    uint64_t large, huge;
 };
 
 struct soft_tlb {
     /* Grows with every flush, of one page too, and with every change of what an access may do (CPL, CR0, CR3, CR4,
      * EFER, AC under SMAP): who keeps something derived from translations compares it. */
     uint64_t version;
-    struct soft_tlb_entry entries[SOFT_TLB_ENTRIES];
+    enum soft_view view; /* of the instructions that run now */
+    struct soft_tlb_view views[SOFT_N_VIEWS];
 };
 
 #endif

@@ -1,0 +1,187 @@
+/* sysvm/cpu/soft/cpuid.c: what the processor says about itself: what is implemented, less what the host lacks where
+ * instructions run on its registers (vector.h), with the topology of this machine: one package, a core a processor.
+ *
+ * The vendor is the one whose syscall, sysret and null segments are implemented; the model is one that kernels know no
+ * errata of. Source: Intel SDM volume 2, CPUID; Linux documentation, virt/kvm/x86/cpuid.rst. */
+#include <cpuid.h>
+#include <string.h>
+#include "sysvm/cpu/soft/mmu.h"
+#include "sysvm/cpu/soft/soft.h"
+#include "sysvm/cpu/soft/system.h"
+
+#define BIT(n) (UINT32_C(1) << (n))
+
+enum { MAX_BASIC = 0x16, FAMILY_MODEL = 0x000806F8 };
+#define MAX_EXTENDED   0x80000008u
+#define HYPERVISOR     0x40000000u
+#define HYPERVISOR_MAX 0x40000001u
+
+/* ---- features: those that are the engine's own, and those that the host has to have ---- */
+
+enum {
+    /* leaf 1, ecx: SSE3, PCLMUL, SSSE3, FMA, SSE4.1, SSE4.2, AES, AVX, F16C */
+    C1_HOST = 1 << 0 | 1 << 1 | 1 << 9 | 1 << 12 | 1 << 19 | 1 << 20 | 1 << 25 | 1 << 28 | 1 << 29,
+    /* CX16, x2APIC, MOVBE, POPCNT, TSC deadline, XSAVE, RDRAND */
+    C1_OWN = 1 << 13 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 26 | 1 << 30,
+    /* leaf 1, edx: FPU, MMX, FXSR, SSE, SSE2 */
+    D1_HOST = 1 << 0 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26,
+    /* DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, MTRR, PGE, CMOV, PAT, PSE36, CLFLUSH */
+    D1_OWN = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 8 | 1 << 9 | 1 << 11 | 1 << 12 | 1 << 13 |
+             1 << 15 | 1 << 16 | 1 << 17 | 1 << 19,
+    /* leaf 7, ebx: BMI1, AVX2, BMI2, ADX, SHA */
+    B7_HOST = 1 << 3 | 1 << 5 | 1 << 8 | 1 << 19 | 1 << 29,
+    /* FSGSBASE, SMEP, ERMS, INVPCID, RDSEED, SMAP, CLFLUSHOPT, CLWB */
+    B7_OWN = 1 << 0 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 20 | 1 << 23 | 1 << 24,
+    C7_OWN = 1 << 2 | 1 << 22,         /* leaf 7, ecx: UMIP, RDPID */
+    D7_OWN = 1 << 29,                  /* leaf 7, edx: ARCH_CAPABILITIES */
+    CX_OWN = 1 << 0 | 1 << 5 | 1 << 8, /* 0x80000001, ecx: LAHF, LZCNT, PREFETCHW */
+    DX_OWN = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 |
+             1 << 29 /* edx: SYSCALL, NX, pages of 1 GiB, RDTSCP, long mode */
+};
+
+static struct soft_cpuid host(uint32_t leaf, uint32_t subleaf) {
+    struct soft_cpuid out = {0};
+    __get_cpuid_count(leaf, subleaf, &out.eax, &out.ebx, &out.ecx, &out.edx);
+    return out;
+}
+
+/* Bits of an APIC id that number the processors. */
+static unsigned id_bits(const struct soft_cpu *cpu) {
+    unsigned bits = 0;
+    while ((1u << bits) < cpu->engine->config.n_cpus) bits++;
+    return bits;
+}
+
+/* The components that XCR0 may turn on: x87, SSE, and AVX where the host has it. */
+static uint32_t components(void) { return host(1, 0).ecx & BIT(28) ? 7 : 3; }
+
+/* ---- leaves ---- */
+
+static struct soft_cpuid leaf_1(const struct soft_cpu *cpu) {
+    enum { CLFLUSH_64 = 8 << 8 };
+    struct soft_cpuid out = {.eax = FAMILY_MODEL}, has = host(1, 0);
+    unsigned ids = 1u << id_bits(cpu);
+    out.ebx = CLFLUSH_64 | (ids > 255 ? 255 : ids) << 16 | (uint32_t)cpu->index << 24;
+    out.ecx = (has.ecx & C1_HOST) | C1_OWN | BIT(31);
+    out.edx = (has.edx & D1_HOST) | D1_OWN;
+    if (!(has.ecx & BIT(30))) out.ecx &= ~BIT(30); /* random numbers are the host's */
+    if (cpu->cr4 & SOFT_CR4_OSXSAVE) out.ecx |= BIT(27);
+    if (cpu->engine->config.n_cpus > 1) out.edx |= BIT(28);
+    return out;
+}
+
+/* Caches, by subleaf: size in KiB, associativity, level, type (1 data, 2 instructions, 3 both). The last one is shared
+ * by all. What they are is of no consequence; kernels and C libraries want to read something. */
+static struct soft_cpuid leaf_4(const struct soft_cpu *cpu, uint32_t subleaf) {
+    static const struct {
+        uint32_t kib, ways, level, type;
+    } caches[] = {{32, 8, 1, 1}, {32, 8, 1, 2}, {1024, 16, 2, 3}, {16384, 16, 3, 3}};
+    if (subleaf >= sizeof caches / sizeof *caches) return (struct soft_cpuid){0};
+    uint32_t sharing = caches[subleaf].level == 3 ? (1u << id_bits(cpu)) - 1 : 0;
+    uint32_t ways = caches[subleaf].ways;
+    return (struct soft_cpuid){
+        .eax = caches[subleaf].type | caches[subleaf].level << 5 | BIT(8) | sharing << 14 |
+               (((1u << id_bits(cpu)) - 1) & 0x3F) << 26,
+        .ebx = (64 - 1) | (ways - 1) << 22,
+        .ecx = caches[subleaf].kib * 1024 / 64 / ways - 1,
+    };
+}
+
+static struct soft_cpuid leaf_7(uint32_t subleaf) {
+    struct soft_cpuid has = host(7, 0), out = {0};
+    if (subleaf) return out;
+    out.ebx = (has.ebx & B7_HOST) | B7_OWN;
+    if (!(has.ebx & BIT(18))) out.ebx &= ~BIT(18); /* RDSEED is the host's */
+    out.ecx = C7_OWN;
+    out.edx = D7_OWN;
+    return out;
+}
+
+/* Threads (one), cores, end. */
+static struct soft_cpuid leaf_b(const struct soft_cpu *cpu, uint32_t subleaf) {
+    enum { THREAD = 1 << 8, CORE = 2 << 8 };
+    struct soft_cpuid out = {.ecx = subleaf & 0xFF, .edx = cpu->index};
+    if (subleaf == 0) {
+        out.ebx = 1;
+        out.ecx |= THREAD;
+    } else if (subleaf == 1) {
+        out.eax = id_bits(cpu);
+        out.ebx = cpu->engine->config.n_cpus;
+        out.ecx |= CORE;
+    }
+    return out;
+}
+
+/* Of an XSAVE area in the standard format: legacy part, header, and the high halves of YMM. */
+static uint32_t xsave_bytes(uint64_t mask) { return mask & BIT(2) ? SOFT_FP_BYTES : SOFT_FP_YMM_HIGH; }
+
+/* XSAVE: components and sizes; XSAVEOPT and the rest where vector.h has them. */
+static struct soft_cpuid leaf_d(const struct soft_cpu *cpu, uint32_t subleaf) {
+    uint32_t mask = components();
+    if (subleaf == 0)
+        return (struct soft_cpuid){.eax = mask, .ebx = xsave_bytes(cpu->xcr0), .ecx = xsave_bytes(mask)};
+    if (subleaf == 1) return (struct soft_cpuid){.eax = BIT(0)};
+    if (subleaf == 2 && (mask & BIT(2)))
+        return (struct soft_cpuid){.eax = SOFT_FP_BYTES - SOFT_FP_YMM_HIGH, .ebx = SOFT_FP_YMM_HIGH};
+    return (struct soft_cpuid){0};
+}
+
+static struct soft_cpuid basic(const struct soft_cpu *cpu, uint32_t leaf, uint32_t subleaf) {
+    switch (leaf) {
+    case 0: return (struct soft_cpuid){MAX_BASIC, 0x756E6547, 0x6C65746E, 0x49656E69};
+    case 1: return leaf_1(cpu);
+    case 2: return (struct soft_cpuid){.eax = 0x00FEFF01}; /* caches: leaf 4; translations: leaf 0x18 */
+    case 4: return leaf_4(cpu, subleaf);
+    case 6: return (struct soft_cpuid){.eax = BIT(2)}; /* the APIC's timer always runs */
+    case 7: return leaf_7(subleaf);
+    case 0xB: return leaf_b(cpu, subleaf);
+    case 0xD: return leaf_d(cpu, subleaf);
+    case 0x15: /* the counter's ticks a second, by a crystal of 25 MHz */
+        return (struct soft_cpuid){1, (uint32_t)(SOFT_TSC_HZ / 25000000), 25000000, 0};
+    case 0x16:
+        return (struct soft_cpuid){(uint32_t)(SOFT_TSC_HZ / 1000000), (uint32_t)(SOFT_TSC_HZ / 1000000), 100,
+                                   0};
+    default: return (struct soft_cpuid){0};
+    }
+}
+
+static struct soft_cpuid extended(const struct soft_cpu *cpu, uint32_t leaf) {
+    static const char brand[48] = "Atoll software processor";
+    struct soft_cpuid out = {0};
+    switch (leaf) {
+    case 0x80000000: out.eax = MAX_EXTENDED; break;
+    case 0x80000001:
+        out.ecx = CX_OWN;
+        out.edx = DX_OWN;
+        if (cpu->mode != SOFT_LONG64) out.edx &= ~BIT(11); /* syscall is of 64-bit mode */
+        break;
+    case 0x80000002:
+    case 0x80000003:
+    case 0x80000004: memcpy(&out, brand + 16 * (leaf - 0x80000002), 16); break;
+    case 0x80000006: out.ecx = 1024 << 16 | 8 << 12 | 64; break; /* second-level cache */
+    case 0x80000007: out.edx = BIT(8); break;                    /* the counter never stops or changes pace */
+    case 0x80000008: out.eax = SOFT_PHYSICAL_BITS | SOFT_LINEAR_BITS << 8; break;
+    default: break;
+    }
+    return out;
+}
+
+struct soft_cpuid soft_cpuid(struct soft_cpu *cpu, uint32_t leaf, uint32_t subleaf) {
+    struct soft_cpuid out = {0};
+    if (leaf >= HYPERVISOR && leaf <= HYPERVISOR_MAX) {
+        soft_kvmclock_cpuid(leaf, &out);
+        return out;
+    }
+    if (leaf >= 0x80000000 && leaf <= MAX_EXTENDED) return extended(cpu, leaf);
+    return basic(cpu, leaf > MAX_BASIC ? MAX_BASIC : leaf, subleaf); /* as Intel's do beyond the last leaf */
+}
+
+enum soft_step soft_do_cpuid(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    (void)insn;
+    struct soft_cpuid out = soft_cpuid(cpu, (uint32_t)cpu->gpr[VM_RAX], (uint32_t)cpu->gpr[VM_RCX]);
+    cpu->gpr[VM_RAX] = out.eax;
+    cpu->gpr[VM_RBX] = out.ebx;
+    cpu->gpr[VM_RCX] = out.ecx;
+    cpu->gpr[VM_RDX] = out.edx;
+    return SOFT_NEXT;
+}
