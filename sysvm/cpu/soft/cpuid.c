@@ -8,6 +8,7 @@
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
+#include "sysvm/cpu/soft/vector.h"
 
 #define BIT(n) (UINT32_C(1) << (n))
 
@@ -112,14 +113,12 @@ static struct soft_cpuid leaf_b(const struct soft_cpu *cpu, uint32_t subleaf) {
     return out;
 }
 
-/* Of an XSAVE area in the standard format: legacy part, header, and the high halves of YMM. */
-static uint32_t xsave_bytes(uint64_t mask) { return mask & BIT(2) ? SOFT_FP_BYTES : SOFT_FP_YMM_HIGH; }
-
 /* XSAVE: components and sizes; XSAVEOPT and the rest where vector.h has them. */
 static struct soft_cpuid leaf_d(const struct soft_cpu *cpu, uint32_t subleaf) {
     uint32_t mask = components();
     if (subleaf == 0)
-        return (struct soft_cpuid){.eax = mask, .ebx = xsave_bytes(cpu->xcr0), .ecx = xsave_bytes(mask)};
+        return (struct soft_cpuid){
+            .eax = mask, .ebx = soft_xsave_bytes(cpu->xcr0), .ecx = soft_xsave_bytes(mask)};
     if (subleaf == 1) return (struct soft_cpuid){.eax = BIT(0)};
     if (subleaf == 2 && (mask & BIT(2)))
         return (struct soft_cpuid){.eax = SOFT_FP_BYTES - SOFT_FP_YMM_HIGH, .ebx = SOFT_FP_YMM_HIGH};

@@ -143,7 +143,7 @@ static bool enter_protected(struct soft_cpu *cpu, const struct soft_arrival *eve
     return true;
 }
 
-bool soft_enter(struct soft_cpu *cpu, const struct soft_arrival *event) {
+bool soft_enter_handler(struct soft_cpu *cpu, const struct soft_arrival *event) {
     return cpu->mode == SOFT_REAL ? enter_real(cpu, event) : enter_protected(cpu, event);
 }
 
@@ -182,7 +182,7 @@ bool soft_deliver(struct soft_cpu *cpu, enum soft_event event, unsigned vector) 
     if (is_fault) arrival = arrival_of_fault(cpu);
     cpu->interrupt_shadow = cpu->halted = false;
     if (event == SOFT_EVENT_NMI) cpu->nmi_blocked = true;
-    while (!soft_enter(cpu, &arrival)) {
+    while (!soft_enter_handler(cpu, &arrival)) {
         unsigned first = arrival.vector, second = cpu->fault.vector;
         if ((is_fault && first == SOFT_DOUBLE) || second == SOFT_LEAVE)
             return false; /* or a stack that is a device */
@@ -205,7 +205,7 @@ static enum soft_step software(struct soft_cpu *cpu, const struct soft_insn *ins
     uint64_t rip = cpu->rip;
     cpu->rip += insn->length;
     if (cpu->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
-    if (soft_enter(cpu, &event)) return SOFT_JUMPED;
+    if (soft_enter_handler(cpu, &event)) return SOFT_JUMPED;
     cpu->rip = rip;
     return SOFT_FAULT;
 }

@@ -4,6 +4,7 @@
 #include "sysvm/cpu/soft/chips.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system_internal.h"
+#include "sysvm/cpu/soft/vector.h"
 
 enum {
     MSR_TSC = 0x10,
@@ -212,17 +213,6 @@ enum soft_step soft_rdpmc(struct soft_cpu *cpu, const struct soft_insn *insn) {
 
 /* ---- resets ---- */
 
-/* The vector part as after power-up: exceptions of MXCSR masked, registers zero. */
-static void reset_fp(struct soft_cpu *cpu) {
-    const uint16_t fcw = 0x40;
-    const uint32_t mxcsr = 0x1F80, mxcsr_mask = 0xFFFF;
-    memset(cpu->fp, 0, sizeof cpu->fp);
-    memcpy(cpu->fp, &fcw, sizeof fcw);
-    memcpy(cpu->fp + 24, &mxcsr, sizeof mxcsr);
-    memcpy(cpu->fp + 28, &mxcsr_mask, sizeof mxcsr_mask);
-    cpu->xcr0 = 1;
-}
-
 static void reset_msrs(struct soft_cpu *cpu) {
     cpu->msrs = (struct soft_msrs){.pat = PAT_RESET,
                                    .misc_enable = MISC_FAST_STRINGS | MISC_NO_BRANCH_SAMPLING,
@@ -253,7 +243,8 @@ void soft_reset(struct soft_cpu *cpu, bool is_init) {
     cpu->cpl = 0;
     cpu->interrupt_shadow = cpu->nmi_blocked = cpu->halted = false;
     if (!is_init) {
-        reset_fp(cpu);
+        soft_fp_reset(cpu);
+        cpu->xcr0 = 1;
         reset_msrs(cpu);
         soft_tlb_init(cpu);
     }

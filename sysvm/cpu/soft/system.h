@@ -1,10 +1,11 @@
 /* sysvm/cpu/soft/system.h: exceptions, interrupts, segments and privileged state.
  *
- *   segment.c    descriptors, segment registers, limits        transfer.c  far jumps, calls and returns, gates
- *   deliver.c    into a handler: faults, interrupts, int n      iret.c      and back
- *   fastcall.c   syscall, sysenter, swapgs, bases of FS, GS     control.c   CR, DR, XCR, tables, TLB instructions
- *   msr.c        model-specific registers                       cpuid.c     what the processor says about itself
- *   flags.c      IF, IOPL, hlt, pushf                           port.c      in, out; what devices are asked
+ *   segment.c   descriptors, segment registers, limits     selector.c  instructions on them
+ *   deliver.c   into a handler: faults, interrupts, int n   iret.c      and back
+ *   transfer.c  far jumps, calls and returns, gates         fastcall.c  syscall, sysenter, swapgs, bases of FS, GS
+ *   msr.c       model-specific registers, reset             cpuid.c     what the processor says about itself
+ *   flags.c     IF, IOPL, hlt, pushf                        port.c      in, out, the door to devices
+ *   control_registers.c  CR, DR, XCR, GDTR, IDTR; what forgets translations
  *
  * Guest state is hostile: selectors, descriptors, TSS and stacks are read through the mmu alone, copied once, and the
  * copy is checked. Hardware task switches are left out: where one would begin there is #GP of the selector. */
@@ -58,10 +59,9 @@ bool soft_device(struct soft_cpu *cpu, uint64_t gpa, void *data, unsigned n_byte
 /* Whether the page at gpa is the processor's own APIC. */
 bool soft_apic_covers(const struct soft_cpu *cpu, uint64_t gpa);
 
-/* ---- handlers that the table does not name: forms of mov, push, pop, call, jmp, ret ---- */
+/* ---- handlers that the table does not name: forms of mov, call, jmp, ret ---- */
 
-soft_handler soft_move_segment, soft_push_segment, soft_pop_segment;
-soft_handler soft_move_control, soft_move_debug;
+soft_handler soft_move_segment, soft_move_control, soft_move_debug;
 soft_handler soft_far_jump, soft_far_call, soft_far_return;
 
 #endif

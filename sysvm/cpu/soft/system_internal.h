@@ -125,7 +125,7 @@ struct soft_arrival {
     uint64_t rflags; /* as pushed */
 };
 /* Into the handler; false: a fault on the way, in cpu->fault, and nothing has changed. */
-bool soft_enter(struct soft_cpu *cpu, const struct soft_arrival *event);
+bool soft_enter_handler(struct soft_cpu *cpu, const struct soft_arrival *event);
 
 /* ---- the task priority, which the APIC has (port.c) ---- */
 
@@ -139,7 +139,7 @@ bool soft_operand_read(struct soft_cpu *cpu, const struct soft_insn *insn, unsig
 bool soft_operand_write(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned i, unsigned n_bytes,
                         uint64_t value);
 
-/* ---- control.c ---- */
+/* ---- control_registers.c ---- */
 
 /* Bits of debug registers that are always set. */
 #define SOFT_DR6_ONES UINT64_C(0xFFFF0FF0)
