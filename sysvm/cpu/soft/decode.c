@@ -9,15 +9,46 @@
 
 /* ---- the table ---- */
 
-soft_handler *soft_handler_of(unsigned mnemonic) {
 #define INSN(name, handler) [ZYDIS_MNEMONIC_##name] = handler,
 #define NATIVE(name, form)  [ZYDIS_MNEMONIC_##name] = soft_native,
-    static soft_handler *const handlers[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
+#define VARIANT(name, what, handler)
+static soft_handler *const plain[ZYDIS_MNEMONIC_MAX_VALUE + 1] = {
 #include "sysvm/cpu/soft/semantics.def"
-    };
+};
 #undef INSN
 #undef NATIVE
-    return mnemonic <= ZYDIS_MNEMONIC_MAX_VALUE ? handlers[mnemonic] : NULL;
+#undef VARIANT
+
+#define INSN(name, handler)
+#define NATIVE(name, form)
+#define VARIANT(name, what, handler) {ZYDIS_MNEMONIC_##name, SOFT_VARIANT_##what, handler},
+static const struct {
+    uint16_t mnemonic;
+    uint8_t variant;
+    soft_handler *run;
+} variants[] = {
+#include "sysvm/cpu/soft/semantics.def"
+};
+#undef INSN
+#undef NATIVE
+#undef VARIANT
+
+soft_handler *soft_handler_of(unsigned mnemonic, enum soft_variant variant) {
+    for (size_t i = 0; variant && i < sizeof variants / sizeof *variants; i++)
+        if (variants[i].mnemonic == mnemonic && variants[i].variant == variant) return variants[i].run;
+    if (variant && variant != SOFT_VARIANT_STRING) return NULL;
+    return mnemonic <= ZYDIS_MNEMONIC_MAX_VALUE ? plain[mnemonic] : NULL;
+}
+
+static enum soft_variant variant_of(const struct soft_insn *insn, const ZydisDecodedInstruction *decoded) {
+    if (decoded->meta.branch_type == ZYDIS_BRANCH_TYPE_FAR) return SOFT_VARIANT_FAR;
+    if (decoded->meta.category == ZYDIS_CATEGORY_STRINGOP) return SOFT_VARIANT_STRING;
+    for (unsigned i = 0; i < insn->n_operands; i++) {
+        if (insn->operands[i].kind == SOFT_SEGMENT) return SOFT_VARIANT_SEGMENT;
+        if (insn->operands[i].kind == SOFT_CR) return SOFT_VARIANT_CR;
+        if (insn->operands[i].kind == SOFT_DR) return SOFT_VARIANT_DR;
+    }
+    return SOFT_PLAIN;
 }
 
 /* ---- operands ---- */
@@ -137,12 +168,6 @@ static enum soft_decoded refused(ZyanStatus status, unsigned n_bytes) {
     return n_bytes < SOFT_INSN_MAX ? SOFT_DECODE_MORE : SOFT_DECODE_LONG;
 }
 
-/* movsd and cmpsd are string instructions, and others on xmm registers. */
-static bool is_vector_namesake(const struct soft_insn *insn) {
-    if (insn->mnemonic != ZYDIS_MNEMONIC_MOVSD && insn->mnemonic != ZYDIS_MNEMONIC_CMPSD) return false;
-    return insn->operands[0].kind == SOFT_XMM || insn->operands[1].kind == SOFT_XMM;
-}
-
 enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigned n_bytes,
                               struct soft_insn *out) {
     ZydisDecoder decoder;
@@ -165,7 +190,7 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
     memcpy(out->bytes, bytes, out->length);
     for (unsigned i = 0; i < out->n_operands; i++)
         if (!set_operand(out, out->operands + i, operands + i)) return SOFT_DECODE_UD;
-    soft_handler *handler = is_vector_namesake(out) ? soft_native : soft_handler_of(out->mnemonic);
+    soft_handler *handler = soft_handler_of(out->mnemonic, variant_of(out, &decoded));
     out->run = handler ? handler : soft_undefined;
     return SOFT_DECODED;
 }

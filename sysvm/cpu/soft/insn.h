@@ -62,14 +62,24 @@ enum soft_decoded { SOFT_DECODED, SOFT_DECODE_MORE, SOFT_DECODE_UD, SOFT_DECODE_
 enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigned n_bytes,
                               struct soft_insn *out);
 
+enum soft_variant {
+    SOFT_PLAIN,
+    SOFT_VARIANT_FAR,
+    SOFT_VARIANT_SEGMENT,
+    SOFT_VARIANT_CR,
+    SOFT_VARIANT_DR,
+    SOFT_VARIANT_STRING
+};
 /* The row of a mnemonic: NULL where semantics.def has none. */
-soft_handler *soft_handler_of(unsigned mnemonic);
+soft_handler *soft_handler_of(unsigned mnemonic, enum soft_variant variant);
 
 /* Every handler named in the table; the same prototype twice is no harm. */
-#define INSN(mnemonic, handler) soft_handler handler;
+#define INSN(mnemonic, handler)          soft_handler handler;
+#define VARIANT(mnemonic, what, handler) soft_handler handler;
 #define NATIVE(mnemonic, form)
 #include "sysvm/cpu/soft/semantics.def"
 #undef INSN
+#undef VARIANT
 #undef NATIVE
 soft_handler soft_undefined; /* #UD */
 

@@ -1,0 +1,124 @@
+/* sysvm/cpu/soft/alu.c: addition, subtraction, logic. The host's own instructions compute, so that every flag is what
+ * hardware gives. */
+#include "sysvm/cpu/soft/operand.h"
+
+/* ---- what is computed ---- */
+
+#define OPERATION(id, before, name)                                                                          \
+    SOFT_INLINE uint64_t op_##id(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {         \
+        SOFT_WIDTHS(before, name, old, source, flags);                                                       \
+        return old;                                                                                          \
+    }
+OPERATION(add, "", "add")
+OPERATION(or, "", "or")
+OPERATION(adc, SOFT_CARRY_IN, "adc")
+OPERATION(sbb, SOFT_CARRY_IN, "sbb")
+OPERATION(and, "", "and")
+OPERATION(sub, "", "sub")
+OPERATION(xor, "", "xor")
+
+/* inc and dec leave CF alone. */
+SOFT_INLINE uint64_t op_inc(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {
+    uint64_t carry = *flags & SOFT_CF;
+    (void)source;
+    old = op_add(old, 1, n_bytes, flags);
+    *flags = (*flags & ~(uint64_t)SOFT_CF) | carry;
+    return old;
+}
+SOFT_INLINE uint64_t op_dec(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {
+    uint64_t carry = *flags & SOFT_CF;
+    (void)source;
+    old = op_sub(old, 1, n_bytes, flags);
+    *flags = (*flags & ~(uint64_t)SOFT_CF) | carry;
+    return old;
+}
+SOFT_INLINE uint64_t op_neg(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {
+    (void)source;
+    return op_sub(0, old, n_bytes, flags);
+}
+SOFT_INLINE uint64_t op_not(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {
+    (void)source;
+    (void)flags;
+    return soft_cut(~old, n_bytes);
+}
+
+/* ---- handlers ---- */
+
+/* The second operand is read first: it may be memory where the first is a register. */
+#define BINARY(id)                                                                                           \
+    enum soft_step soft_##id(struct soft_cpu *cpu, const struct soft_insn *insn) {                           \
+        uint64_t source;                                                                                     \
+        unsigned n_bytes = insn->operands[0].n_bytes;                                                        \
+        if (!soft_get(cpu, insn, 1, n_bytes, &source)) return SOFT_FAULT;                                    \
+        return soft_modify(cpu, insn, n_bytes, op_##id, source);                                             \
+    }
+BINARY(add)
+BINARY(or)
+BINARY(adc)
+BINARY(sbb)
+BINARY(and)
+BINARY(sub)
+BINARY(xor)
+
+#define UNARY(id)                                                                                            \
+    enum soft_step soft_##id(struct soft_cpu *cpu, const struct soft_insn *insn) {                           \
+        return soft_modify(cpu, insn, insn->operands[0].n_bytes, op_##id, 0);                                \
+    }
+UNARY(inc)
+UNARY(dec)
+UNARY(neg)
+
+enum soft_step soft_not(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    return soft_modify(cpu, insn, insn->operands[0].n_bytes, op_not, 0);
+}
+
+/* cmp, test: the flags of an operation whose result nobody keeps. */
+#define COMPARE(id, operation)                                                                               \
+    enum soft_step soft_##id(struct soft_cpu *cpu, const struct soft_insn *insn) {                           \
+        uint64_t left, right;                                                                                \
+        unsigned n_bytes = insn->operands[0].n_bytes;                                                        \
+        if (!soft_get(cpu, insn, 0, n_bytes, &left) || !soft_get(cpu, insn, 1, n_bytes, &right))             \
+            return SOFT_FAULT;                                                                               \
+        operation(left, right, n_bytes, &cpu->rflags);                                                       \
+        return SOFT_NEXT;                                                                                    \
+    }
+COMPARE(cmp, op_sub)
+COMPARE(test, op_and)
+
+/* ---- exchanges ---- */
+
+SOFT_INLINE uint64_t op_take(uint64_t old, uint64_t source, unsigned n_bytes, uint64_t *flags) {
+    (void)old;
+    (void)n_bytes;
+    (void)flags;
+    return source;
+}
+
+/* Destination through `operation` with the register operand, which becomes the destination's old value. */
+SOFT_INLINE enum soft_step exchange(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned memory,
+                                    bool atomically, soft_operation *operation) {
+    const struct soft_operand *to = insn->operands + memory, *with = insn->operands + !memory;
+    unsigned n_bytes = to->n_bytes;
+    uint64_t flags = cpu->rflags, old, linear, source = soft_register_get(cpu, with);
+    if (to->kind == SOFT_MEM) {
+        if (!soft_linear(cpu, insn, &linear, n_bytes, true) ||
+            !soft_modify_at(cpu, linear, n_bytes, atomically, operation, source, &flags, &old))
+            return SOFT_FAULT;
+        soft_register_set(cpu, with, old);
+    } else {
+        old = soft_register_get(cpu, to);
+        uint64_t value = operation(old, source, n_bytes, &flags);
+        soft_register_set(cpu, with, old);
+        soft_register_set(cpu, to, value);
+    }
+    cpu->rflags = flags;
+    return SOFT_NEXT;
+}
+
+/* With memory it is atomic, locked or not. */
+enum soft_step soft_xchg(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    return exchange(cpu, insn, insn->operands[1].kind == SOFT_MEM, true, op_take);
+}
+enum soft_step soft_xadd(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    return exchange(cpu, insn, 0, insn->lock, op_add);
+}
