@@ -1,5 +1,5 @@
 /* sysvm/cpu/soft/selector.c: instructions on segment registers and selectors.
- * Source: Intel SDM volume 2, MOV, LDS, LLDT, LTR, SLDT, STR, LAR, LSL, VERR, ARPL. */
+ * Source: Intel SDM volume 2, MOV, PUSH, POP, LDS, LLDT, LTR, SLDT, STR, LAR, LSL, VERR, ARPL. */
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system_internal.h"
 
@@ -49,6 +49,27 @@ enum soft_step soft_move_segment(struct soft_cpu *cpu, const struct soft_insn *i
         !soft_load_segment(cpu, to->reg, (uint16_t)selector))
         return SOFT_FAULT;
     return loaded(cpu, to->reg);
+}
+
+/* 16 bits are written, the pointer moves by the operand size. */
+enum soft_step soft_push_segment(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    struct soft_stack stack = soft_stack_now(cpu);
+    if (!soft_stack_push(&stack, cpu->segments[insn->operands[0].reg].selector, insn->operand_bytes))
+        return SOFT_FAULT;
+    soft_stack_commit(&stack);
+    return SOFT_NEXT;
+}
+
+enum soft_step soft_pop_segment(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    unsigned segment = insn->operands[0].reg;
+    struct soft_stack stack = soft_stack_now(cpu);
+    uint64_t selector;
+    if (segment == VM_CS || segment > VM_GS) return soft_raise_ud(cpu);
+    if (!soft_stack_pop(&stack, &selector, insn->operand_bytes) ||
+        !soft_load_segment(cpu, segment, (uint16_t)selector))
+        return SOFT_FAULT;
+    soft_stack_commit(&stack);
+    return loaded(cpu, segment);
 }
 
 static enum soft_step load_far_pointer(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned segment) {

@@ -59,9 +59,10 @@ bool soft_device(struct soft_cpu *cpu, uint64_t gpa, void *data, unsigned n_byte
 /* Whether the page at gpa is the processor's own APIC. */
 bool soft_apic_covers(const struct soft_cpu *cpu, uint64_t gpa);
 
-/* ---- handlers that the table does not name: forms of mov, call, jmp, ret ---- */
+/* ---- handlers that the table does not name: forms of mov, push, pop, call, jmp, ret ---- */
 
-soft_handler soft_move_segment, soft_move_control, soft_move_debug;
+soft_handler soft_move_segment, soft_push_segment, soft_pop_segment;
+soft_handler soft_move_control, soft_move_debug;
 soft_handler soft_far_jump, soft_far_call, soft_far_return;
 
 #endif
