@@ -39,8 +39,7 @@ struct validator {
     const struct bc_func *func;  /* NULL while a constant expression is checked */
     bc_valtype body_result;      /* of a constant expression */
     uint32_t n_params, n_locals; /* locals: parameters included */
-    const bc_valtype *params;
-    bc_valtype *locals; /* types of the first n_flat locals behind the parameters; the rest by search */
+    bc_valtype *locals; /* types of the first n_flat, all parameters among them; the rest by search */
     uint32_t n_flat;
     size_t locals_capacity;
     bool tracks_init;  /* the function has locals without a default value */
@@ -56,6 +55,8 @@ struct validator {
 void bc_v_fail(struct validator *v, const char *format, ...) __attribute__((format(printf, 2, 3), cold));
 void bc_v_nomem(struct validator *v) __attribute__((cold));
 void bc_v_mismatch(struct validator *v, bc_valtype expected, bc_valtype found) __attribute__((cold));
+/* Makes room for n operands more; false = a fault. */
+bool bc_v_reserve(struct validator *v, uint32_t n);
 void bc_v_push_slow(struct validator *v, bc_valtype type);
 bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected);
 
@@ -114,6 +115,9 @@ void bc_v_instruction(struct validator *v, bc_features features);
 /* validate_bodies.c: all bodies of the module; on several threads when it is large. */
 enum atoll_status bc_v_bodies(struct bc_module *m, const struct bc_config *config, struct atoll_error *err);
 void bc_v_fini(struct validator *v);
+/* validate_quick.c: goes over what is common and certainly valid, from v->r.at on; the next instruction is for
+ * bc_v_instruction. Nothing may have to be done at all. Faults are never found here. */
+void bc_v_quick(struct validator *v);
 
 /* One instruction each; the opcode is v->in.op. */
 void bc_v_control(struct validator *v);

@@ -6,15 +6,16 @@
 
 #include <string.h>
 
-/* Types of the first locals in an array; a declaration of many locals in few bytes is not expanded. */
+/* Types of the parameters and the first locals in an array; a declaration of many locals in few bytes is not expanded. */
 #define FLAT_LOCALS ATOLL_LIMIT(256u, 2u)
 
-static bool flatten_locals(struct validator *v, const struct bc_func *f) {
-    v->n_flat = f->n_locals < FLAT_LOCALS ? f->n_locals : FLAT_LOCALS;
+static bool flatten_locals(struct validator *v, const struct bc_func *f, const struct bc_type *t) {
+    uint32_t n = t->n_params;
+    v->n_flat = n + (f->n_locals < FLAT_LOCALS ? f->n_locals : FLAT_LOCALS);
     void *p = v->locals;
     if (atoll_grow(v->alloc, &p, &v->locals_capacity, v->n_flat, sizeof *v->locals)) return false;
     v->locals = p;
-    uint32_t n = 0;
+    if (n) memcpy(v->locals, t->params, n * sizeof *v->locals);
     for (uint32_t i = 0; i < f->n_local_runs && n < v->n_flat; i++)
         for (uint32_t k = 0; k < f->local_runs[i].count && n < v->n_flat; k++)
             v->locals[n++] = f->local_runs[i].type;
@@ -58,6 +59,7 @@ static void run(struct validator *v, struct bc_range code, uint32_t first, bc_fe
     v->r.end = code.offset + code.size;
     v->n_stack = 0;
     while (!bc_reader_stopped(&v->r) && v->n_controls) {
+        bc_v_quick(v);
         if (v->r.at == v->r.end)
             bc_reader_fail(&v->r, ATOLL_E_MALFORMED, v->r.at,
                            is_last(v) ? BC_UNEXPECTED_END : "END opcode expected");
@@ -72,13 +74,12 @@ static void run(struct validator *v, struct bc_range code, uint32_t first, bc_fe
 static void body(struct validator *v, const struct bc_func *f, bc_features features) {
     const struct bc_type *t = &v->m->types[f->type];
     v->func = f;
-    v->params = t->params;
     v->n_params = t->n_params;
     v->n_locals = t->n_params + f->n_locals;
     v->n_visible_globals = v->m->n_globals;
     v->n_controls = 0;
     v->n_stack = 0;
-    if (!flatten_locals(v, f) || !begin_init(v, f)) {
+    if (!flatten_locals(v, f, t) || !begin_init(v, f)) {
         bc_v_nomem(v);
         return;
     }
@@ -97,6 +98,7 @@ void bc_v_fini(struct validator *v) {
 /* ---- shares ---- */
 
 #define MAX_SHARES      8
+#define FIRST_OPERANDS  ATOLL_LIMIT(64u, 1u) /* room from the start: bc_v_quick makes none */
 #define BYTES_PER_SHARE ATOLL_LIMIT((uint64_t)1 << 20, (uint64_t)64)
 
 struct share {
@@ -117,6 +119,7 @@ static bool is_wanted(const struct share *s) {
 
 static void *check_share(void *context) {
     struct share *s = context;
+    bc_v_reserve(&s->v, FIRST_OPERANDS);
     for (uint32_t i = s->first; i < s->end && !s->v.r.status && is_wanted(s); i++)
         body(&s->v, &s->v.m->funcs[i], s->features);
     bc_v_fini(&s->v);

@@ -24,7 +24,7 @@ void bc_v_mismatch(struct validator *v, bc_valtype expected, bc_valtype found) {
 
 /* Makes room for n operands more. A thousand come with a call of two bytes: without a limit here a small
  * module would take all memory, in the validator and again where it is made code. */
-static bool reserve(struct validator *v, uint32_t n) {
+bool bc_v_reserve(struct validator *v, uint32_t n) {
     void *p = v->stack;
     if (v->n_stack + n > BC_MAX_OPERANDS)
         bc_reader_fail(&v->r, ATOLL_E_LIMIT, v->in.offset,
@@ -38,7 +38,7 @@ static bool reserve(struct validator *v, uint32_t n) {
 }
 
 void bc_v_push_slow(struct validator *v, bc_valtype type) {
-    if (reserve(v, 1)) v->stack[v->n_stack++] = type;
+    if (bc_v_reserve(v, 1)) v->stack[v->n_stack++] = type;
 }
 
 bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
@@ -58,7 +58,7 @@ bc_valtype bc_v_pop_empty(struct validator *v, bc_valtype expected) {
  * ---- */
 
 void bc_v_push_many(struct validator *v, const bc_valtype *types, uint32_t n) {
-    if (!n || !reserve(v, n)) return;
+    if (!n || !bc_v_reserve(v, n)) return;
     memcpy(v->stack + v->n_stack, types, n * sizeof *types);
     v->n_stack += n;
 }
@@ -134,9 +134,7 @@ const bc_valtype *bc_v_label_types(struct validator *v, const struct control *c,
 }
 
 bc_valtype bc_v_local_type(struct validator *v, uint32_t index) {
-    if (index < v->n_params) return v->params[index];
-    index -= v->n_params;
-    return index < v->n_flat ? v->locals[index] : bc_run_type(v->func, index);
+    return index < v->n_flat ? v->locals[index] : bc_run_type(v->func, index - v->n_params);
 }
 
 const struct bc_type *bc_v_type(struct validator *v, uint32_t index, enum bc_type_form form) {
