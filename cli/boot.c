@@ -24,7 +24,7 @@ struct boot {
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
-    bool self_unpacking, strace, stats, helped;
+    bool self_unpacking, strace, stats, verbose, helped;
     struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
     const char *file_path;
     struct boot_folders folders;
@@ -64,6 +64,7 @@ enum {
     BOOT_VSOCK,
     BOOT_STRACE,
     BOOT_STATS,
+    BOOT_VERBOSE,
     BOOT_ROOTFS,
     BOOT_RW,
     BOOT_DIR,
@@ -89,6 +90,7 @@ static const struct cli_flag flags[] = {
      "stream sockets between guest and host, at UNIX sockets (docs/network.md)"},
     {BOOT_STRACE, "strace", 0, NULL, "print every request to the sandbox and its answer to standard error"},
     {BOOT_STATS, "stats", 0, NULL, "print at the end how often which device was accessed"},
+    {BOOT_VERBOSE, "verbose", 'v', NULL, "say which engine runs the guest, and why"},
     {BOOT_ROOTFS, "rootfs", 0, "DIR", "the folder DIR is the guest's root, and a command runs there"},
     {BOOT_RW, "rw", 0, NULL, "the guest's changes of the root are made in DIR (default: thrown away)"},
     {BOOT_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
@@ -163,6 +165,7 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     case BOOT_VSOCK: return take_vsock(boot, value);
     case BOOT_STRACE: boot->strace = true; break;
     case BOOT_STATS: boot->stats = true; break;
+    case BOOT_VERBOSE: boot->verbose = true; break;
     case BOOT_ROOTFS: boot->folders.rootfs = value; break;
     case BOOT_RW: boot->folders.writable = true; break;
     case BOOT_DIR: return take_word(&boot->folders.dirs, value);
@@ -545,12 +548,14 @@ static int run_all(struct boot *boot) {
     enum atoll_status status = make_sandbox(boot, &err);
     if (status == ATOLL_OK) result = boot_folders_grant(&boot->folders, boot->sandbox);
     if (result != CLI_OK) return result;
+    char why[VM_ENGINE_WHY];
     if (status == ATOLL_OK)
-        status = vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, &err);
+        status = vm_engine_choose(&atoll_default_alloc, boot->engine_choice, &boot->engine, why, &err);
     if (status != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
+    if (boot->verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
     boot->deadline_ns = boot->timeout_ns ? vm_now_ns() + boot->timeout_ns : UINT64_MAX;
     boot->signals = take_signals();
     bool again;

@@ -7,6 +7,8 @@
 #include "sysvm/memory.h"
 
 struct vm_memory {
+    void (*wrote)(void *context, uint64_t gpa, uint64_t n_bytes); /* NULL: nobody wants to know */
+    void *watcher;
     const struct atoll_alloc *alloc;
     uint64_t size_bytes;
     void *host;
@@ -87,8 +89,25 @@ bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uin
 
 bool vm_memory_write(const struct vm_memory *memory, uint64_t gpa, const void *bytes, uint64_t n_bytes) {
     void *at = vm_memory_at(memory, gpa, n_bytes);
-    if (at) memcpy(at, bytes, n_bytes);
-    return at;
+    if (!at) return false;
+    memcpy(at, bytes, n_bytes);
+    vm_memory_wrote(memory, at, n_bytes);
+    return true;
+}
+
+void vm_memory_set_watcher(struct vm_memory *memory,
+                           void (*wrote)(void *context, uint64_t gpa, uint64_t n_bytes), void *context) {
+    memory->wrote = wrote;
+    memory->watcher = context;
+}
+
+void vm_memory_wrote(const struct vm_memory *memory, const void *host, uint64_t n_bytes) {
+    if (!memory->wrote) return;
+    for (size_t i = 0; i < memory->n_ranges; i++) {
+        const struct vm_ram *ram = memory->ranges + i;
+        uint64_t offset = (uint64_t)((const char *)host - (const char *)ram->host);
+        if (offset < ram->size_bytes) memory->wrote(memory->watcher, ram->gpa + offset, n_bytes);
+    }
 }
 
 size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out) {

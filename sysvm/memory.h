@@ -39,6 +39,13 @@ void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_byte
 bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uint64_t n_bytes);
 bool vm_memory_write(const struct vm_memory *memory, uint64_t gpa, const void *bytes, uint64_t n_bytes);
 
+/* An engine that keeps something derived from guest memory (decoded code) is told of what others write there, after they
+ * did: devices through vm_memory_wrote, and vm_memory_write. Set before anybody writes; NULL: nobody is told. */
+void vm_memory_set_watcher(struct vm_memory *memory,
+                           void (*wrote)(void *context, uint64_t gpa, uint64_t n_bytes), void *context);
+/* host .. host + n_bytes, which vm_memory_at gave, has been written. Any thread. */
+void vm_memory_wrote(const struct vm_memory *memory, const void *host, uint64_t n_bytes);
+
 /* The pieces in ascending order: below the hole under 4 GiB, and above 4 GiB where there is that much. */
 size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out);
 uint64_t vm_memory_size(const struct vm_memory *memory);

@@ -68,38 +68,31 @@ enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struc
     return status;
 }
 
-static enum atoll_status no_soft(struct atoll_error *err, const char *why) {
-    return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
-                      "%sthe software CPU (--engine=soft) is not there yet", why);
-}
-
-static enum atoll_status choose_auto(const struct atoll_alloc *alloc, const struct vm_engine_ops **out,
-                                     struct atoll_error *err) {
-    struct atoll_error why = {0};
-    char text[sizeof why.text];
+/* kvm where it runs and is fast; else why[]. fails E_NOMEM alone */
+static enum atoll_status try_kvm(const struct atoll_alloc *alloc, bool *out_fast, char why[VM_ENGINE_WHY],
+                                 struct atoll_error *err) {
+    struct atoll_error failed = {0};
     uint64_t rate = 0;
-    enum atoll_status status = vm_engine_measure(alloc, &vm_engine_kvm, &rate, &why);
-    if (status == ATOLL_E_NOMEM) return atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why.text);
-    if (status == ATOLL_OK && rate >= VM_ENGINE_FAST) {
-        *out = &vm_engine_kvm;
-        return ATOLL_OK;
-    }
+    enum atoll_status status = vm_engine_measure(alloc, &vm_engine_kvm, &rate, &failed);
+    *out_fast = status == ATOLL_OK && rate >= VM_ENGINE_FAST;
+    if (status == ATOLL_E_NOMEM) return atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", failed.text);
     if (status == ATOLL_OK)
-        snprintf(text, sizeof text,
-                 "KVM only emulates here (%.1f million instructions a second; --engine=kvm takes it all the "
-                 "same), and ",
-                 (double)rate / 1e6);
+        snprintf(why, VM_ENGINE_WHY, "KVM %s here, %.1f million instructions a second",
+                 *out_fast ? "is fast" : "only emulates", (double)rate / 1e6);
     else
-        snprintf(text, sizeof text, "%.500s, and ", why.text);
-    return no_soft(err, text);
+        snprintf(why, VM_ENGINE_WHY, "%.*s", VM_ENGINE_WHY - 1, failed.text);
+    return ATOLL_OK;
 }
 
 enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
-                                   const struct vm_engine_ops **out, struct atoll_error *err) {
-    switch (choice) {
-    case VM_ENGINE_KVM: *out = &vm_engine_kvm; return ATOLL_OK;
-    case VM_ENGINE_SOFT: return no_soft(err, "");
-    case VM_ENGINE_AUTO: break;
+                                   const struct vm_engine_ops **out, char why[VM_ENGINE_WHY],
+                                   struct atoll_error *err) {
+    bool kvm_is_fast = choice == VM_ENGINE_KVM;
+    snprintf(why, VM_ENGINE_WHY, "as asked for");
+    if (choice == VM_ENGINE_AUTO) {
+        enum atoll_status status = try_kvm(alloc, &kvm_is_fast, why, err);
+        if (status != ATOLL_OK) return status;
     }
-    return choose_auto(alloc, out, err);
+    *out = kvm_is_fast ? &vm_engine_kvm : &vm_engine_soft;
+    return ATOLL_OK;
 }

@@ -60,7 +60,7 @@ struct vm_exit {
 
 struct vm_engine_config {
     const struct atoll_alloc *alloc;
-    const struct vm_memory *memory;
+    struct vm_memory *memory; /* an engine may set its watcher */
     unsigned n_cpus;
     /* Serves an access (VM_EXIT_PORT, VM_EXIT_MEMORY) at once, on the thread of the vCPU that makes it: what an engine that
      * interprets instructions calls from inside of one. NULL: it comes back with the exit, as kvm always does. */
@@ -90,15 +90,19 @@ struct vm_engine_ops {
     void (*kick)(void *vcpu);
 };
 
-extern const struct vm_engine_ops vm_engine_kvm;
+extern const struct vm_engine_ops vm_engine_kvm, vm_engine_soft;
 
 /* ---- the choice ---- */
 
 enum vm_engine_choice { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
-/* auto takes kvm where a measured run of it is fast: there are hosts whose KVM only emulates.
- * fails  E_UNSUPPORTED (text says what is missing), E_IO, E_NOMEM */
+/* auto takes kvm where a measured run of it is fast: there are hosts whose KVM only emulates. Else soft, which runs
+ * everywhere.
+ * out   why: a line for people, of at most VM_ENGINE_WHY bytes
+ * fails E_NOMEM */
+enum { VM_ENGINE_WHY = 200 };
 enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
-                                   const struct vm_engine_ops **out, struct atoll_error *err);
+                                   const struct vm_engine_ops **out, char why[VM_ENGINE_WHY],
+                                   struct atoll_error *err);
 /* Instructions a second of a small loop in 64-bit mode: the best of a few short runs, about 0.1 s at most on
  * the slowest hosts seen. fails as create */
 enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,

@@ -22,8 +22,13 @@ struct soft_code_page {
 struct soft_code *soft_code_new(const struct atoll_alloc *alloc, const struct vm_memory *memory);
 void soft_code_free(struct soft_code *code); /* NULL is allowed */
 
-/* The page of a guest address; NULL where no RAM is. */
+/* The page of a guest address; NULL where no RAM is, or never was code near it. */
 struct soft_code_page *soft_code_page(const struct soft_code *code, uint64_t gpa);
+/* The same, made where there is none yet; NULL where no RAM is, or no memory. */
+struct soft_code_page *soft_code_make_page(struct soft_code *code, uint64_t gpa);
+/* n_bytes from `offset` on, all within the page, are about to be decoded: marks them, and adds the marks to *in_out_marks.
+ * True: the page had no marks before, so that processors may still write to it in their fast paths. */
+bool soft_code_mark(struct soft_code_page *page, uint64_t offset, uint64_t n_bytes, uint64_t *in_out_marks);
 
 /* Whether the page holds code: then no processor's fast path may write to it. */
 static inline bool soft_code_has(const struct soft_code *code, uint64_t gpa) {

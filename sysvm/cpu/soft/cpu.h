@@ -183,6 +183,7 @@ struct soft_cpu {
     bool interrupt_shadow, nmi_blocked, halted;
     bool waits_for_sipi;     /* after INIT, and from the beginning all but the first: runs nothing */
     _Atomic uint32_t sleeps; /* its thread waits for requests */
+    _Atomic uint32_t runs;   /* its thread is in soft_run */
     struct soft_leave leave;
     uint64_t kvmclock, kvmclock_wall; /* MSRs of kvmclock.c */
     struct soft_fault fault;

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include "sysvm/cpu/soft/blocks.h"
 #include "sysvm/cpu/soft/code.h"
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
@@ -127,8 +128,11 @@ void soft_leave_return(struct soft_cpu *cpu) {
 
 /* ---- the table ---- */
 
+static void wrote(void *engine, uint64_t gpa, uint64_t n_bytes) { soft_code_written(engine, gpa, n_bytes); }
+
 static void destroy(void *object) {
     struct soft_engine *engine = object;
+    vm_memory_set_watcher(engine->config.memory, NULL, NULL);
     if (engine->has_chips) soft_chips_fini(&engine->chips);
     soft_doorbell_fini(&engine->doorbells);
     soft_code_free(engine->code);
@@ -148,6 +152,7 @@ static enum atoll_status set_up(struct soft_engine *engine, struct atoll_error *
     engine->code = soft_code_new(config->alloc, config->memory);
     if (!engine->code || soft_natives_new(config->alloc, &engine->natives))
         return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    vm_memory_set_watcher(config->memory, wrote, engine);
     engine->has_chips = true;
     return soft_chips_init(&engine->chips, &chips, err);
 }
@@ -194,14 +199,20 @@ static void vcpu_free(void *object) {
     pthread_mutex_lock(&engine->chips.lock); /* a timer may be asking it for something */
     engine->cpus[cpu->index] = NULL;
     pthread_mutex_unlock(&engine->chips.lock);
+    soft_blocks_free(cpu->blocks);
     atoll_free(engine->config.alloc, ((struct room *)((char *)cpu - offsetof(struct room, cpu)))->start,
                ROOM);
 }
 
 static enum atoll_status vcpu_new(void *object, unsigned index, void **out_vcpu, struct atoll_error *err) {
     struct soft_engine *engine = object;
-    struct soft_cpu *cpu = new_cpu(engine, index);
-    if (!cpu) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    struct soft_blocks *blocks = soft_blocks_new(engine->config.alloc);
+    struct soft_cpu *cpu = blocks ? new_cpu(engine, index) : NULL;
+    if (!cpu) {
+        soft_blocks_free(blocks);
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    }
+    cpu->blocks = blocks;
     soft_reset(cpu, false);
     cpu->waits_for_sipi = index != 0;
     pthread_mutex_lock(&engine->chips.lock);

@@ -15,7 +15,7 @@ struct soft_engine {
     struct vm_engine_config config;
     struct soft_cpu *cpus[VM_CPUS_MAX]; /* NULL where none was made yet */
     struct soft_code *code;             /* code.h: pages that hold decoded code */
-    struct soft_natives *natives;       /* vector.h: what runs on the host\'s vector registers */
+    struct soft_natives *natives;       /* vector.h: what runs on the host's vector registers */
     struct soft_chips chips;
     bool has_chips; /* they were begun */
     struct soft_doorbells doorbells;
@@ -28,6 +28,8 @@ struct soft_engine {
 void soft_run(struct soft_cpu *cpu, struct vm_exit *out_exit);
 /* One instruction, no interrupts looked at; SOFT_FAULT: cpu->fault, not delivered. For tests, and a debugger. */
 enum soft_step soft_step_one(struct soft_cpu *cpu);
+/* No processor writes to the page at gpa any more without soft_code_written being called: code was found in it. */
+void soft_stop_writers(struct soft_cpu *cpu, uint64_t gpa);
 
 /* ---- engine.c: what a processor needs from outside; from its own thread ---- */
 

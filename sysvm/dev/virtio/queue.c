@@ -154,6 +154,10 @@ void vq_broken(struct vq *q) { virtio_needs_reset(q->vdev); }
 /* ---- push ---- */
 
 void vq_push(struct vq *q, const struct vq_chain *chain, uint32_t written_bytes) {
+    /* Also of a chain from before a reset, and all that could be written: the device may have written more than it says. */
+    for (unsigned i = 0; i < chain->n_in; i++)
+        vm_memory_wrote(q->vdev->memory, chain->iov[chain->n_out + i].iov_base,
+                        chain->iov[chain->n_out + i].iov_len);
     if (chain->generation != q->generation || !q->in_flight) return;
     uint32_t entry[2] = {chain->head, written_bytes};
     if (written_bytes > chain->in_bytes) entry[1] = (uint32_t)chain->in_bytes;

@@ -41,7 +41,8 @@ static void start(struct fixture *f, const char *line) {
     if (f->pid) return;
     login_tty(f->slave);
     close(f->master);
-    execl(program, program, "boot", "--engine=kvm", "--kernel", kernel, "--append", line, "--timeout=60", NULL);
+    execl(program, program, "boot", "--engine=auto", "--kernel", kernel, "--append", line, "--timeout=60",
+          NULL);
     _exit(99);
 }
 

@@ -1,0 +1,216 @@
+/* sysvm/cpu/soft/run.c: what a processor does all the time.
+ *
+ *   requests of others -> an interrupt that may come now -> a block of instructions -> its fault delivered -> ...
+ *
+ * Requests and interrupts are looked at between blocks. */
+#include <sched.h>
+#include <string.h>
+#include "sysvm/cpu/soft/blocks.h"
+#include "sysvm/cpu/soft/mmu.h"
+#include "sysvm/cpu/soft/soft.h"
+#include "sysvm/cpu/soft/system.h"
+#include "sysvm/cpu/soft/vector.h"
+
+/* ---- writers of code ---- */
+
+/* Between blocks: this processor writes to no page of code in its fast path from here on. */
+static void forget_writes(struct soft_cpu *cpu) {
+    soft_tlb_flush(cpu, true);
+    atomic_fetch_and(&cpu->requests, ~(uint32_t)SOFT_REQUEST_TLB);
+}
+
+static bool may_write(struct soft_cpu *other) {
+    return atomic_load(&other->requests) & SOFT_REQUEST_TLB && atomic_load(&other->runs) &&
+           !atomic_load(&other->sleeps);
+}
+
+/* Waits until no processor has the page open for writing: each has forgotten, or will before its next instruction.
+ * Two that wait for each other answer each other here. */
+void soft_stop_writers(struct soft_cpu *cpu, uint64_t gpa) {
+    struct soft_engine *engine = cpu->engine;
+    soft_tlb_forget_writes(cpu, gpa);
+    for (unsigned i = 0; i < engine->config.n_cpus; i++)
+        if (engine->cpus[i] && i != cpu->index) soft_wake(engine->cpus[i], SOFT_REQUEST_TLB);
+    for (unsigned i = 0; i < engine->config.n_cpus; i++)
+        while (engine->cpus[i] && i != cpu->index && may_write(engine->cpus[i])) {
+            if (atomic_load(&cpu->requests) & SOFT_REQUEST_TLB) forget_writes(cpu);
+            sched_yield();
+        }
+}
+
+/* ---- one instruction ---- */
+
+static uint64_t code_at(const struct soft_cpu *cpu) {
+    return cpu->mode == SOFT_LONG64 ? cpu->rip : (uint32_t)(cpu->segments[VM_CS].base + cpu->rip);
+}
+
+static bool is_within_limit(const struct soft_cpu *cpu, unsigned n_bytes) {
+    return cpu->mode == SOFT_LONG64 || cpu->rip + n_bytes - 1 <= cpu->segments[VM_CS].limit;
+}
+
+static void advance(struct soft_cpu *cpu, unsigned n_bytes) {
+    cpu->rip += n_bytes;
+    if (cpu->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
+}
+
+/* False: cpu->fault: no instruction can be had from rip. */
+static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
+    uint8_t bytes[SOFT_INSN_MAX];
+    unsigned n = sizeof bytes;
+    uint64_t linear = code_at(cpu), unused;
+    if (!is_within_limit(cpu, 1)) {
+        soft_raise_gp(cpu, 0);
+        return false;
+    }
+    if (!soft_fetch(cpu, linear, bytes, &n)) return false;
+    switch (soft_decode(cpu->mode, bytes, n, out)) {
+    case SOFT_DECODED: break;
+    case SOFT_DECODE_MORE: /* the next page cannot be fetched: that is the fault */
+        if (soft_code_address(cpu, linear + n, &unused)) soft_raise_gp(cpu, 0);
+        return false;
+    case SOFT_DECODE_UD: soft_raise_ud(cpu); return false;
+    case SOFT_DECODE_LONG: soft_raise_gp(cpu, 0); return false;
+    }
+    if (is_within_limit(cpu, out->length)) return true;
+    soft_raise_gp(cpu, 0);
+    return false;
+}
+
+static enum soft_step retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_step step) {
+    if (step == SOFT_FAULT || step == SOFT_AGAIN) return step;
+    if (step != SOFT_JUMPED) advance(cpu, insn->length);
+    if (step == SOFT_HALT) cpu->halted = true;
+    if (cpu->leave.n_done) soft_leave_forget(cpu);
+    cpu->n_instructions++;
+    return step;
+}
+
+enum soft_step soft_step_one(struct soft_cpu *cpu) {
+    struct soft_insn insn;
+    if (!fetch(cpu, &insn)) return SOFT_FAULT;
+    soft_native_prepare(cpu, &insn);
+    return retire(cpu, &insn, insn.run(cpu, &insn));
+}
+
+/* ---- blocks ---- */
+
+static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *block) {
+    const struct soft_insn *insn = block->insns, *end = insn + block->n_insns;
+    for (; insn < end; insn++) {
+        enum soft_step step = insn->run(cpu, insn);
+        if (step != SOFT_NEXT) {
+            cpu->n_instructions += (uint64_t)(insn - block->insns);
+            return retire(cpu, insn, step);
+        }
+        cpu->rip += insn->length;
+        if (cpu->leave.n_done) soft_leave_forget(cpu);
+        if (!soft_block_lives(block)) { /* it wrote to itself */
+            insn++;
+            break;
+        }
+    }
+    cpu->n_instructions += (uint64_t)(insn - block->insns);
+    if (cpu->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
+    return SOFT_NEXT;
+}
+
+static enum soft_step run_some(struct soft_cpu *cpu) {
+    uint64_t gpa;
+    if (!soft_code_address(cpu, code_at(cpu), &gpa)) return SOFT_FAULT;
+    const struct soft_block *block = soft_blocks_get(cpu, gpa);
+    if (!block || !is_within_limit(cpu, block->n_bytes)) return soft_step_one(cpu);
+    return run_block(cpu, block);
+}
+
+/* With TF set: an instruction, then #DB behind it. */
+static enum soft_step run_traced(struct soft_cpu *cpu) {
+    enum { DR6_BS = 1 << 14 };
+    enum soft_step step = soft_step_one(cpu);
+    if (step == SOFT_FAULT || step == SOFT_AGAIN) return step;
+    cpu->fault = (struct soft_fault){.vector = SOFT_DB, .is_trap = true, .dr6 = DR6_BS};
+    return SOFT_FAULT;
+}
+
+/* ---- requests, interrupts ---- */
+
+/* False: the run ends, *out says how. */
+static bool take_requests(struct soft_cpu *cpu, struct vm_exit *out) {
+    uint32_t requests = atomic_load(&cpu->requests);
+    if (requests & SOFT_REQUEST_TLB) forget_writes(cpu);
+    /* The flag only wakes: the APIC knows what waits. */
+    uint32_t taken = requests & ~(uint32_t)(SOFT_REQUEST_NMI | SOFT_REQUEST_TLB);
+    bool nmi =
+        requests & SOFT_REQUEST_NMI && !cpu->nmi_blocked && !cpu->interrupt_shadow && !cpu->waits_for_sipi;
+    if (nmi) taken |= SOFT_REQUEST_NMI;
+    atomic_fetch_and(&cpu->requests, ~taken);
+    if (requests & SOFT_REQUEST_INIT) soft_take_init(cpu);
+    if (requests & SOFT_REQUEST_SIPI) soft_take_sipi(cpu);
+    if (nmi && !soft_deliver(cpu, SOFT_EVENT_NMI, SOFT_NMI)) {
+        out->kind = VM_EXIT_RESET;
+        return false;
+    }
+    return !(requests & SOFT_REQUEST_KICK);
+}
+
+static bool takes_interrupts(const struct soft_cpu *cpu) {
+    return cpu->rflags & SOFT_IF && !cpu->interrupt_shadow && soft_apic_is_pending(cpu->apic);
+}
+
+/* False: a triple fault. */
+static bool interrupt(struct soft_cpu *cpu) {
+    int vector = soft_apic_acknowledge(cpu->apic);
+    return vector < 0 || soft_deliver(cpu, SOFT_EVENT_EXTERNAL, (unsigned)vector);
+}
+
+/* ---- the loop ---- */
+
+/* A request that cannot be taken yet (an NMI in an NMI) keeps nobody awake. */
+static void wait_for_request(struct soft_cpu *cpu) {
+    uint32_t held = atomic_load(&cpu->requests) & SOFT_REQUEST_NMI;
+    if (held) atomic_fetch_and(&cpu->requests, ~held);
+    soft_sleep(cpu);
+    if (held) atomic_fetch_or(&cpu->requests, held);
+}
+
+/* False: the run ends, *out says how. */
+static bool fault(struct soft_cpu *cpu, struct vm_exit *out) {
+    if (cpu->fault.vector == SOFT_LEAVE) {
+        cpu->leave.is_out = true;
+        *out = cpu->leave.exit;
+        return false;
+    }
+    cpu->leave.n_done = cpu->leave.n_used = 0;
+    if (soft_deliver(cpu, SOFT_EVENT_FAULT, cpu->fault.vector)) return true;
+    out->kind = VM_EXIT_RESET;
+    return false;
+}
+
+static bool run_once(struct soft_cpu *cpu, struct vm_exit *out) {
+    if (atomic_load_explicit(&cpu->requests, memory_order_acquire) && !take_requests(cpu, out)) return false;
+    if (cpu->waits_for_sipi) {
+        wait_for_request(cpu);
+        return true;
+    }
+    if (takes_interrupts(cpu) && !interrupt(cpu)) {
+        out->kind = VM_EXIT_RESET;
+        return false;
+    }
+    if (cpu->halted) {
+        wait_for_request(cpu);
+        return true;
+    }
+    bool in_shadow = cpu->interrupt_shadow;
+    enum soft_step step = cpu->rflags & SOFT_TF ? run_traced(cpu)
+                          : in_shadow           ? soft_step_one(cpu)
+                                                : run_some(cpu);
+    if (in_shadow && step != SOFT_AGAIN && step != SOFT_FAULT) cpu->interrupt_shadow = false;
+    return step != SOFT_FAULT || fault(cpu, out);
+}
+
+void soft_run(struct soft_cpu *cpu, struct vm_exit *out_exit) {
+    *out_exit = (struct vm_exit){.kind = VM_EXIT_NONE};
+    soft_leave_return(cpu);
+    atomic_store(&cpu->runs, 1);
+    while (run_once(cpu, out_exit)) {}
+    atomic_store(&cpu->runs, 0);
+}
