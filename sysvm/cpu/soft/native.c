@@ -107,7 +107,7 @@ void soft_native_prepare(struct soft_cpu *cpu, struct soft_insn *insn) {
         insn->run = soft_undefined;
 }
 
-bool native_call(struct soft_cpu *cpu, const struct native_form *form, struct native_frame *frame) {
+bool native_form_call(struct soft_cpu *cpu, const struct native_form *form, struct native_frame *frame) {
     if (form->code) {
         form->code(frame);
         return true;
@@ -185,11 +185,11 @@ static bool call_checked(struct soft_cpu *cpu, const struct native_form *form, s
     bool tiny = false;
     if (unmasked & MXCSR_UNDERFLOW) {
         frame->mxcsr_in |= MXCSR_FTZ; /* the guest's counts only where it masks underflow */
-        if (!native_call(cpu, form, frame)) return false;
+        if (!native_form_call(cpu, form, frame)) return false;
         tiny = frame->mxcsr_out & MXCSR_UNDERFLOW;
         frame->mxcsr_in &= ~(uint32_t)MXCSR_FTZ;
     }
-    if (!native_call(cpu, form, frame)) return false;
+    if (!native_form_call(cpu, form, frame)) return false;
     uint32_t raised = frame->mxcsr_out & MXCSR_FLAGS;
     if (tiny) raised |= MXCSR_UNDERFLOW;
     if (raised & unmasked & (MXCSR_INVALID | MXCSR_DENORMAL | MXCSR_ZERO))
@@ -227,7 +227,7 @@ static enum soft_step run_vector(struct soft_cpu *cpu, const struct soft_insn *i
     if (form->memory_bytes && !read_memory(cpu, insn, form, &frame, &linear)) return SOFT_FAULT;
     for (unsigned i = 0; i < form->n_operands; i++) load_operand(cpu, insn, form->operands + i, &frame);
     if (form->flags) frame.flags_in = (cpu->rflags & SOFT_ARITHMETIC) | SOFT_FLAG_ONE;
-    if (form->mxcsr ? !call_checked(cpu, form, &frame) : !native_call(cpu, form, &frame)) return SOFT_FAULT;
+    if (form->mxcsr ? !call_checked(cpu, form, &frame) : !native_form_call(cpu, form, &frame)) return SOFT_FAULT;
     if (form->memory_out && !soft_write(cpu, linear, frame.memory, form->memory_bytes)) return SOFT_FAULT;
     commit(cpu, insn, form, &frame);
     return SOFT_NEXT;

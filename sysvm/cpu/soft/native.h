@@ -69,7 +69,7 @@ unsigned native_emit(const struct native_form *form, uint8_t out[NATIVE_CODE_MAX
 /* ---- running ---- */
 
 /* Calls the form's code, from the scratch place where it has none of its own. False: cpu is told to stop. */
-bool native_call(struct soft_cpu *cpu, const struct native_form *form, struct native_frame *frame);
+bool native_form_call(struct soft_cpu *cpu, const struct native_form *form, struct native_frame *frame);
 enum soft_step native_run_x87(struct soft_cpu *cpu, const struct soft_insn *insn,
                               const struct native_form *form);
 

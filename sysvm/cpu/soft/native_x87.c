@@ -32,7 +32,7 @@ enum soft_step native_run_x87(struct soft_cpu *cpu, const struct soft_insn *insn
     memcpy(before, cpu->fp, sizeof before);
     frame.fp = cpu->fp;
     frame.flags_in = (cpu->rflags & SOFT_ARITHMETIC) | SOFT_FLAG_ONE;
-    if (!native_call(cpu, form, &frame)) return SOFT_FAULT;
+    if (!native_form_call(cpu, form, &frame)) return SOFT_FAULT;
     set_pointers(cpu, insn, form, before);
     if (form->memory_out && is_stored(cpu) && !soft_write(cpu, linear, frame.memory, form->memory_bytes)) {
         memcpy(cpu->fp, before, sizeof before);

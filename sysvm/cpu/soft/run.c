@@ -77,10 +77,11 @@ static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
 }
 
 static enum soft_step retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_step step) {
-    if (step == SOFT_FAULT || step == SOFT_AGAIN) return step;
+    if (step == SOFT_FAULT) return step;
+    if (cpu->leave.n_done) soft_leave_forget(cpu);
+    if (step == SOFT_AGAIN) return step;
     if (step != SOFT_JUMPED) advance(cpu, insn->length);
     if (step == SOFT_HALT) cpu->halted = true;
-    if (cpu->leave.n_done) soft_leave_forget(cpu);
     cpu->n_instructions++;
     return step;
 }
