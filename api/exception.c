@@ -29,7 +29,6 @@ wasm_ref_t *atoll_exception_new(const wasm_extern_t *tag, const wasm_val_vec_t *
     union rt_slot slots[BC_MAX_PARAMS];
     struct rt_tag *rt = tag->ref.entity;
     if (tag->ref.kind != API_TAG || rt->type->n_params != rt->type->param_slots) return NULL;
-    if (rt_heap_start(store->rt, NULL)) return NULL;
     if (!api_to_slots(store, values, rt->type->params, rt->type->n_params, slots)) return NULL;
     return new_exception(store, rt, slots);
 }
@@ -57,11 +56,9 @@ bool atoll_exception_values(const wasm_ref_t *ref, wasm_val_vec_t *out) {
 
 /* ---- throwing and catching: what a trap carries ---- */
 
-static bool root(wasm_trap_t *t, void *exception) {
+static void root(wasm_trap_t *t, void *exception) {
     t->ref.root.ref = exception;
-    if (!rt_root_add(t->ref.store->rt, &t->ref.root)) return true;
-    t->ref.root.ref = NULL;
-    return false;
+    rt_root_add(t->ref.store->rt, &t->ref.root);
 }
 
 wasm_trap_t *atoll_throw(const wasm_ref_t *exception) {
@@ -70,9 +67,8 @@ wasm_trap_t *atoll_throw(const wasm_ref_t *exception) {
     wasm_trap_t *t = api_trap_text(exception->store, text);
     if (t == exception->store->spare) return t;
     t->code = RT_TRAP_UNCAUGHT_EXCEPTION;
-    if (root(t, exception->entity)) return t;
-    wasm_trap_delete(t);
-    return api_trap_memory(exception->store);
+    root(t, exception->entity);
+    return t;
 }
 
 static bool has_references(const struct rt_type *type) {
@@ -81,8 +77,7 @@ static bool has_references(const struct rt_type *type) {
     return false;
 }
 
-/* Values without references are copied as they are: a program that declares no managed type does not start
- * the collector by letting an exception go. */
+/* Values without references are copied as they are: nobody has to find them. */
 bool api_trap_take_exception(wasm_trap_t *t) {
     struct rt_store *rt = t->ref.store->rt;
     struct rt_tag *tag = rt->thrown_tag;
@@ -90,7 +85,8 @@ bool api_trap_take_exception(wasm_trap_t *t) {
     bool ok;
     if (rt->thrown || has_references(tag->type)) {
         void *object = rt_exception_ref(rt);
-        ok = object && root(t, object);
+        ok = object != NULL;
+        if (ok) root(t, object);
     } else {
         size_t n = tag->type->param_slots;
         t->values = api_new(api_alloc(t->ref.store), n, sizeof *t->values);
@@ -111,6 +107,5 @@ enum rt_trap api_trap_throw(const wasm_trap_t *t) {
 wasm_ref_t *atoll_trap_exception(const wasm_trap_t *t) {
     wasm_store_t *store = t->ref.store;
     if (t->ref.root.ref) return api_ref_of_object(store, t->ref.root.ref);
-    if (!t->values || rt_heap_start(store->rt, NULL)) return NULL;
-    return new_exception(store, t->tag, t->values);
+    return t->values ? new_exception(store, t->tag, t->values) : NULL;
 }

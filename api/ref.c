@@ -209,10 +209,8 @@ struct wasm_ref_t *api_ref_of_object(wasm_store_t *store, void *object) {
     struct wasm_ref_t *r = api_ref(store, API_VALUE, object, 0);
     if (!r || r->root.ref) return r;
     r->root.ref = object;
-    if (!rt_root_add(store->rt, &r->root)) return r;
-    r->root.ref = NULL;
-    api_ref_delete(r);
-    return NULL;
+    rt_root_add(store->rt, &r->root);
+    return r;
 }
 
 /* Other owners of externrefs use words that are no addresses. */
@@ -247,14 +245,22 @@ bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valty
     }
 }
 
+/* A host's reference becomes an object where it stands as a value of the any hierarchy. */
+static bool may_hold(wasm_store_t *store, const struct rt_valtype *types, uint32_t n) {
+    for (uint32_t i = 0; i < n; i++)
+        if (rt_valtype_managed(&types[i]) && !is_extern(&types[i]) && !is_exn(&types[i]))
+            return !rt_heap_start(store->rt, NULL);
+    return true;
+}
+
 bool api_to_slots(wasm_store_t *store, const wasm_val_vec_t *values, const struct rt_valtype *types,
                   uint32_t n, union rt_slot *out) {
-    if (values->size != n) return false;
+    if (values->size != n || !may_hold(store, types, n)) return false;
     /* what is made here is seen by nobody else until all of it is where the collector looks */
-    rt_heap_pause(store->rt);
+    bool paused = rt_heap_pause(store->rt);
     bool ok = true;
     for (uint32_t i = 0; i < n; i++) ok = ok && api_to_slot(store, &values->data[i], &types[i], &out[i]);
-    rt_heap_resume(store->rt);
+    rt_heap_resume(paused);
     return ok;
 }
 

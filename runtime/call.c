@@ -29,6 +29,7 @@ static enum atoll_status call(struct rt_store *store, struct rt_func *func, unio
         trap = enter(store, func, args_results);
         store->host_depth--;
         store->stack_top = stack_top;
+        if (trap) rt_exceptions_trapped(store);
     }
     return trap ? rt_trap_report(store, trap, err) : ATOLL_OK;
 }

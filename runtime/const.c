@@ -148,9 +148,9 @@ static enum rt_trap run(struct evaluation *e, struct bc_range expr) {
 enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, union rt_slot out[2]) {
     struct evaluation e = {.instance = instance, .capacity = SMALL_STACK};
     e.stack = e.small;
-    rt_heap_pause(instance->store); /* the stack of values is not where the collector looks */
+    bool paused = rt_heap_pause(instance->store); /* the stack of values is not where the collector looks */
     enum rt_trap trap = run(&e, expr);
-    rt_heap_resume(instance->store);
+    rt_heap_resume(paused);
     out[0].u64 = e.n > 0 ? e.stack[0].u64 : 0;
     out[1].u64 = e.n > 1 ? e.stack[1].u64 : 0;
     if (e.stack != e.small) atoll_free(rt_alloc(instance->store), e.stack, e.capacity * sizeof *e.stack);

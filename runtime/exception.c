@@ -1,6 +1,6 @@
 /* runtime/exception.c: exceptions. One is in flight in a store at most: from its throw, while tiers and host
  * functions unwind, to the landing at its handler. It becomes an object only where a program asks for a
- * reference to it, so programs that throw and catch by value never touch the managed heap. */
+ * reference to it: in the managed heap if the store has one, else in a pool of its own (exception_pool.c). */
 #include <inttypes.h>
 #include <stdio.h>
 #include "runtime/internal.h"
@@ -8,10 +8,10 @@
 static bool make_room(struct rt_store *store, size_t n) {
     void *p = store->thrown_values;
     if (n <= store->n_thrown_values) return true;
-    rt_heap_pause(store);
+    bool paused = rt_heap_pause(store);
     bool ok = !atoll_grow(rt_alloc(store), &p, &store->n_thrown_values, n, sizeof *store->thrown_values);
     store->thrown_values = p;
-    rt_heap_resume(store);
+    rt_heap_resume(paused);
     return ok;
 }
 
@@ -31,13 +31,18 @@ enum rt_trap rt_throw_ref(struct rt_store *store, void *exception) {
     return RT_TRAP_UNCAUGHT_EXCEPTION;
 }
 
-void *rt_exception_ref(struct rt_store *store) {
-    if (store->thrown) return store->thrown;
-    const struct rt_type *type = store->thrown_tag->type;
+static struct rt_exception *in_heap(struct rt_store *store, const struct rt_type *type) {
     const struct rt_layout *layout = rt_heap_start(store, NULL) ? NULL : rt_layout_of(store->engine, type);
-    struct rt_exception *e = layout ? rt_object_new(store, layout, layout->size_bytes) : NULL;
+    return layout ? rt_object_new(store, layout, layout->size_bytes) : NULL;
+}
+
+void *rt_exception_ref(struct rt_store *store) {
+    struct rt_tag *tag = store->thrown_tag;
+    const struct rt_type *type = tag->type;
+    if (store->thrown) return store->thrown;
+    struct rt_exception *e = store->heap ? in_heap(store, type) : rt_exception_keep(store, tag);
     if (!e) return NULL;
-    e->tag = store->thrown_tag;
+    e->tag = tag;
     if (type->param_slots) memcpy(e->values, store->thrown_values, type->param_slots * sizeof *e->values);
     store->thrown = e;
     return e;

@@ -19,8 +19,7 @@
 #include <gc/gc_mark.h>
 #include "runtime/internal.h"
 
-#define DEFAULT_MAX_HEAP (UINT64_C(4) << 30)
-#define DESCRIPTOR_BITS  62 /* words that a bitmap descriptor describes */
+#define DESCRIPTOR_BITS 62 /* words that a bitmap descriptor describes */
 
 static struct {
     pthread_mutex_t lock; /* guards the start */
@@ -42,8 +41,13 @@ struct rt_heap_engine {
 
 /* ---- roots; the world stands still ---- */
 
-static void push_range(void *low, void *high) {
-    if (low < high) GC_push_all(low, high);
+/* A word at once, so that many roots do not fill the marker's stack. */
+static void push_range(void *unused, void *low, void *high) {
+    (void)unused;
+    if ((char *)high - (char *)low == sizeof(void *))
+        GC_push_all_eager(low, high);
+    else
+        GC_push_all(low, high);
 }
 
 /* A free object's words lead nowhere, so every object of a list is a root of its own. */
@@ -56,49 +60,15 @@ static void push_list(void *object) {
     }
 }
 
-static void push_tables(const struct rt_store *store) {
-    for (const struct rt_table *t = store->tables; t; t = t->next)
-        if (rt_valtype_managed(&t->elem_type)) push_range(t->elems, t->elems + t->size);
-}
-
-static void push_instance(const struct rt_instance *instance) {
-    const struct bc_module *bc = instance->module->bc;
-    for (uint32_t i = 0; i < bc->n_globals - bc->n_imported_globals; i++) {
-        struct rt_global *g = instance->own_globals + i;
-        if (rt_valtype_managed(&g->type)) push_range(g->value, g->value + 1);
-    }
-    for (uint32_t i = 0; i < bc->n_elems; i++)
-        if (instance->elem_items[i])
-            push_range(instance->elem_items[i], instance->elem_items[i] + bc->elems[i].n_items);
-}
-
-/* The part of the wasm stack in use: known where the store's thread allocates or is in a host call; a store
- * that another thread runs right now may be anywhere. */
-static void push_stack(struct rt_store *store) {
-    if (store->scan_top)
-        push_range(store->stack, store->scan_top);
-    else if (store->activation)
-        push_range(store->stack, store->stack_end);
-}
-
 static void push_heap(struct rt_heap *heap) {
-    struct rt_store *store = heap->store;
     for (uint32_t i = 0; i < RT_SPACES * RT_SMALL_CLASSES; i++) push_list(heap->free[i]);
-    push_stack(store);
-    push_tables(store);
-    for (size_t i = 0; i < store->n_instances; i++) push_instance(store->instances[i]);
-    if (store->instantiating) push_instance(store->instantiating);
-    rt_store_each_host_global(store, push_range);
-    for (struct rt_root *r = heap->roots; r; r = r->next) GC_push_all_eager(&r->ref, &r->ref + 1);
-    push_range(&store->thrown, &store->thrown + 1);
-    if (store->n_thrown_values)
-        push_range(store->thrown_values, store->thrown_values + store->n_thrown_values);
+    rt_store_each_root(heap->store, push_range, NULL);
 }
 
 static void GC_CALLBACK push_roots(void) {
     for (struct rt_heap *heap = collector.heaps; heap; heap = heap->next) push_heap(heap);
     for (struct rt_heap_engine *e = collector.engines; e; e = e->next)
-        push_range(&e->layouts, &e->layouts + 1);
+        push_range(NULL, &e->layouts, &e->layouts + 1);
     if (collector.previous_roots) collector.previous_roots();
 }
 
@@ -158,7 +128,6 @@ bool rt_heap_started(void) { return atomic_load(&collector.started); }
 
 /* One limit for the process: the most generous engine's. */
 static void raise_limit(uint64_t bytes) {
-    if (!bytes) bytes = DEFAULT_MAX_HEAP;
     if (bytes <= collector.max_bytes) return;
     collector.max_bytes = bytes;
     GC_set_max_heap_size(bytes);
@@ -225,7 +194,7 @@ enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err)
     if (!heap) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     pthread_mutex_lock(&collector.lock);
     if (!rt_heap_started()) start_collector();
-    raise_limit(store->engine->config.max_gc_heap_bytes);
+    raise_limit(rt_heap_limit(store->engine));
     rt_heap_enter_thread();
     enum atoll_status status = start_engine(store->engine);
     pthread_mutex_unlock(&collector.lock);
@@ -251,12 +220,13 @@ void rt_heap_engine_free(struct rt_engine *engine) {
     atoll_free(engine->alloc, engine->heap, sizeof *engine->heap);
 }
 
-void rt_heap_pause(struct rt_store *store) {
+bool rt_heap_pause(const struct rt_store *store) {
     if (store->heap) GC_disable();
+    return store->heap != NULL;
 }
 
-void rt_heap_resume(struct rt_store *store) {
-    if (store->heap) GC_enable();
+void rt_heap_resume(bool paused) {
+    if (paused) GC_enable();
 }
 
 void rt_heap_usage(uint64_t *out_heap, uint64_t *out_allocated) {
@@ -271,16 +241,16 @@ void rt_heap_collect(void) {
 /* ---- host roots ---- */
 
 struct root_change {
-    struct rt_heap *heap;
+    struct rt_store *store;
     struct rt_root *root;
 };
 
 static void *link_root(void *p) {
     struct root_change *c = p;
-    c->root->next = c->heap->roots;
-    c->root->link = &c->heap->roots;
+    c->root->next = c->store->roots;
+    c->root->link = &c->store->roots;
     if (c->root->next) c->root->next->link = &c->root->next;
-    c->heap->roots = c->root;
+    c->store->roots = c->root;
     return NULL;
 }
 
@@ -292,14 +262,20 @@ static void *unlink_root(void *p) {
     return NULL;
 }
 
-enum atoll_status rt_root_add(struct rt_store *store, struct rt_root *root) {
-    enum atoll_status status = rt_heap_start(store, NULL);
-    if (!status) GC_call_with_alloc_lock(link_root, &(struct root_change){store->heap, root});
-    return status;
+/* While no collector walks the list. */
+static void change(void *(*function)(void *), void *argument) {
+    if (rt_heap_started())
+        GC_call_with_alloc_lock(function, argument);
+    else
+        function(argument);
+}
+
+void rt_root_add(struct rt_store *store, struct rt_root *root) {
+    change(link_root, &(struct root_change){store, root});
 }
 
 void rt_root_remove(struct rt_root *root) {
-    if (root->link) GC_call_with_alloc_lock(unlink_root, root);
+    if (root->link) change(unlink_root, root);
 }
 
 /* ---- allocation ---- */

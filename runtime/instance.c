@@ -264,11 +264,11 @@ static enum atoll_status admit(struct rt_store *store, struct atoll_error *err) 
     if (!rt_budget_take(&store->budget->n_instances, 1, limit))
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "more than %" PRIu32 " instances", limit);
     void *p = store->instances;
-    rt_heap_pause(store);
+    bool paused = rt_heap_pause(store);
     bool grown = !atoll_grow(rt_alloc(store), &p, &store->cap_instances, store->n_instances + 1,
                              sizeof *store->instances);
     store->instances = p;
-    rt_heap_resume(store);
+    rt_heap_resume(paused);
     if (grown) return ATOLL_OK;
     rt_budget_give(&store->budget->n_instances, 1);
     return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
@@ -309,10 +309,10 @@ enum atoll_status rt_instantiate(struct rt_store *store, struct rt_module *modul
         return status;
     }
     instance->id = (uint32_t)store->n_instances;
-    rt_heap_pause(store); /* the collector of another thread walks this list */
+    bool paused = rt_heap_pause(store); /* the collector of another thread walks this list */
     store->instances[store->n_instances++] = instance;
     store->instantiating = NULL;
-    rt_heap_resume(store);
+    rt_heap_resume(paused);
     status = bring_to_life(instance, err);
     if (!status) *out = instance;
     return status;

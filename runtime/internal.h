@@ -90,18 +90,41 @@ void rt_stack_free(struct rt_store *store);
 bool rt_stack_guards(const struct rt_store *store, const void *address);
 /* The native stack of this thread still has room for a nested call. */
 bool rt_native_stack_left(void);
+/* Where this thread's native stack begins, given an address in the part in use; 0: that is another stack, or
+ * nobody knows. */
+uintptr_t rt_native_stack_base(const void *in_use);
+
+/* ---- roots.c ---- */
+
+typedef void rt_visit_words(void *context, void *low, void *high);
+/* Every place outside of native stacks where the store may hold references, as ranges of words, not empty. */
+void rt_store_each_root(struct rt_store *store, rt_visit_words *visit, void *context);
 
 /* ---- store.c ---- */
 
 /* The managed globals that the host made, as ranges of memory. */
-void rt_store_each_host_global(const struct rt_store *store, void (*visit)(void *low, void *high));
+void rt_store_each_host_global(const struct rt_store *store, rt_visit_words *visit, void *context);
 
 /* ---- heap.c ---- */
 
+#define RT_DEFAULT_MAX_HEAP (UINT64_C(4) << 30)
+static inline uint64_t rt_heap_limit(const struct rt_engine *engine) {
+    uint64_t bytes = engine->config.max_gc_heap_bytes;
+    return bytes ? bytes : RT_DEFAULT_MAX_HEAP;
+}
 struct rt_heap_engine;
 const struct rt_layout *rt_host_layout_of(struct rt_engine *engine);
 void rt_heap_free(struct rt_store *store);
 void rt_heap_engine_free(struct rt_engine *engine);
+
+/* ---- exception_pool.c: exceptions as references, in a store without a managed heap ---- */
+
+/* The exception as an object that lives as long as anything of the store's refers to it; NULL = out of memory.
+ * Its values are in store->thrown_values. */
+struct rt_exception *rt_exception_keep(struct rt_store *store, struct rt_tag *tag);
+/* A call of the host's has ended with a trap: what it left on the stack holds no exception any more. */
+void rt_exceptions_trapped(struct rt_store *store);
+void rt_exceptions_free(struct rt_store *store);
 
 /* ---- exception.c ---- */
 

@@ -14,8 +14,8 @@
  *            | layout | tag              | the tag's values in slots                    |  exception
  *            | layout | the host's word                                                |  host reference in any
  *
- * The heap is Boehm GC (heap.c); it starts with the first module that declares a managed type, or with the
- * first exception that becomes a reference. */
+ * The heap is Boehm GC (heap.c); it starts with the first module that declares a managed type. Exceptions that
+ * become references in a store without a heap live in a pool of the store's (exception_pool.c). */
 #ifndef ATOLL_RUNTIME_OBJECT_H
 #define ATOLL_RUNTIME_OBJECT_H
 
@@ -97,7 +97,6 @@ struct rt_heap {
     void *free[RT_SPACES * RT_SMALL_CLASSES];
     struct rt_store *store;
     struct rt_heap *next, **link; /* all heaps of the process */
-    struct rt_root *roots;
 };
 static inline uint32_t rt_free_list(const struct rt_layout *layout, uint32_t size_bytes) {
     return layout->space * RT_SMALL_CLASSES + size_bytes / 16;
@@ -114,9 +113,10 @@ static inline void *rt_free_list_take(struct rt_heap *heap, uint32_t list) {
 enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err);
 /* The calling thread may run code of a store that has a heap: registers it with the collector. */
 void rt_heap_enter_thread(void);
-/* While paused nothing is collected: for moments when references are where the collector does not look. */
-void rt_heap_pause(struct rt_store *store);
-void rt_heap_resume(struct rt_store *store);
+/* While paused nothing is collected: for moments when references are where the collector does not look. Gives what
+ * rt_heap_resume takes: the heap may start in between. */
+bool rt_heap_pause(const struct rt_store *store);
+void rt_heap_resume(bool paused);
 /* Fills an empty free list and takes from it; NULL = out of memory. */
 void *rt_heap_refill(struct rt_store *store, uint32_t list);
 /* From this size on only pointers to an object's first page keep it, and references are not cleared. */
@@ -130,12 +130,12 @@ bool rt_heap_started(void);
 /* Collects now: tests. */
 void rt_heap_collect(void);
 
-/* A host's reference that keeps a managed object alive. */
+/* A host's reference that keeps an object of the store's alive. */
 struct rt_root {
     void *ref;
     struct rt_root *next, **link;
 };
-enum atoll_status rt_root_add(struct rt_store *store, struct rt_root *root);
+void rt_root_add(struct rt_store *store, struct rt_root *root);
 void rt_root_remove(struct rt_root *root);
 
 /* The layout of a struct or array, or of exceptions whose tag has this function type, made at first use: once

@@ -286,6 +286,7 @@ struct rt_budget {
     atomic_uint refs; /* stores, and memories it pays for */
     struct rt_limits limits;
     _Atomic uint64_t memory_bytes, table_elems, n_instances, n_memories, n_tables;
+    _Atomic uint64_t exception_bytes; /* of exceptions as references, outside of the managed heap */
     _Atomic int64_t fuel; /* instructions that no store has taken yet (rt_fuel_take) */
 };
 
@@ -345,6 +346,8 @@ struct rt_store {
     struct rt_host_global *host_globals;
     /* managed objects (object.h) */
     struct rt_heap *heap;    /* NULL: nothing managed so far */
+    struct rt_root *roots;   /* what the host holds */
+    struct rt_exception_pool *exceptions; /* as references, made while there was no heap; or NULL */
     union rt_slot *scan_top; /* end of the wasm stack's part in use while this store's thread allocates or is
                                 in a host call, else NULL */
     struct rt_instance *instantiating; /* not in `instances` yet */

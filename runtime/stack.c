@@ -6,6 +6,7 @@
 #define GUARD_BYTES (UINT64_C(64) << 10)
 /* What a host function and the tier's entry may need below a nested call. */
 #define NATIVE_RESERVE_BYTES (UINT64_C(256) << 10)
+#define THREAD_LOCAL         static _Thread_local __attribute__((tls_model("initial-exec")))
 
 enum atoll_status rt_stack_new(struct rt_store *store, size_t bytes, struct atoll_error *err) {
     size_t size = rt_host_page_up(bytes);
@@ -35,17 +36,28 @@ bool rt_stack_guards(const struct rt_store *store, const void *address) {
     return (at < low && low - at <= GUARD_BYTES) || (at >= high && at - high < GUARD_BYTES);
 }
 
-uintptr_t rt_native_stack_limit(void) {
-    static _Thread_local __attribute__((tls_model("initial-exec"))) uintptr_t low;
-    if (!low) { /* asked once a thread: for the main thread the C library reads /proc */
-        pthread_attr_t attr;
-        void *base;
-        size_t size;
-        if (pthread_getattr_np(pthread_self(), &attr)) return 0;
-        if (!pthread_attr_getstack(&attr, &base, &size)) low = (uintptr_t)base;
-        pthread_attr_destroy(&attr);
+/* Of this thread; asked once, since for the main thread the C library reads /proc. 0: nobody knows. */
+THREAD_LOCAL uintptr_t native_low, native_high;
+
+static bool know_native_stack(void) {
+    pthread_attr_t attr;
+    void *base;
+    size_t size;
+    if (native_low) return true;
+    if (pthread_getattr_np(pthread_self(), &attr)) return false;
+    if (!pthread_attr_getstack(&attr, &base, &size)) {
+        native_low = (uintptr_t)base;
+        native_high = native_low + size;
     }
-    return low + NATIVE_RESERVE_BYTES;
+    pthread_attr_destroy(&attr);
+    return native_low != 0;
 }
 
+uintptr_t rt_native_stack_limit(void) { return know_native_stack() ? native_low + NATIVE_RESERVE_BYTES : 0; }
+
 bool rt_native_stack_left(void) { return (uintptr_t)__builtin_frame_address(0) >= rt_native_stack_limit(); }
+
+uintptr_t rt_native_stack_base(const void *in_use) {
+    uintptr_t at = (uintptr_t)in_use;
+    return know_native_stack() && at >= native_low && at < native_high ? native_high : 0;
+}

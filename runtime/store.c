@@ -45,6 +45,7 @@ void rt_store_free(struct rt_store *store) {
     if (!store) return;
     struct rt_engine *engine = store->engine;
     rt_heap_free(store);
+    rt_exceptions_free(store);
     atoll_free(engine->alloc, store->thrown_values, store->n_thrown_values * sizeof *store->thrown_values);
     while (store->memories) rt_memory_drop(store);
     while (store->tables) rt_table_free(store->tables);
@@ -117,9 +118,9 @@ struct rt_host_global {
     struct rt_host_global *next;
 };
 
-void rt_store_each_host_global(const struct rt_store *store, void (*visit)(void *low, void *high)) {
+void rt_store_each_host_global(const struct rt_store *store, rt_visit_words *visit, void *context) {
     for (struct rt_host_global *g = store->host_globals; g; g = g->next)
-        if (rt_valtype_managed(&g->global.type)) visit(g->global.value, g->global.value + 1);
+        if (rt_valtype_managed(&g->global.type)) visit(context, g->global.value, g->global.value + 1);
 }
 
 enum atoll_status rt_global_new(struct rt_store *store, struct rt_valtype type, bool mutable,

@@ -50,9 +50,9 @@ static bool move_elems(struct rt_table *t, uint64_t capacity) {
 }
 
 static bool resize(struct rt_table *t, uint64_t capacity) {
-    rt_heap_pause(t->store);
+    bool paused = rt_heap_pause(t->store);
     bool done = move_elems(t, capacity);
-    rt_heap_resume(t->store);
+    rt_heap_resume(paused);
     return done;
 }
 

@@ -22,7 +22,8 @@ innermost         fault.c: the runs of this thread; thread-local
 innermost_call    native_callback.c: the native calls of this thread; thread-local
 install_once      fault.c: the handlers are of the process
 installed         fault.c: the handlers are of the process
-low               stack.c: where the native stack of this thread ends; thread-local
+native_high       stack.c: where the native stack of this thread begins; thread-local
+native_low        stack.c: where it ends; thread-local
 opening           module.c: guards the making of compiled code; held for a moment
 prepared          fault.c: this thread has a signal stack; thread-local
 previous_bus      fault.c: the handler before ours

@@ -35,20 +35,162 @@ static void programs_without_managed_types_never_start_the_collector(void **stat
     close_world(&w);
 }
 
-/* docs/architecture.md says why. The second test, for the same reason. */
-static void an_exception_that_becomes_a_reference_starts_the_collector(void **state) {
+/* Chains of exceptions, each a value of the next, hang from a local, an operand, a global, a table, an element segment's
+ * table, another exception, a host function's caller, and from nothing. */
+static const char throwers[] =
+    "(module (import \"\" \"meanwhile\" (func $meanwhile)) (type $c (func (param exnref i32) (result "
+    "exnref)))"
+    "(tag $e (param i32 exnref v128)) (global $g (mut exnref) (ref.null exn)) (table $t 100 exnref)"
+    "(table $f funcref (elem $catch))"
+    "(func $catch (type $c) (block $h (result i32 exnref v128 exnref) (try_table (catch_ref $e $h)"
+    " (throw $e (local.get 1) (local.get 0) (v128.const i64x2 1 2))) (unreachable))"
+    " (return) (unreachable))"
+    "(func $chain (param $n i32) (result exnref) (local $x exnref) (loop $more"
+    " (local.set $x (call_indirect $f (type $c) (local.get $x) (local.get $n) (i32.const 0)))"
+    " (br_if $more (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $x))"
+    "(func $sum (param $x exnref) (result i32) (local $s i32) (loop $more"
+    " (if (ref.is_null (local.get $x)) (then (return (local.get $s))))"
+    " (block $h (result i32 exnref v128) (try_table (catch $e $h) (throw_ref (local.get $x))) (unreachable))"
+    " (drop) (local.set $x) (local.set $s (i32.add (local.get $s))) (br $more)) (unreachable))"
+    "(func $garbage (export \"garbage\") (param i32) (loop (drop (call $chain (i32.const 10)))"
+    " (br_if 0 (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))))"
+    "(func (export \"local\") (result i32) (local exnref) (local.set 0 (call $chain (i32.const 100)))"
+    " (call $garbage (i32.const 1000)) (call $sum (local.get 0)))"
+    "(func (export \"operand\") (result i32) (call $chain (i32.const 100)) (call $garbage (i32.const 1000))"
+    " (call $sum))"
+    "(func (export \"global\") (result i32) (global.set $g (call $chain (i32.const 100)))"
+    " (call $garbage (i32.const 1000)) (call $sum (global.get $g)))"
+    "(func (export \"table\") (result i32) (table.set $t (i32.const 99) (call $chain (i32.const 100)))"
+    " (call $garbage (i32.const 1000)) (drop (table.grow $t (ref.null exn) (i32.const 100000)))"
+    " (call $garbage (i32.const 1000)) (call $sum (table.get $t (i32.const 99))))"
+    "(func (export \"host\") (result i32) (call $chain (i32.const 100)) (call $meanwhile) (call $sum))"
+    "(func $through (param i32 exnref i32) (result i32) (call $garbage (i32.const 1000))"
+    " (i32.add (local.get 0) (i32.add (local.get 2) (call $sum (local.get 1)))))"
+    "(func (export \"passed\") (result i32) (call $through (i32.const 1) (call $chain (i32.const 100))"
+    " (i32.const -1)))"
+    "(func (export \"hold\") (param i32) (global.set $g (call $chain (local.get 0))))"
+    "(func (export \"make\") (result exnref) (call $chain (i32.const 100)))"
+    "(func (export \"sum\") (param exnref) (result i32) (call $sum (local.get 0)))"
+    "(func (export \"drop\") (global.set $g (ref.null exn)) (table.set $t (i32.const 99) (ref.null exn))"
+    " (call $garbage (i32.const 1000))))";
+#define SUM_OF_CHAIN (100 * 101 / 2)
+
+static struct rt_instance *thrower; /* whom the host calls back */
+
+static enum rt_trap throw_meanwhile(struct rt_store *store, struct rt_instance *caller, void *context,
+                                    union rt_slot *args_results) {
+    struct rt_extern garbage;
+    union rt_slot args[1] = {{.u32 = 1000}};
+    (void)caller, (void)context, (void)args_results;
+    if (!rt_instance_export(thrower, "garbage", 7, &garbage)) return RT_TRAP_HOST;
+    return rt_call(store, garbage.func, args, NULL) ? RT_TRAP_HOST : RT_TRAP_NONE;
+}
+
+static bool give_meanwhile(void *context, const struct rt_module *module, const struct bc_import *import,
+                           struct rt_extern *out) {
+    (void)module, (void)import;
+    out->kind = BC_EXTERN_FUNC;
+    out->func = context;
+    return true;
+}
+
+static void open_throwers(struct world *w, const struct rt_config *config) {
+    struct rt_func *meanwhile;
+    open_world(w, config, NULL);
+    struct rt_module *module = load(w, throwers);
+    assert_int_equal(rt_host_func_new(w->store, rt_func_type(w->engine, NULL, 0, NULL, 0), throw_meanwhile,
+                                      NULL, "meanwhile", &meanwhile),
+                     ATOLL_OK);
+    assert_int_equal(rt_instantiate(w->store, module, give_meanwhile, meanwhile, &thrower, &w->err),
+                     ATOLL_OK);
+    rt_module_unref(module);
+}
+
+static uint64_t exception_bytes(const struct world *w) {
+    return atomic_load(&w->store->budget->exception_bytes);
+}
+
+/* The second test, since the collector is still not there. */
+static void exceptions_live_as_long_as_anything_holds_them_without_the_collector(void **state) {
+    static const char *const names[] = {"local", "operand", "global", "table", "host", "passed"};
     struct world w;
     (void)state;
-    open_world(&w, NULL, NULL);
-    struct rt_instance *a =
-        start(&w,
-              "(module (tag $e (param i32)) (func (export \"f\") (param i32) (result i32)"
-              " (block $v (result i32) (block $r (result i32 exnref) (try_table (catch_ref $e $r) (throw $e "
-              "(local.get 0))) (unreachable)) (drop))))",
-              NULL);
+    open_throwers(&w, NULL);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        uint64_t got = call(&w, thrower, names[i], 0, 0);
+        if (got != SUM_OF_CHAIN) fail_msg("%s: %llu", names[i], (unsigned long long)got);
+    }
+    struct rt_root *root = malloc(sizeof *root);
+    assert_non_null(root);
+    *root = (struct rt_root){.ref = (void *)(uintptr_t)call(&w, thrower, "make", 0, 0)};
+    rt_root_add(w.store, root);
+    call(&w, thrower, "drop", 0, 0);
+    assert_int_equal(call(&w, thrower, "sum", (uintptr_t)root->ref, 0), SUM_OF_CHAIN);
+    rt_root_remove(root);
+    free(root);
     assert_false(rt_heap_started());
-    assert_int_equal(call(&w, a, "f", 7, 0), 7);
+    close_world(&w);
+}
+
+static void exceptions_that_nobody_holds_do_not_add_up(void **state) {
+    struct world w;
+    (void)state;
+    open_throwers(&w, NULL);
+    call(&w, thrower, "garbage", 1000, 0);
+    uint64_t before = exception_bytes(&w);
+    call(&w, thrower, "garbage", 100000, 0); /* a million of them */
+    assert_true(exception_bytes(&w) <= before + (256 << 10));
+    call(&w, thrower, "hold", 100000, 0);
+    uint64_t held = exception_bytes(&w);
+    assert_true(held > 100000 * 48);
+    call(&w, thrower, "drop", 0, 0);
+    call(&w, thrower, "garbage", 30000, 0);
+    assert_true(exception_bytes(&w) < held);
+    assert_false(rt_heap_started());
+    close_world(&w);
+}
+
+static void too_many_exceptions_end_with_a_trap(void **state) {
+    struct world w;
+    (void)state;
+    open_throwers(&w, &(struct rt_config){.max_gc_heap_bytes = 1 << 20});
+    assert_traps(&w, thrower, "hold", 1000000, 0, 0, RT_TRAP_OUT_OF_MEMORY);
+    assert_true(exception_bytes(&w) <= 1 << 20);
+    call(&w, thrower, "drop", 0, 0);
+    assert_int_equal(call(&w, thrower, "local", 0, 0), SUM_OF_CHAIN);
+    assert_false(rt_heap_started());
+    close_world(&w);
+}
+
+static const char boxes[] =
+    "(module (type $b (struct (field (mut exnref)))) (global $g (mut (ref null $b)) (ref.null $b))"
+    "(func (export \"put\") (param exnref) (global.set $g (struct.new $b (local.get 0))))"
+    "(func (export \"get\") (result exnref) (struct.get $b 0 (global.get $g))))";
+
+/* From then on exceptions are made in it, and what it holds of older ones stays. */
+static void exceptions_from_before_the_managed_heap_stay_when_it_starts(void **state) {
+    struct world w;
+    (void)state;
+    open_throwers(&w, NULL);
+    call(&w, thrower, "hold", 100, 0);
+    struct rt_instance *box = start(&w, boxes, NULL);
     assert_true(rt_heap_started());
+    uint64_t old = exception_bytes(&w);
+    call(&w, box, "put", call(&w, thrower, "make", 0, 0), 0);
+    assert_int_equal(exception_bytes(&w), old); /* that one is in the heap */
+    call(&w, thrower, "garbage", 10000, 0);
+    rt_heap_collect();
+    assert_int_equal(call(&w, thrower, "sum", call(&w, box, "get", 0, 0), 0), SUM_OF_CHAIN);
+    close_world(&w);
+
+    open_throwers(&w, NULL);
+    uint64_t chain = call(&w, thrower, "make", 0, 0);
+    box = start(&w, boxes, NULL);
+    call(&w, box, "put", chain, 0);
+    chain = 0;
+    call(&w, thrower, "garbage", 10000, 0);
+    rt_heap_collect();
+    assert_int_equal(call(&w, thrower, "sum", call(&w, box, "get", 0, 0), 0), SUM_OF_CHAIN);
     close_world(&w);
 }
 
@@ -134,11 +276,48 @@ static void a_host_root_keeps_an_object(void **state) {
     struct rt_root *root = malloc(sizeof *root); /* where the collector does not look */
     assert_non_null(root);
     *root = (struct rt_root){.ref = (void *)(uintptr_t)call(&w, a, "make", 0, 0)};
-    assert_int_equal(rt_root_add(w.store, root), ATOLL_OK);
+    rt_root_add(w.store, root);
     call(&w, a, "garbage", 3000, 0);
     assert_int_equal(call(&w, a, "sum", (uintptr_t)root->ref, 0), SUM_OF_LIST);
     rt_root_remove(root);
     free(root);
+    close_world(&w);
+}
+
+static bool give_word(void *context, const struct rt_module *module, const struct bc_import *import,
+                      struct rt_extern *out) {
+    (void)module, (void)import;
+    out->kind = BC_EXTERN_GLOBAL;
+    out->global = context;
+    return true;
+}
+
+/* No type of this module is managed; the box around the host's word is made while nothing may be collected. */
+static void a_heap_that_starts_in_a_constant_expression_is_collected(void **state) {
+    static const char text[] = "(module (global $w (import \"\" \"w\") externref)"
+                               "(global (export \"x\") externref (extern.convert_any (any.convert_extern "
+                               "(global.get $w)))))";
+    struct world w;
+    struct rt_global *word;
+    struct rt_instance *a;
+    struct rt_valtype externref = {.kind = BC_KIND_REF, .nullable = true, .heap = BC_HEAP_EXTERN};
+    uint64_t heap, allocated;
+    (void)state;
+    open_world(&w, NULL, NULL);
+    struct rt_module *module = load(&w, text);
+    assert_int_equal(rt_global_new(w.store, externref, false, (union rt_slot[2]){{.u64 = 64}}, &word),
+                     ATOLL_OK);
+    assert_null(w.store->heap);
+    assert_int_equal(rt_instantiate(w.store, module, give_word, word, &a, &w.err), ATOLL_OK);
+    rt_module_unref(module);
+    assert_non_null(w.store->heap);
+    struct rt_instance *lists = start(&w, keepers, NULL);
+    call(&w, lists, "garbage", 1000, 0);
+    rt_heap_usage(&heap, &allocated);
+    call(&w, lists, "garbage", 10000, 0);
+    uint64_t before = heap;
+    rt_heap_usage(&heap, &allocated);
+    assert_true(heap < before + (64u << 20));
     close_world(&w);
 }
 
@@ -255,9 +434,13 @@ int main(void) {
     install_fault_handlers();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(programs_without_managed_types_never_start_the_collector),
-        cmocka_unit_test(an_exception_that_becomes_a_reference_starts_the_collector),
+        cmocka_unit_test(exceptions_live_as_long_as_anything_holds_them_without_the_collector),
+        cmocka_unit_test(exceptions_that_nobody_holds_do_not_add_up),
+        cmocka_unit_test(too_many_exceptions_end_with_a_trap),
+        cmocka_unit_test(exceptions_from_before_the_managed_heap_stay_when_it_starts),
         cmocka_unit_test(objects_live_as_long_as_anything_holds_them),
         cmocka_unit_test(a_host_root_keeps_an_object),
+        cmocka_unit_test(a_heap_that_starts_in_a_constant_expression_is_collected),
         cmocka_unit_test(garbage_does_not_add_up),
         cmocka_unit_test(exhaustion_is_a_trap_and_the_heap_works_on),
         cmocka_unit_test(free_objects_of_a_store_that_ended_lead_nowhere),
