@@ -17,13 +17,14 @@ wasm_globaltype_t *wasm_global_type(const wasm_global_t *g) {
 }
 void wasm_global_get(const wasm_global_t *g, wasm_val_t *out) {
     const struct rt_global *rt = g->ref.entity;
-    api_from_slot(g->ref.store, rt->value[0], &rt->type, out);
+    api_from_slot(g->ref.store, rt->value, &rt->type, out);
 }
 /* A constant, or a value of another type, is left as it is. */
 void wasm_global_set(wasm_global_t *g, const wasm_val_t *value) {
     struct rt_global *rt = g->ref.entity;
-    union rt_slot slot;
-    if (rt->mutable && api_to_slot(g->ref.store, value, &rt->type, &slot)) rt->value[0] = slot;
+    union rt_slot slots[2];
+    if (!rt->mutable || !api_to_slot(g->ref.store, value, &rt->type, slots)) return;
+    memcpy(rt->value, slots, api_slots_of(&rt->type) * sizeof *slots);
 }
 
 /* ---- tables ---- */

@@ -26,9 +26,9 @@ static struct wasm_ref_t *new_exception(wasm_store_t *store, struct rt_tag *tag,
 
 wasm_ref_t *atoll_exception_new(const wasm_extern_t *tag, const wasm_val_vec_t *values) {
     wasm_store_t *store = tag->ref.store;
-    union rt_slot slots[BC_MAX_PARAMS];
+    union rt_slot slots[2 * BC_MAX_PARAMS];
     struct rt_tag *rt = tag->ref.entity;
-    if (tag->ref.kind != API_TAG || rt->type->n_params != rt->type->param_slots) return NULL;
+    if (tag->ref.kind != API_TAG) return NULL;
     if (!api_to_slots(store, values, rt->type->params, rt->type->n_params, slots)) return NULL;
     return new_exception(store, rt, slots);
 }
@@ -45,11 +45,14 @@ wasm_extern_t *atoll_exception_tag(const wasm_ref_t *ref) {
 bool atoll_exception_values(const wasm_ref_t *ref, wasm_val_vec_t *out) {
     const struct rt_exception *e = exception_of(ref);
     wasm_val_vec_new_empty(out);
-    if (!e || e->tag->type->n_params != e->tag->type->param_slots) return false;
+    if (!e) return false;
+    const union rt_slot *slot = e->values;
     api_val_vec(api_alloc(ref->store), out, e->tag->type->n_params);
     bool ok = out->size == e->tag->type->n_params;
-    for (uint32_t i = 0; i < out->size; i++)
-        ok &= api_from_slot(ref->store, e->values[i], &e->tag->type->params[i], &out->data[i]);
+    for (uint32_t i = 0; i < out->size; i++) {
+        ok &= api_from_slot(ref->store, slot, &e->tag->type->params[i], &out->data[i]);
+        slot += api_slots_of(&e->tag->type->params[i]);
+    }
     if (!ok) wasm_val_vec_delete(out);
     return ok;
 }

@@ -3,7 +3,7 @@
 
 /* Values and slots of a call lie on the native stack, where the collector sees references. */
 #define FEW  16
-#define MANY (BC_MAX_PARAMS > BC_MAX_RESULTS ? BC_MAX_PARAMS : BC_MAX_RESULTS)
+#define MANY (2 * (BC_MAX_PARAMS > BC_MAX_RESULTS ? BC_MAX_PARAMS : BC_MAX_RESULTS))
 
 struct api_callback { /* what a host function is called with; lives as long as its store */
     struct api_callback *next;
@@ -36,8 +36,10 @@ static void end_values(struct values *v) {
 
 /* Each value becomes a handle, which keeps it, while the slots still do. */
 static bool take_params(const struct api_callback *c, const union rt_slot *slots, struct values *out) {
-    for (uint32_t i = 0; i < c->type->n_params; i++)
-        if (!api_from_slot(c->store, slots[i], &c->type->params[i], &out->data[i])) return false;
+    for (uint32_t i = 0; i < c->type->n_params; i++) {
+        if (!api_from_slot(c->store, slots, &c->type->params[i], &out->data[i])) return false;
+        slots += api_slots_of(&c->type->params[i]);
+    }
     return true;
 }
 
@@ -163,8 +165,10 @@ static wasm_trap_t *call(const wasm_func_t *f, const wasm_val_vec_t *args, wasm_
     enum atoll_status status = rt_call(store->rt, f->ref.entity, slots, &err);
     if (status) return api_trap(store, status, &err);
     bool ok = true; /* a caller may have no use for results */
-    for (uint32_t i = 0; results && i < type->n_results && i < results->size; i++)
-        ok &= api_from_slot(store, slots[i], &type->results[i], &results->data[i]);
+    for (uint32_t i = 0; results && i < type->n_results && i < results->size; i++) {
+        ok &= api_from_slot(store, slots, &type->results[i], &results->data[i]);
+        slots += api_slots_of(&type->results[i]);
+    }
     if (ok) return NULL;
     for (uint32_t i = 0; i < type->n_results && i < results->size; i++) wasm_val_delete(&results->data[i]);
     return api_trap_memory(store);
@@ -184,12 +188,10 @@ static __attribute__((noinline)) wasm_trap_t *call_many(const wasm_func_t *f, co
 wasm_trap_t *wasm_func_call(const wasm_func_t *f, const wasm_val_vec_t *args, wasm_val_vec_t *results) {
     wasm_store_t *store = f->ref.store;
     const struct rt_type *type = rt_of(f)->type;
-    if (type->param_slots != type->n_params || type->result_slots != type->n_results)
-        return api_trap_text(store, "values of 128 bits do not pass this interface");
     if (args->size != type->n_params) return api_trap_text(store, "wrong number of arguments");
     api_enter(store);
-    wasm_trap_t *trap = type->n_params > FEW || type->n_results > FEW ? call_many(f, args, results)
-                                                                      : call_few(f, args, results);
+    wasm_trap_t *trap = type->param_slots > FEW || type->result_slots > FEW ? call_many(f, args, results)
+                                                                            : call_few(f, args, results);
     api_leave(store);
     return trap;
 }

@@ -177,11 +177,16 @@ void api_refs_close(wasm_store_t *store);
 void api_refs_free(wasm_store_t *store);
 /* The handle of a managed object or i31. */
 own struct wasm_ref_t *api_ref_of_object(wasm_store_t *store, void *object);
-/* Between values of the interface and slots. False: the value is not of the type. */
+/* Slots that a value of the type takes. */
+static inline uint32_t api_slots_of(const struct rt_valtype *type) {
+    return type->kind == BC_KIND_V128 ? 2 : 1;
+}
+/* Between values of the interface and slots, one or two a value. False: the value is not of the type, or out of memory.
+ */
 bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valtype *type, union rt_slot *out);
 bool api_to_slots(wasm_store_t *store, const wasm_val_vec_t *values, const struct rt_valtype *types,
                   uint32_t n, union rt_slot *out);
-bool api_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type,
+bool api_from_slot(wasm_store_t *store, const union rt_slot *slot, const struct rt_valtype *type,
                    own wasm_val_t *out);
 bool api_ref_to_slot(wasm_store_t *store, struct wasm_ref_t *ref, const struct rt_valtype *type,
                      union rt_slot *out);

@@ -67,7 +67,7 @@ static bool find_place(const wasm_ref_t *ref, uint32_t index, struct place *out)
         array ? rt_array_at(ref->entity, index) : (uint8_t *)ref->entity + layout->fields[index].offset;
     *out = (struct place){&layout->type->fields[array ? 0 : index], at,
                           (size_t)1 << (array ? layout->elem_log2 : layout->fields[index].size_log2)};
-    return out->size <= sizeof(union rt_slot);
+    return true;
 }
 
 uint32_t atoll_object_size(const wasm_ref_t *ref) {
@@ -79,18 +79,18 @@ uint32_t atoll_object_size(const wasm_ref_t *ref) {
 
 bool atoll_object_get(const wasm_ref_t *ref, uint32_t index, wasm_val_t *out) {
     struct place place;
-    union rt_slot slot = {0};
+    union rt_slot slot[2] = {{0}};
     if (!find_place(ref, index, &place)) return false;
-    memcpy(&slot, place.at, place.size);
+    memcpy(slot, place.at, place.size);
     return api_from_slot(ref->store, slot, value_type(place.field), out);
 }
 
 bool atoll_object_set(const wasm_ref_t *ref, uint32_t index, const wasm_val_t *value) {
     struct place place;
-    union rt_slot slot;
+    union rt_slot slot[2];
     if (!find_place(ref, index, &place) || !place.field->mutable) return false;
-    if (!value_in(ref->store, value, place.field, &slot)) return false;
-    memcpy(place.at, &slot, place.size);
+    if (!value_in(ref->store, value, place.field, slot)) return false;
+    memcpy(place.at, slot, place.size);
     return true;
 }
 
@@ -111,10 +111,10 @@ static bool all_default(const struct rt_layout *layout) {
 static bool fill(wasm_ref_t *ref, const struct rt_layout *layout, const wasm_val_vec_t *values) {
     for (uint32_t i = 0; i < layout->n_fields; i++) {
         struct place place;
-        union rt_slot slot;
-        if (!find_place(ref, i, &place) || !value_in(ref->store, &values->data[i], place.field, &slot))
+        union rt_slot slot[2];
+        if (!find_place(ref, i, &place) || !value_in(ref->store, &values->data[i], place.field, slot))
             return false;
-        memcpy(place.at, &slot, place.size);
+        memcpy(place.at, slot, place.size);
     }
     return true;
 }

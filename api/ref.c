@@ -161,7 +161,27 @@ wasm_foreign_t *wasm_foreign_new(wasm_store_t *store) {
 
 /* ---- values ---- */
 
+/* Of 128 bits: in memory of its own, which belongs to the value. */
+static bool box(const struct atoll_alloc *alloc, const void *bits, wasm_val_t *out) {
+    void *copy = api_new(alloc, 1, 16);
+    *out = (wasm_val_t){.kind = ATOLL_V128, .of.ref = copy};
+    if (copy) memcpy(copy, bits, 16);
+    return copy != NULL;
+}
+bool atoll_v128_new(const uint8_t bytes[16], wasm_val_t *out) {
+    return box(&atoll_default_alloc, bytes, out);
+}
+bool atoll_v128_get(const wasm_val_t *value, uint8_t out[16]) {
+    if (value->kind != ATOLL_V128 || !value->of.ref) return false;
+    memcpy(out, value->of.ref, 16);
+    return true;
+}
+
 void wasm_val_delete(wasm_val_t *v) {
+    if (v->kind == ATOLL_V128) {
+        api_free(v->of.ref);
+        v->of.ref = NULL;
+    }
     if (wasm_valkind_is_ref(v->kind)) {
         api_ref_delete(v->of.ref);
         v->of.ref = NULL;
@@ -170,6 +190,7 @@ void wasm_val_delete(wasm_val_t *v) {
 void wasm_val_copy(wasm_val_t *out, const wasm_val_t *v) {
     *out = *v;
     if (wasm_valkind_is_ref(v->kind)) out->of.ref = api_ref_copy(v->of.ref);
+    if (v->kind == ATOLL_V128 && v->of.ref) box(api_alloc_of(v->of.ref), v->of.ref, out);
 }
 
 static bool is_extern(const struct rt_valtype *type) {
@@ -234,13 +255,14 @@ struct wasm_ref_t *api_ref_from_slot(wasm_store_t *store, union rt_slot slot, co
 
 bool api_to_slot(wasm_store_t *store, const wasm_val_t *v, const struct rt_valtype *type,
                  union rt_slot *out) {
-    if (type->kind == BC_KIND_V128 || v->kind != api_kind_of(type)) return false;
+    if (v->kind != api_kind_of(type)) return false;
     out->u64 = 0;
     switch (v->kind) {
     case WASM_I32: out->i32 = v->of.i32; return true;
     case WASM_I64: out->i64 = v->of.i64; return true;
     case WASM_F32: out->f32 = v->of.f32; return true;
     case WASM_F64: out->f64 = v->of.f64; return true;
+    case ATOLL_V128: return atoll_v128_get(v, (uint8_t *)out);
     default: return api_ref_to_slot(store, v->of.ref, type, out);
     }
 }
@@ -259,20 +281,24 @@ bool api_to_slots(wasm_store_t *store, const wasm_val_vec_t *values, const struc
     /* what is made here is seen by nobody else until all of it is where the collector looks */
     bool paused = rt_heap_pause(store->rt);
     bool ok = true;
-    for (uint32_t i = 0; i < n; i++) ok = ok && api_to_slot(store, &values->data[i], &types[i], &out[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        ok = ok && api_to_slot(store, &values->data[i], &types[i], out);
+        out += api_slots_of(&types[i]);
+    }
     rt_heap_resume(paused);
     return ok;
 }
 
-bool api_from_slot(wasm_store_t *store, union rt_slot slot, const struct rt_valtype *type, wasm_val_t *out) {
+bool api_from_slot(wasm_store_t *store, const union rt_slot *slot, const struct rt_valtype *type,
+                   wasm_val_t *out) {
     *out = (wasm_val_t){.kind = api_kind_of(type)};
     switch (out->kind) {
-    case WASM_I32: out->of.i32 = slot.i32; break;
-    case WASM_I64: out->of.i64 = slot.i64; break;
-    case WASM_F32: out->of.f32 = slot.f32; break;
-    case WASM_F64: out->of.f64 = slot.f64; break;
-    case ATOLL_V128: return false;
-    default: out->of.ref = api_ref_from_slot(store, slot, type); return out->of.ref || !slot.ref;
+    case WASM_I32: out->of.i32 = slot->i32; break;
+    case WASM_I64: out->of.i64 = slot->i64; break;
+    case WASM_F32: out->of.f32 = slot->f32; break;
+    case WASM_F64: out->of.f64 = slot->f64; break;
+    case ATOLL_V128: return box(api_alloc(store), slot, out);
+    default: out->of.ref = api_ref_from_slot(store, *slot, type); return out->of.ref || !slot->ref;
     }
     return true;
 }

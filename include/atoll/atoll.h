@@ -18,8 +18,16 @@ extern "C" {
 
 #define own
 
-/* Kinds beyond the standard's: types show them, values of 128 bits do not pass the C API. */
+/* Kinds beyond the standard's. */
 enum atoll_kinds { ATOLL_V128 = 4, ATOLL_EXTERN_TAG = 4 };
+
+/* A value of 128 bits, of the kind ATOLL_V128, wherever values pass: parameters and results of both sides, globals,
+ * exceptions, fields. Its bytes are in the order of linear memory; a wasm_val_t has no room for them and holds a pointer,
+ * so such a value is copied by wasm_val_copy and ended by wasm_val_delete, as references are. False: out of
+ * memory. */
+WASM_API_EXTERN bool atoll_v128_new(const uint8_t bytes[16], own wasm_val_t *out);
+/* False: it is none. */
+WASM_API_EXTERN bool atoll_v128_get(const wasm_val_t *value, uint8_t out[16]);
 
 /* "0.1.0" */
 WASM_API_EXTERN const char *atoll_version(void);
@@ -154,7 +162,7 @@ WASM_API_EXTERN own wasm_ref_t *atoll_array_new(wasm_store_t *store, const atoll
                                                 const wasm_val_t *value, uint32_t n);
 /* Fields of a struct, elements of an array; 0 for others. */
 WASM_API_EXTERN uint32_t atoll_object_size(const wasm_ref_t *ref);
-/* False: no such field or element, a value of 128 bits, or out of memory. */
+/* False: no such field or element, or out of memory. */
 WASM_API_EXTERN bool atoll_object_get(const wasm_ref_t *ref, uint32_t index, own wasm_val_t *out);
 /* False also when it is immutable or the value of another type. */
 WASM_API_EXTERN bool atoll_object_set(const wasm_ref_t *ref, uint32_t index, const wasm_val_t *value);

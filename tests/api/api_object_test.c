@@ -292,6 +292,100 @@ static void calls_take_a_thousand_values(void **state) {
     close_world(&w);
 }
 
+/* ---- values of 128 bits ---- */
+
+static const uint8_t lanes[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 250};
+
+static void assert_lanes(const wasm_val_t *value, unsigned plus) {
+    uint8_t got[16];
+    assert_int_equal(value->kind, ATOLL_V128);
+    assert_true(atoll_v128_get(value, got));
+    for (unsigned i = 0; i < 16; i++) assert_int_equal(got[i], (uint8_t)(lanes[i] + plus));
+}
+
+/* (i64, v128) -> (v128, i64) */
+static wasm_trap_t *pass_wide(const wasm_val_vec_t *args, wasm_val_vec_t *results) {
+    assert_int_equal(args->data[0].of.i64, 77);
+    assert_lanes(&args->data[1], 1);
+    wasm_val_copy(&results->data[0], &args->data[1]);
+    results->data[1] = (wasm_val_t)WASM_I64_VAL(78);
+    return NULL;
+}
+
+static void values_of_128_bits_pass_in_all_places(void **state) {
+    static const char text[] =
+        "(module (import \"\" \"pass\" (func $pass (param i64 v128) (result v128 i64)))"
+        "(type $s (struct (field i32) (field (mut v128)))) (tag $t (export \"t\") (param i32 v128 i32))"
+        "(func (export \"f\") (param i32 v128 i64) (result i64 v128) (local v128)"
+        "  (call $pass (local.get 2) (i8x16.add (local.get 1) (i8x16.splat (local.get 0)))) (local.set 2)"
+        "  (local.set 3) (local.get 2) (i8x16.add (local.get 3) (i8x16.splat (i32.const 1))))"
+        "(global (export \"g\") (mut v128) (v128.const i64x2 0 0))"
+        "(func (export \"throw\") (param v128) (throw $t (i32.const 5) (local.get 0) (i32.const 6))))";
+    struct guest g = {0};
+    wasm_val_t wide, copy, got[3];
+    (void)state;
+    open_world(&g.w);
+    wasm_valtype_t *p[] = {wasm_valtype_new_i64(), wasm_valtype_new(ATOLL_V128)};
+    wasm_valtype_t *r[] = {wasm_valtype_new(ATOLL_V128), wasm_valtype_new_i64()};
+    wasm_valtype_vec_t params, results;
+    wasm_valtype_vec_new(&params, 2, p);
+    wasm_valtype_vec_new(&results, 2, r);
+    wasm_functype_t *type = wasm_functype_new(&params, &results);
+    wasm_func_t *host = wasm_func_new(g.w.store, type, pass_wide);
+    wasm_extern_t *imports[] = {wasm_func_as_extern(host)};
+    open_guest(&g, text, &(wasm_extern_vec_t)WASM_ARRAY_VEC(imports));
+    assert_true(atoll_v128_new(lanes, &wide));
+    wasm_val_copy(&copy, &wide);
+    wasm_val_delete(&wide);
+    assert_false(atoll_v128_get(&wide, (uint8_t[16]){0}));
+
+    wasm_val_t in[] = {WASM_I32_VAL(1), copy, WASM_I64_VAL(77)};
+    wasm_val_vec_t args = WASM_ARRAY_VEC(in), outs = {2, got};
+    assert_null(wasm_func_call(wasm_extern_as_func(g.exports.data[1]), &args, &outs));
+    assert_int_equal(got[0].of.i64, 78);
+    assert_lanes(&got[1], 2);
+
+    wasm_global_t *global = wasm_extern_as_global(g.exports.data[2]);
+    wasm_global_set(global, &got[1]);
+    wasm_val_delete(&got[1]);
+    wasm_global_set(global, &in[0]); /* of another type */
+    wasm_global_get(global, &got[1]);
+    assert_lanes(&got[1], 2);
+    wasm_val_delete(&got[1]);
+
+    wasm_val_t fields[] = {WASM_I32_VAL(3), copy};
+    const atoll_heaptype_t *s = atoll_module_heaptype(g.module, 0);
+    wasm_ref_t *object = atoll_struct_new(g.w.store, s, &(wasm_val_vec_t)WASM_ARRAY_VEC(fields));
+    assert_non_null(object);
+    assert_true(atoll_object_get(object, 1, &got[0]));
+    assert_lanes(&got[0], 0);
+    assert_false(atoll_object_set(object, 1, &in[0]));
+    wasm_val_delete(&got[0]);
+    wasm_ref_delete(object);
+
+    wasm_trap_t *trap = wasm_func_call(wasm_extern_as_func(g.exports.data[3]), &(wasm_val_vec_t){1, &copy},
+                                       &(wasm_val_vec_t)WASM_EMPTY_VEC);
+    assert_non_null(trap);
+    wasm_ref_t *exception = atoll_trap_exception(trap);
+    wasm_val_vec_t values;
+    assert_true(atoll_exception_values(exception, &values));
+    assert_int_equal(values.data[0].of.i32, 5);
+    assert_lanes(&values.data[1], 0);
+    assert_int_equal(values.data[2].of.i32, 6);
+    wasm_ref_t *again = atoll_exception_new(g.exports.data[0], &values);
+    wasm_val_vec_delete(&values);
+    assert_true(atoll_exception_values(again, &values));
+    assert_lanes(&values.data[1], 0);
+    wasm_val_vec_delete(&values);
+    wasm_ref_delete(again);
+    wasm_ref_delete(exception);
+    wasm_trap_delete(trap);
+    wasm_val_delete(&copy);
+    wasm_func_delete(host);
+    wasm_functype_delete(type);
+    close_guest(&g);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(structs_and_arrays_are_made_and_read),
@@ -299,6 +393,7 @@ int main(void) {
         cmocka_unit_test(hosts_throw_and_catch),
         cmocka_unit_test(what_is_no_exception_is_refused),
         cmocka_unit_test(calls_take_a_thousand_values),
+        cmocka_unit_test(values_of_128_bits_pass_in_all_places),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
