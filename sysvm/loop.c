@@ -42,7 +42,9 @@ struct vm_loop {
     bool running;          /* events of freed watches may still be in the batch */
     struct vm_watch *dead; /* freed in this batch */
     struct vm_timer *timers;
-    uint64_t round; /* of firing timers: each fires once a round */
+    uint64_t round;                                          /* of firing timers: each fires once a round */
+    void (*thread_starts)(void *context, enum vm_role role); /* or NULL */
+    void *thread_context;
     pthread_mutex_t posts_lock;
     struct post *first_post, **last_post;
 };
@@ -109,6 +111,18 @@ static void wake(struct vm_loop *loop) {
     int before = errno;
     (void)!write(loop->wake, &one, sizeof one);
     errno = before;
+}
+
+/* ---- threads ---- */
+
+void vm_loop_watch_threads(struct vm_loop *loop, void (*starts)(void *context, enum vm_role role),
+                           void *context) {
+    loop->thread_starts = starts;
+    loop->thread_context = context;
+}
+
+void vm_loop_thread_starts(const struct vm_loop *loop, enum vm_role role) {
+    if (loop->thread_starts) loop->thread_starts(loop->thread_context, role);
 }
 
 /* ---- watches ---- */

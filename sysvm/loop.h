@@ -48,6 +48,14 @@ void vm_loop_forget(struct vm_loop *loop, void *context);
 int vm_loop_run(struct vm_loop *loop);
 void vm_loop_stop(struct vm_loop *loop); /* any thread, any signal handler */
 
+/* What threads beside the loop's are for. */
+enum vm_role { VM_ROLE_VCPU, VM_ROLE_DISK, VM_ROLE_FOLDER };
+/* Calls `starts` on each of them before it does anything for a guest; set before there are any. It cannot refuse:
+ * who must not let a thread go on ends the process. */
+void vm_loop_watch_threads(struct vm_loop *loop, void (*starts)(void *context, enum vm_role role),
+                           void *context);
+void vm_loop_thread_starts(const struct vm_loop *loop, enum vm_role role); /* by that thread */
+
 /* The machine lock; not recursive. */
 void vm_loop_lock(struct vm_loop *loop);
 void vm_loop_unlock(struct vm_loop *loop);

@@ -24,10 +24,7 @@ struct vm_machine_config {
     unsigned n_cpus;
     struct vm_stream_end serial; /* the other end of the serial port; outlives the machine */
     struct vm_loop *loop;        /* of this machine alone; outlives it */
-    /* On each processor's thread before it runs; not ATOLL_OK ends the machine (VM_END_FAILED). NULL: nothing. */
-    enum atoll_status (*thread_starts)(void *context, struct atoll_error *err);
-    void *thread_context;
-    struct sandbox *sandbox; /* asked for what devices do outside; outlives it */
+    struct sandbox *sandbox;     /* asked for what devices do outside; outlives it */
 };
 
 /* fails  E_USAGE (memory, processors), E_UNSUPPORTED (the engine), E_LIMIT, E_IO, E_NOMEM */

@@ -63,7 +63,7 @@ enum atoll_status vm_vcpus_new(struct vm_machine *machine, const struct vm_cpu_s
                                struct atoll_error *err);
 void vm_vcpus_free(struct vm_machine *machine);
 enum atoll_status vm_vcpus_start(struct vm_machine *machine, struct atoll_error *err);
-/* What config.thread_starts says, on a thread that runs processors or serves their timers; machine: as below. */
+/* Tells the loop of a thread that runs processors or serves their timers; machine: as below. Never fails. */
 enum atoll_status vm_vcpus_thread_starts(void *machine, struct atoll_error *err);
 /* Serves what a processor came back for, or asks for without coming back; machine: a struct vm_machine. */
 void vm_vcpus_serve(void *machine, const struct vm_exit *exit);

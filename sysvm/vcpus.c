@@ -33,15 +33,9 @@ void vm_vcpus_serve(void *context, const struct vm_exit *exit) {
 }
 
 enum atoll_status vm_vcpus_thread_starts(void *context, struct atoll_error *err) {
-    const struct vm_machine_config *config = &((struct vm_machine *)context)->config;
-    return config->thread_starts ? config->thread_starts(config->thread_context, err) : ATOLL_OK;
-}
-
-static bool may_start(struct vm_machine *machine) {
-    struct atoll_error err;
-    if (vm_vcpus_thread_starts(machine, &err) == ATOLL_OK) return true;
-    vm_machine_end(machine, VM_END_FAILED, err.text);
-    return false;
+    (void)err; /* who watches threads lets them go on, or ends the process */
+    vm_loop_thread_starts(((struct vm_machine *)context)->loop, VM_ROLE_VCPU);
+    return ATOLL_OK;
 }
 
 static void *run(void *context) {
@@ -51,7 +45,7 @@ static void *run(void *context) {
     char name[16];
     snprintf(name, sizeof name, "vcpu%u", vcpu->index);
     pthread_setname_np(pthread_self(), name);
-    if (!may_start(machine)) return NULL;
+    vm_loop_thread_starts(machine->loop, VM_ROLE_VCPU);
     while (!machine->stopping) {
         machine->config.engine->run(vcpu->vcpu, &exit);
         vm_vcpus_serve(machine, &exit);

@@ -81,6 +81,8 @@ static void tell(struct img_queue *q) {
 
 static void *work(void *context) {
     struct img_queue *q = context;
+    pthread_setname_np(pthread_self(), "disk");
+    vm_loop_thread_starts(q->config.loop, VM_ROLE_DISK);
     pthread_mutex_lock(&q->lock);
     for (;;) {
         struct img_request *r = take(&q->todo);

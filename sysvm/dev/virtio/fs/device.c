@@ -49,6 +49,7 @@ struct vfs {
     const struct atoll_alloc *alloc;
     struct fuse_config fuse;
     uint8_t config[TAG_BYTES + 4];
+    struct vm_loop *loop;
     struct vm_watch *watch;
     struct virtio_device *vdev; /* NULL while it does not run */
     struct session *current;    /* likewise */
@@ -132,6 +133,8 @@ static void serve(struct vfs *v, struct worker *w, struct job *job) {
 static void *work(void *context) {
     struct worker *w = context;
     struct vfs *v = w->v;
+    pthread_setname_np(pthread_self(), "folder");
+    vm_loop_thread_starts(v->loop, VM_ROLE_FOLDER);
     pthread_mutex_lock(&v->lock);
     while (!v->stops) {
         struct job *job = list_take(&v->waiting);
@@ -270,9 +273,9 @@ static int start_worker(struct worker *w, struct vfs *v) {
     return error;
 }
 
-static int start_all(struct vfs *v, struct vm_loop *loop) {
+static int start_all(struct vfs *v) {
     v->done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int error = v->done_fd < 0 ? errno : vm_loop_watch(loop, v->done_fd, EPOLLIN, push_done, v, &v->watch);
+    int error = v->done_fd < 0 ? errno : vm_loop_watch(v->loop, v->done_fd, EPOLLIN, push_done, v, &v->watch);
     for (unsigned i = 0; !error && i < N_WORKERS; i++) error = start_worker(&v->workers[i], v);
     return error;
 }
@@ -287,6 +290,7 @@ enum atoll_status vfs_new(const struct vfs_config *config, const struct virtio_o
     struct vfs *v = atoll_new(alloc, 1, sizeof *v);
     if (!v) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     v->alloc = alloc;
+    v->loop = config->loop;
     v->fuse = config->fuse;
     v->fuse.alloc = alloc;
     memcpy(v->config, config->tag, tag_size);
@@ -296,7 +300,7 @@ enum atoll_status vfs_new(const struct vfs_config *config, const struct virtio_o
     list_init(&v->waiting);
     list_init(&v->done);
     for (unsigned i = 0; i < N_JOBS; i++) free_job(v, &v->jobs[i]);
-    int error = start_all(v, config->loop);
+    int error = start_all(v);
     if (error) {
         vfs_free(v);
         if (error == ENOMEM) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
