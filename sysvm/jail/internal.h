@@ -7,6 +7,18 @@
 
 #define JAIL_CALLS 512 /* numbers of system calls whose names are known */
 
+/* Builds with a sanitizer look at their own memory map, and for leaks at their end from a process that traces them. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define JAIL_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define JAIL_SANITIZED 1
+#endif
+#endif
+#ifndef JAIL_SANITIZED
+#define JAIL_SANITIZED 0
+#endif
+
 struct jail_filter {
     struct sock_filter *code;
     size_t n_bytes;
@@ -15,8 +27,8 @@ struct jail_filter {
 struct jail {
     const struct atoll_alloc *alloc;
     struct jail_config config;
-    struct jail_filter process, vcpu;
-    bool keeps_paths;
+    struct jail_filter filters[JAIL_ROLES + 1]; /* the last one is the process's */
+    struct jail_holds holds;
     char names[JAIL_CALLS][24];
 };
 

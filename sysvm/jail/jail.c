@@ -1,5 +1,6 @@
 /* sysvm/jail/jail.c: see jail.h. */
 #include <errno.h>
+#include <linux/audit.h>
 #include <linux/capability.h>
 #include <pthread.h>
 #include <signal.h>
@@ -16,11 +17,12 @@ static _Atomic(struct jail *) current;
 static void on_forbidden(int signal_number, siginfo_t *info, void *context) {
     (void)signal_number, (void)context;
     struct jail *jail = atomic_load(&current);
-    char thread[16] = "?";
+    char thread[16] = "loop";
     if (!jail) return;
-    prctl(PR_GET_NAME, thread);
+    if (getpid() != gettid()) prctl(PR_GET_NAME, thread);
     unsigned number = (unsigned)info->si_syscall;
-    jail->config.forbidden(thread, number < JAIL_CALLS ? jail->names[number] : "?", info->si_syscall);
+    bool known = number < JAIL_CALLS && info->si_arch == AUDIT_ARCH_X86_64;
+    jail->config.forbidden(thread, known ? jail->names[number] : "?", info->si_syscall);
 }
 
 enum atoll_status jail_new(const struct jail_config *config, struct jail **out, struct atoll_error *err) {
@@ -39,13 +41,13 @@ enum atoll_status jail_new(const struct jail_config *config, struct jail **out, 
 void jail_free(struct jail *jail) {
     if (!jail) return;
     struct jail *mine = jail;
-    atomic_compare_exchange_strong(&current, &mine, NULL);
-    atoll_free(jail->alloc, jail->process.code, jail->process.n_bytes);
-    atoll_free(jail->alloc, jail->vcpu.code, jail->vcpu.n_bytes);
+    if (atomic_compare_exchange_strong(&current, &mine, NULL)) signal(SIGSYS, SIG_DFL);
+    for (unsigned i = 0; i <= JAIL_ROLES; i++)
+        atoll_free(jail->alloc, jail->filters[i].code, jail->filters[i].n_bytes);
     atoll_free(jail->alloc, jail, sizeof *jail);
 }
 
-bool jail_keeps_paths(const struct jail *jail) { return jail->keeps_paths; }
+void jail_holds(const struct jail *jail, struct jail_holds *out) { *out = jail->holds; }
 
 /* ---- entering ---- */
 
@@ -63,12 +65,14 @@ static bool keeps(const struct jail_config *config, int capability) {
     case CAP_FOWNER:
     case CAP_FSETID: return config->owns_files;
     case CAP_NET_ADMIN: return config->net_admin;
+    case CAP_NET_BIND_SERVICE: return config->tcp;
     default: return false;
     }
 }
 
 /* Of those there are, the kept ones stay; none can be got back, or inherited. */
-static enum atoll_status drop_capabilities(const struct jail_config *config, struct atoll_error *err) {
+static enum atoll_status drop_capabilities(struct jail *jail, struct atoll_error *err) {
+    const struct jail_config *config = &jail->config;
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2];
     if (syscall(SYS_capget, &header, data)) return fail(err, "capabilities");
@@ -81,7 +85,9 @@ static enum atoll_status drop_capabilities(const struct jail_config *config, str
         if (!keeps(config, i)) data[i / 32].permitted &= ~bit;
         data[i / 32].effective &= data[i / 32].permitted;
     }
-    return syscall(SYS_capset, &header, data) ? fail(err, "capabilities") : ATOLL_OK;
+    if (syscall(SYS_capset, &header, data)) return fail(err, "capabilities");
+    jail->holds.capabilities = data[0].effective | (uint64_t)data[1].effective << 32;
+    return ATOLL_OK;
 }
 
 static enum atoll_status handle_forbidden(struct jail *jail, struct atoll_error *err) {
@@ -100,15 +106,14 @@ static void unblock_forbidden(void) {
 
 enum atoll_status jail_enter(struct jail *jail, struct atoll_error *err) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)) return fail(err, "no_new_privs");
-    enum atoll_status status = drop_capabilities(&jail->config, err);
+    enum atoll_status status = drop_capabilities(jail, err);
     if (!status) status = jail_keep_to_paths(jail, err);
     if (!status) status = handle_forbidden(jail, err);
     unblock_forbidden();
-    return status ? status : jail_apply(&jail->process, err);
+    return status ? status : jail_apply(&jail->filters[JAIL_ROLES], err);
 }
 
-enum atoll_status jail_thread(struct jail *jail, enum jail_thread_kind kind, struct atoll_error *err) {
-    (void)kind; /* there is one so far */
+enum atoll_status jail_thread(struct jail *jail, enum jail_role role, struct atoll_error *err) {
     unblock_forbidden();
-    return jail_apply(&jail->vcpu, err);
+    return jail_apply(&jail->filters[role], err);
 }

@@ -55,6 +55,7 @@ static uint64_t rights_of(const struct jail_path *path, bool is_folder) {
                   MAKE_SOCK | MAKE_FIFO | MAKE_SYM | REFER;
     if (path->rights & JAIL_DEVICE) rights |= IOCTL_DEV;
     if (path->rights & JAIL_SOCKETS) rights |= MAKE_SOCK | REMOVE_FILE | READ_DIR;
+    if (path->rights & JAIL_SCRATCH) rights |= READ_FILE | WRITE_FILE | TRUNCATE | MAKE_REG | REMOVE_FILE;
     return is_folder ? rights : rights & OF_FILES;
 }
 
@@ -67,21 +68,25 @@ static enum atoll_status fail(struct atoll_error *err, const char *what, const c
 }
 
 static enum atoll_status add_path(int ruleset, const struct jail_path *path, uint64_t known,
-                                  struct atoll_error *err) {
+                                  size_t *n_granted, struct atoll_error *err) {
     enum { PATH_BENEATH = 1 };
     struct stat st;
-    int fd = open(path->path, O_PATH | O_CLOEXEC);
+    int fd = path->path ? open(path->path, O_PATH | O_CLOEXEC) : path->fd;
     if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return ATOLL_OK;
+    if (!path->path && fstat(fd, &st)) return ATOLL_OK; /* closed */
     if (fd < 0 || fstat(fd, &st)) return fail(err, "cannot look at", path->path);
     struct beneath rule = {rights_of(path, S_ISDIR(st.st_mode)) & known, fd};
-    long failed = syscall(SYS_landlock_add_rule, ruleset, PATH_BENEATH, &rule, 0);
-    enum atoll_status status = failed ? fail(err, "cannot grant", path->path) : ATOLL_OK;
-    close(fd);
+    long failed = rule.allowed ? syscall(SYS_landlock_add_rule, ruleset, PATH_BENEATH, &rule, 0) : 0;
+    /* EBADFD: a pipe, a socket or memory, which lies below no path and is not kept from anybody */
+    enum atoll_status status = failed && errno != EBADFD ? fail(err, "cannot grant", path->path) : ATOLL_OK;
+    if (path->path) close(fd);
+    if (!failed) *n_granted += 1;
     return status;
 }
 
 enum atoll_status jail_keep_to_paths(struct jail *jail, struct atoll_error *err) {
     enum { VERSION = 1 };
+    static const struct jail_path of_sanitizers = {.path = "/proc/self", .rights = JAIL_READ};
     const struct jail_config *config = &jail->config;
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, VERSION);
     if (version < 1) return ATOLL_OK; /* not built in, or switched off */
@@ -92,10 +97,13 @@ enum atoll_status jail_keep_to_paths(struct jail *jail, struct atoll_error *err)
     int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, size, 0);
     if (ruleset < 0) return fail(err, "no Landlock ruleset", NULL);
     enum atoll_status status = ATOLL_OK;
+    size_t n_granted = 0;
+    if (JAIL_SANITIZED) status = add_path(ruleset, &of_sanitizers, attributes.files, &n_granted, err);
     for (size_t i = 0; i < config->n_paths && !status; i++)
-        status = add_path(ruleset, &config->paths[i], attributes.files, err);
+        status = add_path(ruleset, &config->paths[i], attributes.files, &n_granted, err);
     if (!status && syscall(SYS_landlock_restrict_self, ruleset, 0)) status = fail(err, "Landlock", NULL);
     close(ruleset);
-    jail->keeps_paths = status == ATOLL_OK;
+    jail->holds.landlock = (unsigned)version;
+    jail->holds.n_paths = n_granted;
     return status;
 }

@@ -22,8 +22,8 @@
 
 enum { FORBIDDEN = 42, DONE = 0, FAILED = 1, NO_JAIL = 2 };
 
-static char dir[] = "/tmp/atoll-jail-XXXXXX", inside[64], outside[64];
-static int line_fd;
+static char dir[] = "/tmp/atoll-jail-XXXXXX", inside[64], outside[64], named[64], scratch[64];
+static int line_fd, named_fd, closed_fd = 1000;
 
 static void forbidden(const char *thread, const char *call, int number) {
     char text[100];
@@ -34,27 +34,38 @@ static void forbidden(const char *thread, const char *call, int number) {
 
 struct attempt {
     bool (*deed)(void); /* true: done */
-    bool on_vcpu, tcp;
+    int role;           /* enum jail_role; JAIL_ROLES: the first thread */
+    bool tcp, makes_code;
     struct jail *jail;
 };
 
-static void *vcpu(void *context) {
+static const char *const names[] = {"vcpu0", "disk", "folder", "loop"};
+
+static void *other_thread(void *context) {
     struct attempt *a = context;
-    prctl(PR_SET_NAME, "vcpu0");
-    if (jail_thread(a->jail, JAIL_VCPU, NULL)) _exit(NO_JAIL);
+    prctl(PR_SET_NAME, names[a->role]);
+    if (jail_thread(a->jail, (enum jail_role)a->role, NULL)) _exit(NO_JAIL);
     return (void *)(intptr_t)(a->deed() ? DONE : FAILED);
 }
 
 static void child(struct attempt *a) {
-    const struct jail_path paths[] = {
-        {inside, JAIL_READ | JAIL_WRITE}, {"/proc/self", JAIL_READ}, {"/nowhere", JAIL_READ}};
-    struct jail_config config = {.paths = paths, .n_paths = 3, .tcp = a->tcp, .forbidden = forbidden};
+    const struct jail_path paths[] = {{.path = inside, .rights = JAIL_READ | JAIL_WRITE},
+                                      {.path = "/proc/self", .rights = JAIL_READ},
+                                      {.path = "/nowhere", .rights = JAIL_READ},
+                                      {.rights = JAIL_READ, .fd = named_fd},
+                                      {.path = scratch, .rights = JAIL_SCRATCH},
+                                      {.rights = JAIL_READ, .fd = closed_fd},
+                                      {.rights = JAIL_WRITE, .fd = line_fd}};
+    struct jail_config config = {.paths = paths,
+                                 .n_paths = sizeof paths / sizeof *paths,
+                                 .tcp = a->tcp,
+                                 .makes_code = a->makes_code,
+                                 .forbidden = forbidden};
     pthread_t thread;
     void *result;
-    prctl(PR_SET_NAME, "loop");
     if (jail_new(&config, &a->jail, NULL) || jail_enter(a->jail, NULL)) _exit(NO_JAIL);
-    if (!a->on_vcpu) _exit(a->deed() ? DONE : FAILED);
-    if (pthread_create(&thread, NULL, vcpu, a)) _exit(NO_JAIL);
+    if (a->role == JAIL_ROLES) _exit(a->deed() ? DONE : FAILED);
+    if (pthread_create(&thread, NULL, other_thread, a)) _exit(NO_JAIL);
     pthread_join(thread, &result);
     _exit((int)(intptr_t)result);
 }
@@ -76,17 +87,16 @@ static int attempt(struct attempt a, char line[100]) {
     return WEXITSTATUS(status);
 }
 
-static void is_done(bool (*deed)(void), bool on_vcpu) {
+static void is_done(bool (*deed)(void), int role) {
     char line[100];
-    int status = attempt((struct attempt){.deed = deed, .on_vcpu = on_vcpu, .tcp = true}, line);
+    int status = attempt((struct attempt){.deed = deed, .role = role, .tcp = true}, line);
     if (status != DONE) fail_msg("status %d, %s", status, line);
 }
 
-static void is_forbidden(bool (*deed)(void), bool on_vcpu, const char *call) {
+static void is_forbidden(bool (*deed)(void), int role, const char *call) {
     char line[100], expected[100];
-    assert_int_equal(attempt((struct attempt){.deed = deed, .on_vcpu = on_vcpu, .tcp = true}, line),
-                     FORBIDDEN);
-    snprintf(expected, sizeof expected, "%s %s ", on_vcpu ? "vcpu0" : "loop", call);
+    assert_int_equal(attempt((struct attempt){.deed = deed, .role = role, .tcp = true}, line), FORBIDDEN);
+    snprintf(expected, sizeof expected, "%s %s ", names[role], call);
     if (strncmp(line, expected, strlen(expected))) fail_msg("\"%s\" and not \"%s\"", line, expected);
 }
 
@@ -96,7 +106,7 @@ static bool do_open_inside(void) {
     char path[100];
     snprintf(path, sizeof path, "%s/file", inside);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
-    return fd >= 0 && write(fd, "x", 1) == 1 && unlink(path) == 0;
+    return fd >= 0 && write(fd, "x", 1) == 1 && unlinkat(AT_FDCWD, path, 0) == 0;
 }
 static bool do_open_outside(void) { return open(outside, O_RDONLY) < 0 && errno == EACCES; }
 static bool do_make_outside(void) {
@@ -126,7 +136,7 @@ static bool do_no_privileges(void) {
                *nnp = strstr(text, "NoNewPrivs:\t1");
     if (!cap || !bound || !nnp || !strstr(text, "Seccomp:\t2")) return false;
     sscanf(cap, "CapEff: %llx", &effective), sscanf(bound, "CapBnd: %llx", &bounding);
-    unsigned long long kept = 1u << CAP_DAC_OVERRIDE;
+    unsigned long long kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_NET_BIND_SERVICE;
     return !(effective & ~kept) && (geteuid() != 0 || !(bounding & ~kept));
 }
 static bool do_exec(void) { return execl("/bin/true", "true", (char *)NULL) == 0; }
@@ -153,21 +163,39 @@ static bool do_connect(void) {
     connect(fd, (struct sockaddr *)&a, sizeof a);
     return errno == EACCES;
 }
+/* What the C library's allocator does on a thread that gives memory back, and does without. */
+static bool do_open_nothing(void) {
+    return open("/proc/sys/vm/overcommit_memory", O_RDONLY) < 0 && errno == EACCES;
+}
+static bool do_open_old(void) { return syscall(SYS_open, outside, O_RDONLY) >= 0; }
+static bool do_pwrite(void) { return pwrite(line_fd, "", 0, 0) == 0 || errno == ESPIPE; }
+static bool do_unlink(void) { return unlinkat(AT_FDCWD, outside, 0) == 0; }
+static bool do_kvm(void) { return ioctl(0, 0xAE80, 0) == 0; }
+static bool do_send(void) { return send(0, "", 1, 0) == 1; }
+static bool do_clone_thread(void) {
+    return syscall(SYS_clone, CLONE_VM | CLONE_THREAD | CLONE_SIGHAND, 0, 0, 0, 0) > 0;
+}
+static bool do_open_named(void) { return open(named, O_RDONLY) >= 0; }
+static bool do_write_named(void) { return open(named, O_RDWR) < 0 && errno == EACCES; }
+static bool do_scratch(void) { return open(scratch, O_TMPFILE | O_RDWR, 0600) >= 0 || errno == EOPNOTSUPP; }
+static bool do_list_scratch(void) { return open(scratch, O_RDONLY | O_DIRECTORY) < 0 && errno == EACCES; }
+static bool do_other_numbering(void) { return syscall(0x40000000 | SYS_getpid) > 0; } /* of 32-bit programs */
+
 /* ---- tests ---- */
 
 static void what_a_machine_needs_is_done(void **state) {
     (void)state;
-    is_done(do_open_inside, false);
-    is_done(do_thread, false);
-    is_done(do_memory, false);
-    is_done(do_memory, true);
-    is_done(do_socket, false);
-    is_done(do_clone3, false);
+    is_done(do_open_inside, JAIL_ROLES);
+    is_done(do_thread, JAIL_ROLES);
+    is_done(do_memory, JAIL_ROLES);
+    is_done(do_memory, JAIL_VCPU);
+    is_done(do_socket, JAIL_ROLES);
+    is_done(do_clone3, JAIL_ROLES);
 }
 
 static void privileges_are_gone(void **state) {
     (void)state;
-    is_done(do_no_privileges, false);
+    is_done(do_no_privileges, JAIL_ROLES);
 }
 
 static bool has_landlock(void) { return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) >= 1; }
@@ -175,15 +203,15 @@ static bool has_landlock(void) { return syscall(SYS_landlock_create_ruleset, NUL
 static void files_that_were_not_named_are_not_there(void **state) {
     (void)state;
     if (!has_landlock()) skip();
-    is_done(do_open_outside, false);
-    is_done(do_make_outside, false);
+    is_done(do_open_outside, JAIL_ROLES);
+    is_done(do_make_outside, JAIL_ROLES);
 }
 
 static void without_a_network_nothing_connects(void **state) {
     (void)state;
     char line[100];
     if (syscall(SYS_landlock_create_ruleset, NULL, 0, 1) < 4) skip();
-    assert_int_equal(attempt((struct attempt){.deed = do_connect}, line), DONE);
+    assert_int_equal(attempt((struct attempt){.deed = do_connect, .role = JAIL_ROLES}, line), DONE);
 }
 
 static void other_system_calls_end_the_process_by_name(void **state) {
@@ -204,34 +232,80 @@ static void other_system_calls_end_the_process_by_name(void **state) {
                  {do_raw_socket, "socket"},
                  {do_netlink, "socket"},
                  {do_type_into_terminal, "ioctl"},
+                 {do_other_numbering, "?"},
                  {do_unknown, "?"}};
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
         if (deeds[i].deed == do_fork || deeds[i].deed == do_ptrace) continue; /* sanitizers need them */
 #endif
-        is_forbidden(deeds[i].deed, false, deeds[i].call);
+        is_forbidden(deeds[i].deed, JAIL_ROLES, deeds[i].call);
     }
 }
 
 static void a_processor_opens_and_connects_nothing(void **state) {
     (void)state;
-    is_forbidden(do_open_inside, true, "openat");
-    is_forbidden(do_socket, true, "socket");
-    is_forbidden(do_exec, true, "execve");
-    is_forbidden(do_execute_memory, true, "mmap");
+    is_done(do_open_nothing, JAIL_VCPU);
+    is_forbidden(do_open_old, JAIL_VCPU, "open");
+    is_forbidden(do_socket, JAIL_VCPU, "socket");
+    is_forbidden(do_exec, JAIL_VCPU, "execve");
+    is_forbidden(do_execute_memory, JAIL_VCPU, "mmap");
+    is_forbidden(do_pwrite, JAIL_VCPU, "pwrite64");
+    is_forbidden(do_clone_thread, JAIL_VCPU, "clone");
+}
+
+static void a_disks_worker_moves_data_and_opens_nothing(void **state) {
+    (void)state;
+    is_done(do_memory, JAIL_DISK);
+    is_done(do_pwrite, JAIL_DISK);
+    is_done(do_open_nothing, JAIL_DISK);
+    is_forbidden(do_socket, JAIL_DISK, "socket");
+    is_forbidden(do_unlink, JAIL_DISK, "unlinkat");
+    is_forbidden(do_kvm, JAIL_DISK, "ioctl");
+    is_forbidden(do_send, JAIL_DISK, "sendto");
+}
+
+static void a_folders_worker_opens_what_is_named_and_connects_nothing(void **state) {
+    (void)state;
+    is_done(do_open_inside, JAIL_FOLDER);
+    is_done(do_pwrite, JAIL_FOLDER);
+    if (has_landlock()) is_done(do_open_outside, JAIL_FOLDER);
+    is_forbidden(do_socket, JAIL_FOLDER, "socket");
+    is_forbidden(do_kvm, JAIL_FOLDER, "ioctl");
+    is_forbidden(do_clone_thread, JAIL_FOLDER, "clone");
+    is_forbidden(do_exec, JAIL_FOLDER, "execve");
+}
+
+static void files_that_are_open_can_be_named(void **state) {
+    (void)state;
+    is_done(do_open_named, JAIL_ROLES);
+    if (has_landlock()) is_done(do_write_named, JAIL_ROLES);
+    is_done(do_scratch, JAIL_ROLES);
+    if (has_landlock()) is_done(do_list_scratch, JAIL_ROLES);
+}
+
+static void an_engine_that_translates_executes_memory(void **state) {
+    (void)state;
+    char line[100];
+    for (int role = 0; role <= JAIL_ROLES; role++) {
+        struct attempt a = {.deed = do_execute_memory, .role = role, .makes_code = true};
+        assert_int_equal(attempt(a, line), role == JAIL_VCPU || role == JAIL_ROLES ? DONE : FORBIDDEN);
+    }
 }
 
 static int make_dirs(void **state) {
     (void)state;
     if (!mkdtemp(dir)) return 1;
     snprintf(inside, sizeof inside, "%s/in", dir), snprintf(outside, sizeof outside, "%s/secret", dir);
+    snprintf(named, sizeof named, "%s/named", dir), snprintf(scratch, sizeof scratch, "%s/scratch", dir);
     FILE *f = fopen(outside, "w");
-    return mkdir(inside, 0700) || !f || fclose(f);
+    if (mkdir(inside, 0700) || mkdir(scratch, 0700) || !f || fclose(f)) return 1;
+    return (named_fd = open(named, O_RDONLY | O_CREAT | O_CLOEXEC, 0600)) < 0;
 }
 
 static int remove_dirs(void **state) {
     (void)state;
-    return rmdir(inside) || unlink(outside) || rmdir(dir);
+    close(named_fd);
+    return rmdir(inside) || rmdir(scratch) || unlink(outside) || unlink(named) || rmdir(dir);
 }
 
 int main(void) {
@@ -242,6 +316,10 @@ int main(void) {
         cmocka_unit_test(without_a_network_nothing_connects),
         cmocka_unit_test(other_system_calls_end_the_process_by_name),
         cmocka_unit_test(a_processor_opens_and_connects_nothing),
+        cmocka_unit_test(a_disks_worker_moves_data_and_opens_nothing),
+        cmocka_unit_test(a_folders_worker_opens_what_is_named_and_connects_nothing),
+        cmocka_unit_test(files_that_are_open_can_be_named),
+        cmocka_unit_test(an_engine_that_translates_executes_memory),
     };
     return cmocka_run_group_tests(tests, make_dirs, remove_dirs);
 }
