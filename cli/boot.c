@@ -24,7 +24,7 @@ struct boot {
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
-    bool self_unpacking, strace, stats, verbose, helped;
+    bool self_unpacking, strace, stats, verbose, no_jail, helped;
     struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
     const char *file_path;
     struct boot_folders folders;
@@ -33,6 +33,7 @@ struct boot {
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
     struct sandbox *sandbox;
+    struct jail *jail; /* NULL: not entered */
     uint64_t deadline_ns;
     int signals; /* signalfd */
     /* of the machine that runs; another one after a reset */
@@ -69,7 +70,8 @@ enum {
     BOOT_RW,
     BOOT_DIR,
     BOOT_ENV,
-    BOOT_MODULES
+    BOOT_MODULES,
+    BOOT_NO_JAIL
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -89,14 +91,17 @@ static const struct cli_flag flags[] = {
     {BOOT_VSOCK, "vsock", 0, "PATH[,cid=N]",
      "stream sockets between guest and host, at UNIX sockets (docs/network.md)"},
     {BOOT_STRACE, "strace", 0, NULL, "print every request to the sandbox and its answer to standard error"},
-    {BOOT_STATS, "stats", 0, NULL, "print at the end how often which device was accessed"},
-    {BOOT_VERBOSE, "verbose", 'v', NULL, "say which engine runs the guest, and why"},
+    {BOOT_STATS, "stats", 0, NULL,
+     "print at the end how often which device was accessed, and what the jail held"},
+    {BOOT_VERBOSE, "verbose", 'v', NULL, "say which engine runs the guest and why, and what the jail holds"},
     {BOOT_ROOTFS, "rootfs", 0, "DIR", "the folder DIR is the guest's root, and a command runs there"},
     {BOOT_RW, "rw", 0, NULL, "the guest's changes of the root are made in DIR (default: thrown away)"},
     {BOOT_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
     {BOOT_ENV, "env", 'e', "NAME[=VALUE]", "a variable for the command; without a value, atoll's own"},
     {BOOT_MODULES, "modules", 0, "DIR",
      "the kernel's modules (default: beside it, or the host's of its release)"},
+    {BOOT_NO_JAIL, "no-jail", 0, NULL,
+     "keep rights and system calls that a machine does not need, to debug (docs/jail.md)"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -174,6 +179,7 @@ static int take_flag(struct boot *boot, int id, const char *value) {
         if (valid) return take_word(&boot->folders.env, value);
         break;
     case BOOT_MODULES: boot->folders.modules = value; break;
+    case BOOT_NO_JAIL: boot->no_jail = true; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
@@ -312,13 +318,20 @@ static int take_signals(void) {
 
 /* ---- files ---- */
 
-/* The initial RAM disk: a file, or with --rootfs what is put together here; then `archive` owns it. */
-static int read_initrd(struct boot *boot, const struct cli_file *kernel, struct cli_file *out,
-                       struct guest_archive *archive) {
-    if (boot->initrd_path) return read_file(boot->initrd_path, boot->memory_bytes, out);
+/* What a machine starts from, read before it is made. */
+struct boot_files {
+    struct cli_file kernel, initrd;
+    struct guest_archive archive; /* owns the initrd where it was put together here */
+    char *cmdline;
+};
+
+/* The initial RAM disk: a file, or with --rootfs what is put together here. */
+static int read_initrd(struct boot *boot, struct boot_files *files) {
+    if (boot->initrd_path) return read_file(boot->initrd_path, boot->memory_bytes, &files->initrd);
     if (!boot->folders.rootfs) return CLI_OK;
-    int result = boot_folders_archive(&boot->folders, boot->sandbox, boot->kernel_path, kernel, archive);
-    *out = (struct cli_file){archive->bytes, archive->size};
+    int result = boot_folders_archive(&boot->folders, boot->sandbox, boot->kernel_path, &files->kernel,
+                                      &files->archive);
+    files->initrd = (struct cli_file){files->archive.bytes, files->archive.size};
     return result;
 }
 
@@ -334,33 +347,30 @@ static int command_line(const struct boot *boot, char **out) {
     return CLI_INTERNAL;
 }
 
-static int load_kernel(struct boot *boot, const struct cli_file *kernel, const struct cli_file *initrd,
-                       const char *cmdline) {
+static int read_files(struct boot *boot, struct boot_files *files) {
+    enum { KERNEL_MAX = 1 << 30 };
+    int result = read_file(boot->kernel_path, KERNEL_MAX, &files->kernel);
+    if (result == CLI_OK) result = read_initrd(boot, files);
+    return result == CLI_OK ? command_line(boot, &files->cmdline) : result;
+}
+
+static void free_files(struct boot_files *files) {
+    free(files->cmdline);
+    cli_file_close(&files->kernel);
+    if (!files->archive.bytes) cli_file_close(&files->initrd);
+    guest_archive_free(&atoll_default_alloc, &files->archive);
+}
+
+static int load(struct boot *boot, const struct boot_files *files) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    struct vm_machine_kernel k = {.kernel = {kernel->bytes, kernel->size},
-                                  .initrd = {initrd->bytes, initrd->size},
-                                  .cmdline = cmdline,
+    struct vm_machine_kernel k = {.kernel = {files->kernel.bytes, files->kernel.size},
+                                  .initrd = {files->initrd.bytes, files->initrd.size},
+                                  .cmdline = files->cmdline,
                                   .self_unpacking = boot->self_unpacking};
     enum atoll_status status = vm_machine_load(boot->machine, &k, &err);
     if (status == ATOLL_OK) return CLI_OK;
     cli_error(boot->kernel_path, &err);
     return status == ATOLL_E_NOMEM || status == ATOLL_E_IO ? CLI_INTERNAL : CLI_NOT_LOADABLE;
-}
-
-static int load(struct boot *boot) {
-    enum { KERNEL_MAX = 1 << 30 };
-    struct cli_file kernel = {0}, initrd = {0};
-    struct guest_archive archive = {0};
-    char *cmdline = NULL;
-    int result = read_file(boot->kernel_path, KERNEL_MAX, &kernel);
-    if (result == CLI_OK) result = read_initrd(boot, &kernel, &initrd, &archive);
-    if (result == CLI_OK) result = command_line(boot, &cmdline);
-    if (result == CLI_OK) result = load_kernel(boot, &kernel, &initrd, cmdline);
-    free(cmdline);
-    cli_file_close(&kernel);
-    if (!archive.bytes) cli_file_close(&initrd);
-    guest_archive_free(&atoll_default_alloc, &archive);
-    return result;
 }
 
 /* The kernel that runs the host, where Debian and others put it. */
@@ -424,6 +434,7 @@ static enum atoll_status add_command(struct boot *boot, struct atoll_error *err)
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     struct boot_console_events events = {on_quit, on_panic, on_input_end, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
+    if (status == ATOLL_OK && boot->jail) vm_loop_watch_threads(boot->loop, boot_jail_thread, boot->jail);
     if (status == ATOLL_OK) status = watch_outside(boot, err);
     if (status == ATOLL_OK)
         status = boot_console_new(boot->loop, &events, boot->folders.rootfs != NULL, &boot->console, err);
@@ -488,6 +499,7 @@ static int status_of(const struct boot *boot, enum vm_end end, const struct atol
 
 static void print_stats(const struct boot *boot) {
     struct vm_machine_count count;
+    boot_jail_print(boot->jail);
     cli_message("boot: engine %s, %llu exits", boot->engine->name,
                 (unsigned long long)vm_machine_exits(boot->machine));
     for (size_t i = 0; vm_machine_count(boot->machine, i, &count); i++)
@@ -496,17 +508,47 @@ static void print_stats(const struct boot *boot) {
                         (unsigned long long)count.base, count.device, (unsigned long long)count.n);
 }
 
+/* Once: the machine after a reset has no more rights than the first. */
+static int enter_jail(struct boot *boot) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct boot_jail_wants wants = {.kernel = boot->kernel_path,
+                                    .initrd = boot->initrd_path,
+                                    .net = boot->net,
+                                    .vsock = boot->vsock,
+                                    .disks = &boot->disks,
+                                    .sandbox = boot->sandbox,
+                                    .makes_code = strcmp(boot->engine->name, "soft") == 0};
+    if (boot->no_jail || boot->jail) return CLI_OK;
+    if (boot_jail_enter(&wants, &boot->jail, &err) == ATOLL_OK) {
+        if (boot->verbose) boot_jail_print(boot->jail);
+        return CLI_OK;
+    }
+    cli_error("boot", &err);
+    cli_message("boot: --no-jail does without");
+    return CLI_INTERNAL;
+}
+
+/* Made, loaded, and ready to run. Returns CLI_OK or, after a message, the exit status. */
+static int prepare(struct boot *boot) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    struct boot_files files = {0};
+    int result = boot_disks_open(&boot->disks, boot->sandbox);
+    if (result == CLI_OK) result = read_files(boot, &files);
+    if (result == CLI_OK) result = enter_jail(boot);
+    if (result == CLI_OK && make(boot, &err) != ATOLL_OK) {
+        cli_error("boot", &err);
+        result = CLI_INTERNAL;
+    }
+    if (result == CLI_OK) result = load(boot, &files);
+    free_files(&files);
+    return result;
+}
+
 /* Returns the exit status; *out_again: the guest asked for a reset. */
 static int run_machine(struct boot *boot, bool *out_again) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum vm_end end = VM_END_NONE;
-    int result = boot_disks_open(&boot->disks, boot->sandbox);
-    if (result != CLI_OK) return result;
-    if (make(boot, &err) != ATOLL_OK) {
-        cli_error("boot", &err);
-        return CLI_INTERNAL;
-    }
-    result = load(boot);
+    int result = prepare(boot);
     if (result != CLI_OK) return result;
     if (vm_machine_run(boot->machine, &end, &err) != ATOLL_OK) {
         cli_error("boot", &err);
@@ -594,6 +636,7 @@ static int run_boot(struct cli_parser *p) {
     boot_words_free(&boot.folders.args);
     free(boot.default_kernel);
     cli_vm_file_free(&boot.file);
+    jail_free(boot.jail);
     return boot.helped ? CLI_OK : result;
 }
 

@@ -4,7 +4,8 @@
  *   boot_disk.c --disk -> images -> devices of the machine
  *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says
  *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
- *   boot_command.c   that command's standard streams and end */
+ *   boot_command.c   that command's standard streams and end
+ *   boot_jail.c what the process may still do once the guest runs */
 #ifndef ATOLL_CLI_BOOT_H
 #define ATOLL_CLI_BOOT_H
 
@@ -12,6 +13,7 @@
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/host_stream.h"
 #include "sysvm/guest/guest.h"
+#include "sysvm/jail/jail.h"
 #include "sysvm/machine.h"
 
 /* ---- boot_disk.c ---- */
@@ -32,6 +34,11 @@ int boot_disks_open(struct boot_disks *disks, struct sandbox *sb);
 /* Puts them into a machine. */
 enum atoll_status boot_disks_put(struct boot_disks *disks, struct vm_machine *machine, struct vm_loop *loop,
                                  struct sandbox *sb, struct atoll_error *err);
+/* The files of all that are open, as img_each_file. */
+void boot_disks_each_file(const struct boot_disks *disks, void (*each)(void *context, int fd, bool changed),
+                          void *context);
+/* The folder that files without a name are made in, or NULL when there are none. */
+const char *boot_disks_scratch(const struct boot_disks *disks);
 /* When no machine uses them. Returns CLI_INTERNAL after a message when something could not be saved. */
 int boot_disks_close(struct boot_disks *disks);
 void boot_disks_free(struct boot_disks *disks);
@@ -57,6 +64,8 @@ struct vm_host_stream *boot_console_stream(struct boot_console *console);
 void boot_console_free(struct boot_console *console); /* NULL is allowed */
 struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
+/* The terminal as it was; any thread, any signal handler. */
+void boot_console_restore(void);
 /* Whether a line of a kernel's panic went by. */
 bool boot_console_saw_panic(const struct boot_console *console);
 /* The line of the panic, if there was one, and the last lines that went by, to stderr. */
@@ -89,6 +98,24 @@ enum atoll_status boot_folders_attach(const struct boot_folders *f, struct sandb
 /* owns  *out, for guest_archive_free. Returns CLI_OK or, after a message, the exit status. */
 int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
                          const struct cli_file *kernel, struct guest_archive *out);
+
+/* ---- boot_jail.c ---- */
+
+/* What the flags name: nothing else can be opened by name from then on, also by a machine that is made after a
+ * reset. A flag that needs more adds it here. */
+struct boot_jail_wants {
+    const char *kernel, *initrd, *net, *vsock; /* NULL: not there */
+    const struct boot_disks *disks;            /* open */
+    const struct sandbox *sandbox;             /* its folders */
+    bool makes_code;                           /* the engine does */
+};
+/* Before any thread is made, and any machine. out: *out also after a failure, for jail_free
+ * fails  as jail_new, jail_enter */
+enum atoll_status boot_jail_enter(const struct boot_jail_wants *wants, struct jail **out,
+                                  struct atoll_error *err);
+/* For vm_loop_watch_threads, with the jail as context; ends the process where the kernel refuses. */
+void boot_jail_thread(void *jail, enum vm_role role);
+void boot_jail_print(const struct jail *jail); /* what holds; NULL: nothing does */
 
 /* ---- the command ---- */
 

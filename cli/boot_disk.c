@@ -74,6 +74,17 @@ enum atoll_status boot_disks_put(struct boot_disks *disks, struct vm_machine *ma
     return status;
 }
 
+void boot_disks_each_file(const struct boot_disks *disks, void (*each)(void *context, int fd, bool changed),
+                          void *context) {
+    for (unsigned i = 0; i < disks->n; i++) img_each_file(disks->disks[i]->img, each, context);
+}
+
+const char *boot_disks_scratch(const struct boot_disks *disks) {
+    for (unsigned i = 0; i < disks->n; i++)
+        if (disks->disks[i]->spec.overlay == IMG_SNAPSHOT) return img_scratch_folder();
+    return NULL;
+}
+
 int boot_disks_close(struct boot_disks *disks) {
     int result = CLI_OK;
     for (unsigned i = 0; i < disks->n; i++) {

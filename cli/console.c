@@ -28,13 +28,15 @@ struct boot_console {
 
 static struct termios before;
 static volatile sig_atomic_t is_raw;
-static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
+static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
 
 static void restore(void) {
     if (!is_raw) return;
     is_raw = 0;
     tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
 }
+
+void boot_console_restore(void) { restore(); }
 
 /* A fault of ours: the handler is gone after this call, so that it strikes again with its default action. */
 static void on_fault(int number) {

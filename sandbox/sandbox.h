@@ -244,7 +244,7 @@ unsigned sb_file_flags(const struct sb_file *file);   /* SB_OPEN_READ, WRITE and
 const char *sb_file_name(const struct sb_file *file); /* how the program came to it, for messages */
 bool sb_file_readonly(const struct sb_file *file);    /* below a read-only grant */
 bool sb_file_is_terminal(const struct sb_file *file);
-int sb_file_fd(const struct sb_file *file); /* for polling only */
+int sb_file_fd(const struct sb_file *file); /* for polling, and to tell the kernel which directory is meant */
 
 /* Opens `path` from directory `dir`. out: a new reference. */
 int sb_file_open(struct sb_file *dir, struct sb_path path, unsigned flags, struct sb_file **out);

@@ -186,6 +186,11 @@ int img_extent_at(struct img *img, uint64_t offset, struct img_extent *out) {
     return error;
 }
 
+void img_each_file(const struct img *img, void (*each)(void *context, int fd, bool changed), void *context) {
+    for (; img; img = img->backing)
+        if (img->file->fd >= 0 && !img->file->throw_away) each(context, img->file->fd, !img->readonly);
+}
+
 void img_info(struct img *img, struct img_info *out) {
     *out = (struct img_info){.size = img->size};
     img->driver->info(img, out);

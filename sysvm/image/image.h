@@ -118,6 +118,12 @@ struct img_extent {
 };
 int img_extent_at(struct img *img, uint64_t offset, struct img_extent *out);
 
+/* Where snapshots keep their writes: TMPDIR, or /var/tmp. */
+const char *img_scratch_folder(void);
+/* Each file of the chain, the image's first; `fd` stays the image's. Changed: the guest's writes go there. A file
+ * without a name is not told. */
+void img_each_file(const struct img *img, void (*each)(void *context, int fd, bool changed), void *context);
+
 /* Where a fault of the image's tables was found last; false when there was none. */
 bool img_fault(struct img *img, struct atoll_error *out);
 

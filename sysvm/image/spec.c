@@ -147,14 +147,18 @@ static enum atoll_status open_overlay(const struct img_spec *s, struct img_optio
     return status;
 }
 
+const char *img_scratch_folder(void) {
+    const char *folder = getenv("TMPDIR");
+    return folder && *folder ? folder : "/var/tmp";
+}
+
 static enum atoll_status open_snapshot(const struct img_spec *s, struct img_options *o, struct img **out,
                                        struct atoll_error *err) {
-    const char *folder = getenv("TMPDIR");
     struct img *base;
     o->readonly = true;
     enum atoll_status status = img_open(s->path, o, &base, err);
     if (status) return status;
-    status = img_open_snapshot(base, o->sb, folder && *folder ? folder : "/var/tmp", out, err);
+    status = img_open_snapshot(base, o->sb, img_scratch_folder(), out, err);
     if (status) img_close(base);
     return status;
 }
