@@ -120,6 +120,14 @@ static bool set_operand(struct soft_insn *insn, struct soft_operand *out, const 
     }
 }
 
+/* A SIB byte without a base has none whatever REX.B says; the decoder thinks of r13 where addresses have 32 bits. */
+static void drop_base(struct soft_insn *insn, const ZydisDecodedInstruction *decoded) {
+    const ZydisDecodedInstructionRaw *raw = &decoded->raw;
+    if (!(decoded->attributes & ZYDIS_ATTRIB_HAS_SIB) || raw->modrm.mod != 0 || raw->sib.base != 5) return;
+    insn->base = SOFT_NO_REG;
+    insn->displacement = raw->disp.value;
+}
+
 /* ---- the instruction ---- */
 
 static uint8_t override_segment(ZydisInstructionAttributes attributes) {
@@ -190,6 +198,7 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
     memcpy(out->bytes, bytes, out->length);
     for (unsigned i = 0; i < out->n_operands; i++)
         if (!set_operand(out, out->operands + i, operands + i)) return SOFT_DECODE_UD;
+    drop_base(out, &decoded);
     soft_handler *handler = soft_handler_of(out->mnemonic, variant_of(out, &decoded));
     out->run = handler ? handler : soft_undefined;
     return SOFT_DECODED;

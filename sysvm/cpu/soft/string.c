@@ -162,7 +162,10 @@ repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, ele
        uint64_t (*bulk)(struct soft_cpu *, const struct soft_insn *, unsigned, uint64_t), enum until until) {
     if (!insn->rep && !insn->repne) return one(cpu, insn, n_bytes);
     uint64_t left = count_left(cpu, insn);
-    if (!left) return SOFT_NEXT;
+    if (!left) {
+        advance(cpu, insn, VM_RCX, 0); /* a count of 32 bits is written also where there is nothing to do */
+        return SOFT_NEXT;
+    }
     uint64_t turn = left < PART / n_bytes ? left : PART / n_bytes;
     if (cpu->rflags & SOFT_TF) turn = 1;
     /* 16-bit offsets wrap anywhere in a page. */
@@ -174,9 +177,13 @@ repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, ele
         }
         turn = turn < 16 ? turn : 16; /* an element across pages, or a device: try again soon */
     }
+    const uint64_t flags = cpu->rflags;
     for (uint64_t i = 0; i < turn; i++) {
         enum soft_step step = one(cpu, insn, n_bytes);
-        if (step != SOFT_NEXT) return step;
+        if (step != SOFT_NEXT) {
+            cpu->rflags = flags; /* those of before, the manual says of a fault */
+            return step;
+        }
         advance(cpu, insn, VM_RCX, -1);
         if (is_over(cpu, insn, until)) return SOFT_NEXT;
     }
