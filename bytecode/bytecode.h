@@ -347,6 +347,8 @@ struct bc_config {
     const struct atoll_alloc *alloc; /* NULL = atoll_default_alloc */
     bc_features features;            /* 0 = BC_FEATURES_DEFAULT */
     const bc_stop *stop;             /* NULL = nobody stops it */
+    bool
+        bodies_are_valid; /* the caller knows it of these very bytes and features: validation does not look at them */
 };
 
 /* Whether a program file is in the binary format, be it broken: it begins with a zero byte, which no text
@@ -369,8 +371,8 @@ enum atoll_status bc_module_decode(const uint8_t *bytes, size_t n_bytes, const s
 void bc_module_own_bytes(struct bc_module *module, size_t n_allocated);
 void bc_module_free(struct bc_module *module); /* NULL is allowed */
 
-/* Validates everything: types, all function bodies, constant expressions, segments, exports (3.0,
- * "Validation").
+/* Validates everything: types, all function bodies (unless config->bodies_are_valid), constant expressions, segments,
+ * exports (3.0, "Validation").
  * fails   ATOLL_E_INVALID with the official wording first ("type mismatch", "unknown local 7", ...);
  *         E_MALFORMED for faults of the instruction encoding, which only show here; E_LIMIT; E_NOMEM;
  *         E_INTERRUPTED. On success module->validated is true. */

@@ -285,7 +285,7 @@ enum atoll_status bc_module_validate(struct bc_module *m, const struct bc_config
     check_exports(&v);
     check_start(&v);
     for (uint32_t i = 0; i < m->n_elems && !v.r.status; i++) check_elem(&v, &m->elems[i], features);
-    if (!v.r.status) v.r.status = bc_v_bodies(m, config, err);
+    if (!v.r.status && !(config && config->bodies_are_valid)) v.r.status = bc_v_bodies(m, config, err);
     for (uint32_t i = 0; i < m->n_datas && !v.r.status; i++) check_data(&v, &m->datas[i], features);
     bc_v_fini(&v);
     m->validated = !v.r.status;

@@ -3,9 +3,10 @@
 #include "cli/run.h"
 #include "jit/jit.h"
 
-void compiled_stats(const struct rt_module *module) {
+void compiled_stats(const struct rt_module *module, bool was_valid) {
     struct jit_stats stats;
     jit_module_stats(module, &stats);
+    if (was_valid) cli_message("functions were validated before");
     if (stats.n_restored) cli_message("%" PRIu32 " functions were compiled before", stats.n_restored);
     cli_message("compiled %" PRIu32 " functions and %" PRIu32 " running loops: %" PRIu64
                 " bytes of code, functions of %" PRIu64 " bytes, in %.1f ms",

@@ -400,20 +400,33 @@ static enum atoll_status open_links(struct run *r, const char **blame, struct at
     return status ? status : links_open(&r->links, blame, err);
 }
 
-/* Code from the program's own file needs the seal, code from the cache --no-cache's absence. */
-static enum atoll_status take_saved_code(struct run *r, struct rt_module *module, const struct saved *file,
-                                         struct atoll_error *err) {
+/* Compiled code that was kept may be run; who looks at the compiler wants to see it made. */
+static bool runs_saved_code(const struct rt_config *config) {
+    return config->tier != &interp_tier && !config->fuel && !config->viewer;
+}
+
+/* What earlier runs left of the program. *code: the code in its own file, if it may be used; what is in the cache needs
+ * --no-cache's absence. Returns why code in the file is of no use, or NULL. */
+static const char *look_for_saved(struct run *r, const struct saved *file, const struct saved **code) {
     const struct rt_config *config = &r->engine->config;
-    const char *why;
-    if (config->tier == &interp_tier || config->fuel || (r->no_cache && !file)) return ATOLL_OK;
-    if (config->viewer) return ATOLL_OK; /* who looks wants to see it made */
+    const char *why = NULL;
+    bool has_code = file->code && runs_saved_code(config),
+         is_large = file->program_bytes >= SAVED_LARGE_PROGRAM;
+    if (!has_code && (r->no_cache || config->viewer || (!runs_saved_code(config) && !is_large))) return NULL;
     bool open = cache_open(&r->saved.cache, &why);
     r->saved.has_cache = open && !r->no_cache;
-    if (file && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key))
-        return saved_restore(&r->saved, module, file, err);
-    if (file && open) why = "it was changed, or sealed by somebody else";
-    if (file) cli_message("%s: its machine code is not used: %s", cli_file_name(r->path), why);
-    return saved_restore(&r->saved, module, NULL, err);
+    if (has_code && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key)) {
+        *code = file;
+        return NULL;
+    }
+    if (r->saved.has_cache) saved_find(&r->saved, file->program, file->program_bytes, config);
+    return !has_code ? NULL : open ? "it was changed, or sealed by somebody else" : why;
+}
+
+static enum atoll_status take_saved_code(struct run *r, struct rt_module *module, const struct saved *own,
+                                         struct atoll_error *err) {
+    if (!runs_saved_code(&r->engine->config)) return ATOLL_OK;
+    return own ? jit_restore(module, own->code, own->code_bytes, err) : saved_restore(&r->saved, module, err);
 }
 
 static enum atoll_status start_program(struct run *r, struct rt_instance **out, struct atoll_error *err) {
@@ -421,11 +434,16 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
     if (status) return status;
     struct rt_module *module;
     struct saved file = {.program = r->file.bytes, .program_bytes = r->file.size};
-    bool compiled = saved_parse(r->file.bytes, r->file.size, &file);
-    status = rt_module_load(r->engine, file.program, file.program_bytes, true, r->path, &module, err);
+    const struct saved *code = NULL;
+    saved_parse(r->file.bytes, r->file.size, &file);
+    const char *why = look_for_saved(r, &file, &code);
+    status = rt_module_load_again(r->engine, file.program, file.program_bytes, r->saved.is_valid, r->path,
+                                  &module, err);
     if (status) return status;
+    if (why) cli_message("%s: its machine code is not used: %s", cli_file_name(r->path), why);
     status = code_dump_choose(&r->dump, module, err);
-    if (!status) status = take_saved_code(r, module, compiled ? &file : NULL, err);
+    if (!status) status = take_saved_code(r, module, code, err);
+    saved_forget(&r->saved);
     if (status) {
         rt_module_unref(module);
         return status;
@@ -490,7 +508,7 @@ static enum atoll_status run_program(struct run *r, const char **blame, struct a
     if (status) return status;
     *blame = r->path;
     status = run_first(r, err);
-    if (r->stats && r->ran) compiled_stats(r->ran);
+    if (r->stats && r->ran) compiled_stats(r->ran, r->saved.is_valid);
     if (r->threads) status = wasi_threads_end(r->threads, status, err, &r->told, &r->told_tid);
     if (r->ran) saved_keep(&r->saved, r->ran);
     return status;
@@ -581,6 +599,7 @@ static int set_up_and_run(struct run *r) {
 }
 
 static void release(struct run *r) {
+    saved_forget(&r->saved);
     cache_close(&r->saved.cache);
     wasi_threads_free(r->threads);
     links_close(&r->links);

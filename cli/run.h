@@ -17,8 +17,9 @@ void cli_stop_unwatch(void);
 const bc_stop *cli_stop_flag(void); /* what is not 0 once one of them has come */
 int cli_stop_signal(void);          /* the signal that came, or 0 */
 
-/* compiled.c: what was compiled of a module, counts and reasons, to standard error. */
-void compiled_stats(const struct rt_module *module);
+/* compiled.c: what was compiled of a module, counts and reasons, and whether it was validated by an earlier run, to
+ * standard error. */
+void compiled_stats(const struct rt_module *module, bool was_valid);
 
 /* perf.c: --perf and --native-gdb: names of compiled functions for others. */
 bool perf_open(const char **why); /* the map file of this process */

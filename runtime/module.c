@@ -102,10 +102,13 @@ static enum atoll_status decode(const struct bc_config *config, const uint8_t *b
     return status;
 }
 
-enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
-                                 const char *label, struct rt_module **out, struct atoll_error *err) {
-    struct bc_config config = {
-        .alloc = engine->alloc, .features = engine->config.features, .stop = engine->config.stop};
+static enum atoll_status load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
+                              bool bodies_are_valid, const char *label, struct rt_module **out,
+                              struct atoll_error *err) {
+    struct bc_config config = {.alloc = engine->alloc,
+                               .features = engine->config.features,
+                               .stop = engine->config.stop,
+                               .bodies_are_valid = bodies_are_valid};
     bool binary = bc_is_binary(bytes, n_bytes);
     struct bc_source_map *map = NULL;
     struct bc_module *bc = NULL;
@@ -127,6 +130,17 @@ enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes,
     if (!status) return rt_module_new(engine, bc, map, label, out, err);
     free_source_map(map, engine->alloc);
     return status;
+}
+
+enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
+                                 const char *label, struct rt_module **out, struct atoll_error *err) {
+    return load(engine, bytes, n_bytes, borrow, false, label, out, err);
+}
+
+enum atoll_status rt_module_load_again(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes,
+                                       bool bodies_are_valid, const char *label, struct rt_module **out,
+                                       struct atoll_error *err) {
+    return load(engine, bytes, n_bytes, true, bodies_are_valid, label, out, err);
 }
 
 struct bc_debug *rt_module_debug(const struct rt_module *module) {

@@ -189,6 +189,11 @@ enum atoll_status rt_module_new(struct rt_engine *engine, struct bc_module *bc, 
  * with its file. bytes   copied unless `borrow`, in which case they have to outlive the module */
 enum atoll_status rt_module_load(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes, bool borrow,
                                  const char *label, struct rt_module **out, struct atoll_error *err);
+/* The same with borrowed bytes; `bodies_are_valid`: an earlier load of them succeeded, in this build and with the features of
+ * this engine. Whoever says so wrongly gives a program the run of the process. */
+enum atoll_status rt_module_load_again(struct rt_engine *engine, const uint8_t *bytes, size_t n_bytes,
+                                       bool bodies_are_valid, const char *label, struct rt_module **out,
+                                       struct atoll_error *err);
 void rt_module_ref(struct rt_module *module);
 void rt_module_unref(struct rt_module *module);
 /* A reader of the module's debugging sections (bc_debug_find), freed by the caller; NULL = it has none, or

@@ -297,6 +297,34 @@ static void the_first_fault_of_a_large_module_is_told(void **state) {
     }
 }
 
+/* One function "i32.add", one export of function `exported`; decoded, then validated with the word that bodies are valid. */
+static enum atoll_status check_with_word(const char *exported, bool bodies_are_valid) {
+    struct bc_buf b, payload;
+    struct bc_module *m = NULL;
+    struct bc_config config = {.bodies_are_valid = bodies_are_valid};
+    bc_buf_init(&payload, &atoll_default_alloc);
+    module_begin(&b);
+    SECTION(&b, 1, "\1\140\0\0");
+    SECTION(&b, 3, "\1\0");
+    bc_buf_bytes(&payload, "\1\1f\0", 4);
+    bc_buf_bytes(&payload, exported, 1);
+    section(&b, 7, &payload);
+    SECTION(&b, 10, "\1\3\0\152\13");
+    assert_int_equal(bc_module_decode(b.data, b.size, &config, &m, NULL), ATOLL_OK);
+    enum atoll_status status = bc_module_validate(m, &config, NULL);
+    assert_int_equal(m->validated, !status);
+    bc_module_free(m);
+    bc_buf_fini(&b);
+    return status;
+}
+
+static void bodies_known_to_be_valid_are_not_looked_at_but_all_else_is(void **state) {
+    (void)state;
+    assert_int_equal(check_with_word("\0", false), ATOLL_E_INVALID);
+    assert_int_equal(check_with_word("\0", true), ATOLL_OK);
+    assert_int_equal(check_with_word("\1", true), ATOLL_E_INVALID);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_million_nested_blocks_need_no_native_stack),
@@ -309,6 +337,7 @@ int main(void) {
         cmocka_unit_test(only_locals_without_a_default_start_uninitialised),
         cmocka_unit_test(wide_operands_are_checked_to_the_last_one),
         cmocka_unit_test(wide_operands_that_are_missing_are_told),
+        cmocka_unit_test(bodies_known_to_be_valid_are_not_looked_at_but_all_else_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
