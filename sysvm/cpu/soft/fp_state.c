@@ -93,11 +93,10 @@ static bool fails(struct soft_cpu *cpu, unsigned vector) {
     return false;
 }
 
-/* With NE clear the exception would go through an external interrupt that this machine does not have: as with IGNNE
- * asserted, the instruction goes on. */
+/* Whatever CR0.NE says: with NE clear hardware would ask for an external interrupt, which this machine does not wire.
+ * To go on is no choice: the host's unit would meet what is pending in the image. */
 static bool check_pending(struct soft_cpu *cpu) {
-    if (!(fp_get16(cpu, FP_FSW) & FSW_SUMMARY) || !(cpu->cr0 & SOFT_CR0_NE)) return true;
-    return fails(cpu, SOFT_MF);
+    return !(fp_get16(cpu, FP_FSW) & FSW_SUMMARY) || fails(cpu, SOFT_MF);
 }
 
 bool fp_check_x87(struct soft_cpu *cpu, bool waits) {

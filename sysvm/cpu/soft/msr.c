@@ -40,10 +40,11 @@ enum {
 
 /* What these name lets a processor run ahead with what it may not read; here each access of a guest passes the checks of
  * the TLB first: RDCL_NO, SKIP_L1DFL, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
- * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO */
+ * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO */
+#define BIT(n) (UINT64_C(1) << (n))
 #define ARCH_CAPABILITIES                                                                                    \
-    (UINT64_C(0x179) | UINT64_C(7) << 13 | UINT64_C(1) << 20 | UINT64_C(1) << 24 | UINT64_C(1) << 26 |       \
-     UINT64_C(1) << 27)
+    (BIT(0) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | BIT(15) | BIT(20) | BIT(24) | \
+     BIT(26) | BIT(27) | BIT(62))
 #define MTRR_CAPABILITIES                                                                                    \
     (SOFT_N_MTRRS | UINT64_C(1) << 8 | UINT64_C(1) << 10) /* fixed ranges, write combining */
 #define MISC_FAST_STRINGS UINT64_C(1)
