@@ -1,8 +1,10 @@
 #!/bin/bash
-# Debian's kernels, downloaded and unpacked, not installed. usage: prepare.sh DIR
-# DIR/cloud, DIR/generic, DIR/new (6.12): vmlinuz and modules/ each. 77: they cannot be had.
+# Debian's kernels, downloaded and unpacked, not installed. usage: prepare.sh DIR [NAME...]
+# DIR/cloud, DIR/generic, DIR/new (6.12): vmlinuz and modules/ each; all, or those named. 77: they cannot be had.
 set -eu
 dir=$1
+shift
+[[ $# -gt 0 ]] || set -- cloud generic new
 mkdir -p "$dir"
 exec 9>"$dir/lock"
 flock 9 # another preset's tests may want the same
@@ -31,6 +33,11 @@ unpack() {
     rm -rf "$work"
 }
 
-unpack cloud "$(current linux-image-cloud-amd64)"
-unpack generic "$(current linux-image-amd64)"
-unpack new "$(newest '^linux-image-6\.12\.[0-9]+\+deb12-amd64-unsigned$')"
+for name; do
+    case $name in
+    cloud) unpack cloud "$(current linux-image-cloud-amd64)" ;;
+    generic) unpack generic "$(current linux-image-amd64)" ;;
+    new) unpack new "$(newest '^linux-image-6\.12\.[0-9]+\+deb12-amd64-unsigned$')" ;;
+    *) echo "prepare.sh: there is no kernel \"$name\"" >&2; exit 2 ;;
+    esac
+done

@@ -1,0 +1,68 @@
+#!/bin/bash
+# Debian's kernel, unmodified, on the software CPU: a command with its folders, disk and exit status, on one processor
+# and on two. usage: debian_test.sh ATOLL KERNELS
+#   KERNELS  the folder of nested/prepare.sh; the variable ATOLL_NESTED_KERNELS goes before
+# 77: something it needs is missing
+set -eu
+here=$(cd "$(dirname "$0")" && pwd)
+atoll=$1 kernels=${ATOLL_NESTED_KERNELS:-$2}
+busybox=$(command -v busybox) || { echo "skipped: no busybox (busybox-static)"; exit 77; }
+if ldd "$busybox" >/dev/null 2>&1; then echo "skipped: $busybox is not static (busybox-static)"; exit 77; fi
+"$here/../nested/prepare.sh" "$kernels" cloud || exit $?
+
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+failed=0
+mkdir -p "$dir"/root/{bin,tmp,proc,sys,dev} "$dir/shared"
+cp "$busybox" "$dir/root/bin/busybox"
+for name in sh cat echo uname wc grep md5sum dd sync true; do ln -s busybox "$dir/root/bin/$name"; done
+echo "from the host" >"$dir/shared/in"
+truncate -s 4M "$dir/disk"
+
+# guest NAME STATUS FLAGS... -- COMMAND: standard output stays in $dir/out
+guest() {
+    local name=$1 want=$2 status=0
+    shift 2
+    "$atoll" boot --engine=soft --kernel "$kernels/cloud/vmlinuz" --modules "$kernels/cloud/modules" --rootfs "$dir/root" \
+        --timeout 15m "$@" >"$dir/out" 2>"$dir/err" </dev/null || status=$?
+    if [[ $status -eq $want ]]; then
+        echo "ok: $name"
+    else
+        echo "FAILED: $name: status $status, not $want"
+        failed=1
+        cat "$dir/out" "$dir/err"
+    fi
+}
+check() {
+    local name=$1
+    shift
+    if "$@"; then
+        echo "ok: $name"
+    else
+        echo "FAILED: $name"
+        failed=1
+        cat "$dir/out" "$dir/err"
+    fi
+}
+
+cat >"$dir/shared/work.sh" <<'END'
+cat /shared/in
+echo "to the host" >/shared/out
+dd if=/dev/urandom of=/tmp/block bs=64k count=8 2>/dev/null
+dd if=/tmp/block of=/dev/vda bs=64k 2>/dev/null
+sync
+dd if=/dev/vda bs=64k count=8 2>/dev/null | md5sum | cut -c1-32 >/shared/disk.sum
+echo "$((1 << 40)) $(echo text | wc -c)"
+exit 42
+END
+ln -s busybox "$dir/root/bin/cut"
+guest "a command ends with its status" 42 --dir "$dir/shared::/shared" --disk "$dir/disk" -- /bin/sh /shared/work.sh
+check "its output alone" test "$(cat "$dir/out")" = "from the host
+1099511627776 5"
+check "a file that it wrote" grep -qx "to the host" "$dir/shared/out"
+check "blocks that it wrote" test "$(head -c 524288 "$dir/disk" | md5sum | cut -c1-32)" = "$(cat "$dir/shared/disk.sum")"
+guest "two processors" 0 --cpus 2 -- /bin/sh -c '
+    (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & wait
+    grep -c ^processor /proc/cpuinfo'
+check "both are seen" test "$(cat "$dir/out")" = 2
+exit $failed
