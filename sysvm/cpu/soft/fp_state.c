@@ -55,8 +55,7 @@ uint8_t *fp_mmx(struct soft_cpu *cpu, unsigned reg) {
     return cpu->fp + FP_ST + ((reg - top_of(cpu)) & 7) * 16;
 }
 
-/* Register `physical` becomes the first of the stack, the registers keep what they hold. */
-static void set_top(struct soft_cpu *cpu, unsigned physical) {
+void fp_set_top(struct soft_cpu *cpu, unsigned physical) {
     uint8_t stack[8 * 16];
     unsigned by = (physical - top_of(cpu)) & 7;
     memcpy(stack, cpu->fp + FP_ST, sizeof stack);
@@ -65,7 +64,7 @@ static void set_top(struct soft_cpu *cpu, unsigned physical) {
 }
 
 void fp_enter_mmx(struct soft_cpu *cpu) {
-    set_top(cpu, 0);
+    fp_set_top(cpu, 0);
     cpu->fp[FP_FTW] = 0xFF;
 }
 
@@ -131,7 +130,7 @@ enum soft_step soft_fwait(struct soft_cpu *cpu, const struct soft_insn *insn) {
 }
 
 static void init_x87(struct soft_cpu *cpu) {
-    set_top(cpu, 0);
+    fp_set_top(cpu, 0);
     memset(cpu->fp, 0, FP_MXCSR);
     fp_set16(cpu, FP_FCW, 0x37F);
 }
@@ -159,6 +158,7 @@ enum soft_step soft_fnstsw(struct soft_cpu *cpu, const struct soft_insn *insn) {
 enum soft_step soft_emms(struct soft_cpu *cpu, const struct soft_insn *insn) {
     (void)insn;
     if (!fp_check_mmx(cpu)) return SOFT_FAULT;
+    fp_set_top(cpu, 0);
     cpu->fp[FP_FTW] = 0;
     return SOFT_NEXT;
 }
@@ -235,7 +235,7 @@ static void set_env(struct soft_cpu *cpu, bool is_32, const uint32_t words[ENV_W
     uint16_t fcw = (uint16_t)((words[0] & 0x1F3F) | 0x40);
     uint16_t fsw = (uint16_t)(words[1] & ~(unsigned)(FSW_SUMMARY | FSW_BUSY));
     if (fsw & ~fcw & X87_FLAGS) fsw |= FSW_SUMMARY | FSW_BUSY;
-    set_top(cpu, (fsw & FSW_TOP) >> FSW_TOP_SHIFT);
+    fp_set_top(cpu, (fsw & FSW_TOP) >> FSW_TOP_SHIFT);
     fp_set16(cpu, FP_FCW, fcw);
     fp_set16(cpu, FP_FSW, fsw);
     cpu->fp[FP_FTW] = 0;

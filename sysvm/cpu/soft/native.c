@@ -163,10 +163,9 @@ static void store_operand(struct soft_cpu *cpu, const struct soft_insn *insn, co
 
 static void commit(struct soft_cpu *cpu, const struct soft_insn *insn, const struct native_form *form,
                    const struct native_frame *frame) {
-    if (form->mmx_state) fp_enter_mmx(cpu);
-    for (unsigned i = 0; i < form->n_operands; i++)
+    if (form->is_mmx) fp_enter_mmx(cpu);
+    for (unsigned i = form->n_operands; i-- > 0;) /* the first one counts where two are the same register */
         if (form->operands[i].is_out) store_operand(cpu, insn, form, form->operands + i, frame);
-    if (form->mxcsr) fp_set32(cpu, FP_MXCSR, frame->mxcsr_out);
     if (form->flags)
         cpu->rflags = (cpu->rflags & ~(uint64_t)SOFT_ARITHMETIC) | (frame->flags_out & SOFT_ARITHMETIC);
 }
@@ -177,8 +176,7 @@ enum { MXCSR_INVALID = 1, MXCSR_DENORMAL = 2, MXCSR_ZERO = 4, MXCSR_UNDERFLOW = 
 
 /* Runs with all exceptions masked, which tells by flags what the guest's masks would have let through. An underflow
  * that is exact shows only where results are flushed to zero, and counts only where the guest does not mask it.
- * Exceptions of operands come before those of results. frame->mxcsr_out: of the guest, if memory takes the result.
- * False: cpu->fault. */
+ * Exceptions of operands come before those of results. False: cpu->fault. */
 static bool call_checked(struct soft_cpu *cpu, const struct native_form *form, struct native_frame *frame) {
     uint32_t guest = fp_get32(cpu, FP_MXCSR), unmasked = ~(guest >> 7) & MXCSR_FLAGS;
     frame->mxcsr_in = (guest | MXCSR_MASKS) & ~(uint32_t)MXCSR_FLAGS;
@@ -194,9 +192,8 @@ static bool call_checked(struct soft_cpu *cpu, const struct native_form *form, s
     if (tiny) raised |= MXCSR_UNDERFLOW;
     if (raised & unmasked & (MXCSR_INVALID | MXCSR_DENORMAL | MXCSR_ZERO))
         raised &= MXCSR_INVALID | MXCSR_DENORMAL | MXCSR_ZERO;
-    frame->mxcsr_out = guest | raised;
-    if (!(raised & unmasked)) return true;
     fp_set32(cpu, FP_MXCSR, guest | raised);
+    if (!(raised & unmasked)) return true;
     soft_raise(cpu, cpu->cr4 & SOFT_CR4_OSXMMEXCPT ? SOFT_XM : SOFT_UD, false, 0);
     return false;
 }
@@ -209,13 +206,17 @@ static bool check(struct soft_cpu *cpu, const struct native_form *form) {
     return !form->is_mmx || fp_check_mmx(cpu);
 }
 
+static uint64_t base_of(const struct soft_cpu *cpu, const struct soft_insn *insn) {
+    return cpu->mode == SOFT_LONG64 && insn->segment < VM_FS ? 0 : cpu->segments[insn->segment].base;
+}
+
 static bool read_memory(struct soft_cpu *cpu, const struct soft_insn *insn, const struct native_form *form,
                         struct native_frame *frame, uint64_t *out_linear) {
-    if (!soft_linear(cpu, insn, out_linear, form->memory_bytes, form->memory_out)) return false;
-    if (form->aligned && *out_linear % form->memory_bytes) {
+    if (form->aligned && (soft_effective(cpu, insn) + base_of(cpu, insn)) % form->memory_bytes) {
         soft_raise_gp(cpu, 0);
         return false;
     }
+    if (!soft_linear(cpu, insn, out_linear, form->memory_bytes, form->memory_out)) return false;
     return !form->memory_in || soft_read(cpu, *out_linear, frame->memory, form->memory_bytes);
 }
 
@@ -227,8 +228,15 @@ static enum soft_step run_vector(struct soft_cpu *cpu, const struct soft_insn *i
     if (form->memory_bytes && !read_memory(cpu, insn, form, &frame, &linear)) return SOFT_FAULT;
     for (unsigned i = 0; i < form->n_operands; i++) load_operand(cpu, insn, form->operands + i, &frame);
     if (form->flags) frame.flags_in = (cpu->rflags & SOFT_ARITHMETIC) | SOFT_FLAG_ONE;
-    if (form->mxcsr ? !call_checked(cpu, form, &frame) : !native_form_call(cpu, form, &frame)) return SOFT_FAULT;
-    if (form->memory_out && !soft_write(cpu, linear, frame.memory, form->memory_bytes)) return SOFT_FAULT;
+    bool done = form->mxcsr ? call_checked(cpu, form, &frame) : native_form_call(cpu, form, &frame);
+    if (!done) {
+        if (form->is_mmx) fp_enter_mmx(cpu); /* also in front of the exception */
+        return SOFT_FAULT;
+    }
+    if (form->memory_out) {
+        if (form->is_mmx) fp_set_top(cpu, 0); /* also in front of a fault */
+        if (!soft_write(cpu, linear, frame.memory, form->memory_bytes)) return SOFT_FAULT;
+    }
     commit(cpu, insn, form, &frame);
     return SOFT_NEXT;
 }

@@ -52,7 +52,6 @@ struct native_form {
     bool memory_in, memory_out, aligned;
     bool vex, wide;                 /* wide: VEX.256 */
     bool is_vector, is_mmx, is_x87; /* whose registers, by which checks follow */
-    bool mmx_state;                 /* leaves the x87 registers in MMX state */
     bool mxcsr;                     /* may raise floating-point exceptions of MXCSR */
     bool flags;                     /* reads or writes RFLAGS */
     bool control;                   /* x87: leaves FIP, FDP, FOP */
@@ -108,6 +107,8 @@ void fp_write_vector(struct soft_cpu *cpu, unsigned reg, unsigned n_bytes, const
 void fp_clear_upper(struct soft_cpu *cpu, unsigned reg);
 /* Where MMX register `reg` is kept: the image has the x87 registers in the order of the stack. */
 uint8_t *fp_mmx(struct soft_cpu *cpu, unsigned reg);
+/* Register `physical` becomes the first of the stack; the registers keep what they hold. */
+void fp_set_top(struct soft_cpu *cpu, unsigned physical);
 /* As every MMX instruction leaves the x87 unit: top of stack 0, all registers in use. */
 void fp_enter_mmx(struct soft_cpu *cpu);
 /* FIP, FDP and FOP of an x87 instruction that is no control instruction. */

@@ -276,6 +276,27 @@ static bool is_aligned_vex(ZydisMnemonic mnemonic) {
     }
 }
 
+/* Conversions between xmm and MMX or general registers, one of which may be in memory. */
+static bool is_conversion(ZydisMnemonic mnemonic) {
+    switch (mnemonic) {
+    case ZYDIS_MNEMONIC_CVTPI2PS:
+    case ZYDIS_MNEMONIC_CVTPI2PD:
+    case ZYDIS_MNEMONIC_CVTPS2PI:
+    case ZYDIS_MNEMONIC_CVTPD2PI:
+    case ZYDIS_MNEMONIC_CVTTPS2PI:
+    case ZYDIS_MNEMONIC_CVTTPD2PI:
+    case ZYDIS_MNEMONIC_CVTSS2SI:
+    case ZYDIS_MNEMONIC_CVTSD2SI:
+    case ZYDIS_MNEMONIC_CVTTSS2SI:
+    case ZYDIS_MNEMONIC_CVTTSD2SI:
+    case ZYDIS_MNEMONIC_VCVTSS2SI:
+    case ZYDIS_MNEMONIC_VCVTSD2SI:
+    case ZYDIS_MNEMONIC_VCVTTSS2SI:
+    case ZYDIS_MNEMONIC_VCVTTSD2SI: return true;
+    default: return false;
+    }
+}
+
 static bool raises_exceptions(const struct decoded *d) {
     switch (d->insn.meta.exception_class) {
     case ZYDIS_EXCEPTION_CLASS_SSE1:
@@ -293,8 +314,15 @@ static bool raises_exceptions(const struct decoded *d) {
 }
 
 static bool is_control(ZydisMnemonic mnemonic) {
-    return mnemonic == ZYDIS_MNEMONIC_FLDCW || mnemonic == ZYDIS_MNEMONIC_FNSTCW ||
-           mnemonic == ZYDIS_MNEMONIC_FNSTSW || mnemonic == ZYDIS_MNEMONIC_FNCLEX;
+    switch (mnemonic) {
+    case ZYDIS_MNEMONIC_FLDCW:
+    case ZYDIS_MNEMONIC_FNSTCW:
+    case ZYDIS_MNEMONIC_FNCLEX:
+    case ZYDIS_MNEMONIC_FENI8087_NOP:
+    case ZYDIS_MNEMONIC_FDISI8087_NOP:
+    case ZYDIS_MNEMONIC_FSETPM287_NOP: return true;
+    default: return false;
+    }
 }
 
 static bool decode_again(const struct soft_cpu *cpu, const struct soft_insn *insn, struct decoded *out) {
@@ -332,8 +360,8 @@ bool native_form_of(const struct soft_cpu *cpu, const struct soft_insn *insn, st
         put_x87(out, &d);
         return true;
     }
+    if (is_conversion(d.insn.mnemonic)) out->is_vector = true;
     out->mxcsr = out->is_vector && raises_exceptions(&d);
-    out->mmx_state = out->is_mmx;
     out->aligned =
         out->memory_bytes && (out->vex ? is_aligned_vex(d.insn.mnemonic)
                                        : out->memory_bytes == 16 && !is_unaligned(d.insn.mnemonic));

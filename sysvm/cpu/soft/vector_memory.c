@@ -84,8 +84,9 @@ enum soft_step soft_maskmovdqu(struct soft_cpu *cpu, const struct soft_insn *ins
 enum soft_step soft_maskmovq(struct soft_cpu *cpu, const struct soft_insn *insn) {
     const struct soft_operand *operands = insn->operands + (insn->operands[0].kind == SOFT_MEM);
     if (!fp_check_mmx(cpu)) return SOFT_FAULT;
-    if (!bytes_masked(cpu, insn, fp_mmx(cpu, operands[1].reg), fp_mmx(cpu, operands[0].reg), 8))
-        return SOFT_FAULT;
+    fp_set_top(cpu, 0);
+    const uint8_t *data = fp_mmx(cpu, operands[0].reg), *mask = fp_mmx(cpu, operands[1].reg);
+    if (!bytes_masked(cpu, insn, mask, data, 8)) return SOFT_FAULT;
     fp_enter_mmx(cpu);
     return SOFT_NEXT;
 }
@@ -109,7 +110,7 @@ static struct gather gather_of(const struct soft_insn *insn) {
     case ZYDIS_MNEMONIC_VGATHERQPD: wide_index = wide_element = true; break;
     default: break;
     }
-    bool is_256 = insn->bytes[2 + (insn->bytes[0] != 0xC4)] & 4;
+    bool is_256 = false;
     for (unsigned i = 0; i + 2 < insn->length; i++) /* behind prefixes */
         if (insn->bytes[i] == 0xC4) {
             is_256 = insn->bytes[i + 2] & 4;
@@ -137,9 +138,16 @@ static uint64_t gather_offset(const struct soft_cpu *cpu, const struct soft_insn
     return insn->address_bytes == 8 ? offset : insn->address_bytes == 4 ? (uint32_t)offset : (uint16_t)offset;
 }
 
-/* Elements in order; the mask of those that are done is cleared, also when one faults. */
+/* All elements of the mask become all ones or zeros, also those that no element is gathered for. */
+static void widen_mask(uint8_t mask[32], unsigned n_bytes, unsigned element) {
+    for (unsigned at = 0; at < n_bytes; at += element)
+        memset(mask + at, is_on(mask, at, element) ? 0xFF : 0, element);
+    memset(mask + n_bytes, 0, 32 - n_bytes);
+}
+
+/* Elements in order; those that are done, and their masks, stay done when one faults. */
 enum soft_step soft_gather(struct soft_cpu *cpu, const struct soft_insn *insn) {
-    uint8_t data[32] = {0}, mask[32] = {0}, index[32];
+    uint8_t data[32], mask[32], index[32];
     unsigned to = insn->operands[0].reg, by = insn->operands[2].reg;
     struct gather g = gather_of(insn);
     if (!fp_check_avx(cpu)) return SOFT_FAULT;
@@ -147,12 +155,8 @@ enum soft_step soft_gather(struct soft_cpu *cpu, const struct soft_insn *insn) {
     fp_read_vector(cpu, to, 32, data);
     fp_read_vector(cpu, by, 32, mask);
     fp_read_vector(cpu, insn->index, 32, index);
+    widen_mask(mask, insn->operands[2].kind == SOFT_YMM ? 32 : 16, g.element);
     enum soft_step step = SOFT_NEXT;
-    for (unsigned i = 0; i < g.n && step == SOFT_NEXT;
-         i++) { /* every element's mask becomes all ones or zeros */
-        uint8_t *on = mask + i * g.element;
-        memset(on, is_on(mask, i * g.element, g.element) ? 0xFF : 0, g.element);
-    }
     for (unsigned i = 0; i < g.n && step == SOFT_NEXT; i++) {
         uint64_t linear, offset = gather_offset(cpu, insn, index + i * g.index, g.index);
         if (!mask[i * g.element]) continue;
@@ -162,8 +166,10 @@ enum soft_step soft_gather(struct soft_cpu *cpu, const struct soft_insn *insn) {
         else
             step = SOFT_FAULT;
     }
-    memset(data + g.data_bytes, 0, sizeof data - g.data_bytes);
-    memset(mask + g.data_bytes, 0, sizeof mask - g.data_bytes);
+    if (step == SOFT_NEXT) {
+        memset(data + g.data_bytes, 0, sizeof data - g.data_bytes);
+        memset(mask, 0, sizeof mask);
+    }
     fp_write_vector(cpu, to, 32, data);
     fp_write_vector(cpu, by, 32, mask);
     return step;
