@@ -194,6 +194,7 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
     if (decoded.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY &&
         decoded.encoding != ZYDIS_INSTRUCTION_ENCODING_VEX)
         return SOFT_DECODE_UD;
+    if (decoded.meta.isa_ext == ZYDIS_ISA_EXT_KNC) return SOFT_DECODE_UD; /* lzcnt and others with VEX */
     if (decoded.operand_count_visible > SOFT_OPERANDS_MAX) return SOFT_DECODE_UD;
     status =
         ZydisDecoderDecodeOperands(&decoder, &context, &decoded, operands, decoded.operand_count_visible);

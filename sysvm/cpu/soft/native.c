@@ -225,6 +225,7 @@ static enum soft_step run_vector(struct soft_cpu *cpu, const struct soft_insn *i
     struct native_frame frame;
     uint64_t linear = 0;
     if (!check(cpu, form)) return SOFT_FAULT;
+    if (form->is_mmx && form->memory_out) fp_set_top(cpu, 0); /* also in front of a fault */
     if (form->memory_bytes && !read_memory(cpu, insn, form, &frame, &linear)) return SOFT_FAULT;
     for (unsigned i = 0; i < form->n_operands; i++) load_operand(cpu, insn, form->operands + i, &frame);
     if (form->flags) frame.flags_in = (cpu->rflags & SOFT_ARITHMETIC) | SOFT_FLAG_ONE;
@@ -233,10 +234,7 @@ static enum soft_step run_vector(struct soft_cpu *cpu, const struct soft_insn *i
         if (form->is_mmx) fp_enter_mmx(cpu); /* also in front of the exception */
         return SOFT_FAULT;
     }
-    if (form->memory_out) {
-        if (form->is_mmx) fp_set_top(cpu, 0); /* also in front of a fault */
-        if (!soft_write(cpu, linear, frame.memory, form->memory_bytes)) return SOFT_FAULT;
-    }
+    if (form->memory_out && !soft_write(cpu, linear, frame.memory, form->memory_bytes)) return SOFT_FAULT;
     commit(cpu, insn, form, &frame);
     return SOFT_NEXT;
 }

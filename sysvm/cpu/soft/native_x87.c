@@ -40,7 +40,8 @@ enum soft_step native_run_x87(struct soft_cpu *cpu, const struct soft_insn *insn
     frame.flags_in = (cpu->rflags & SOFT_ARITHMETIC) | SOFT_FLAG_ONE;
     if (!native_form_call(cpu, form, &frame)) return SOFT_FAULT;
     set_pointers(cpu, insn, form, before);
-    if (form->memory_out && is_stored(cpu) && !store(cpu, insn, &frame, form->memory_bytes)) {
+    if (form->memory_out && (form->control || is_stored(cpu)) &&
+        !store(cpu, insn, &frame, form->memory_bytes)) {
         memcpy(cpu->fp, before, sizeof before);
         return SOFT_FAULT;
     }

@@ -106,8 +106,9 @@ static enum soft_step ins(struct soft_cpu *cpu, const struct soft_insn *insn, un
     uint16_t port = (uint16_t)cpu->gpr[VM_RDX];
     uint64_t linear, offset = soft_gpr_get(cpu, VM_RDI, insn->address_bytes);
     uint32_t value = 0;
+    if (!may_access(cpu, port, n_bytes)) return SOFT_FAULT; /* also where nothing is left to be done */
     if (is_over(cpu, insn)) return SOFT_NEXT;
-    if (!may_access(cpu, port, n_bytes) || !soft_linear_at(cpu, VM_ES, offset, n_bytes, true, &linear) ||
+    if (!soft_linear_at(cpu, VM_ES, offset, n_bytes, true, &linear) ||
         !soft_probe(cpu, linear, n_bytes, true,
                     cpu->cpl == 3)) /* before the device gives what it gives once */
         return SOFT_FAULT;
@@ -122,9 +123,9 @@ static enum soft_step outs(struct soft_cpu *cpu, const struct soft_insn *insn, u
     uint16_t port = (uint16_t)cpu->gpr[VM_RDX];
     uint64_t linear, offset = soft_gpr_get(cpu, VM_RSI, insn->address_bytes);
     uint32_t value = 0;
+    if (!may_access(cpu, port, n_bytes)) return SOFT_FAULT;
     if (is_over(cpu, insn)) return SOFT_NEXT;
-    if (!may_access(cpu, port, n_bytes) ||
-        !soft_linear_at(cpu, insn->segment, offset, n_bytes, false, &linear) ||
+    if (!soft_linear_at(cpu, insn->segment, offset, n_bytes, false, &linear) ||
         !soft_read(cpu, linear, &value, n_bytes) ||
         !soft_serve(cpu, VM_EXIT_PORT, port, &value, n_bytes, true))
         return SOFT_FAULT;

@@ -84,18 +84,16 @@ enum soft_step soft_maskmovdqu(struct soft_cpu *cpu, const struct soft_insn *ins
 enum soft_step soft_maskmovq(struct soft_cpu *cpu, const struct soft_insn *insn) {
     const struct soft_operand *operands = insn->operands + (insn->operands[0].kind == SOFT_MEM);
     if (!fp_check_mmx(cpu)) return SOFT_FAULT;
-    fp_set_top(cpu, 0);
+    fp_enter_mmx(cpu); /* also in front of a fault */
     const uint8_t *data = fp_mmx(cpu, operands[0].reg), *mask = fp_mmx(cpu, operands[1].reg);
-    if (!bytes_masked(cpu, insn, mask, data, 8)) return SOFT_FAULT;
-    fp_enter_mmx(cpu);
-    return SOFT_NEXT;
+    return bytes_masked(cpu, insn, mask, data, 8) ? SOFT_NEXT : SOFT_FAULT;
 }
 
 /* ---- gathers ---- */
 
 struct gather {
-    unsigned element, index, n; /* bytes, bytes, how many */
-    unsigned data_bytes;        /* of destination and mask */
+    unsigned element, index, n;  /* bytes, bytes, how many */
+    unsigned data_bytes, widest; /* of what is gathered; of the registers */
 };
 
 /* The element's size and the index's stand in the name: VPGATHER + index + element. */
@@ -120,6 +118,7 @@ static struct gather gather_of(const struct soft_insn *insn) {
     unsigned widest = g.element > g.index ? g.element : g.index;
     g.n = (is_256 ? 32 : 16) / widest;
     g.data_bytes = g.n * g.element;
+    g.widest = is_256 ? 32 : 16;
     return g;
 }
 
@@ -155,17 +154,19 @@ enum soft_step soft_gather(struct soft_cpu *cpu, const struct soft_insn *insn) {
     fp_read_vector(cpu, to, 32, data);
     fp_read_vector(cpu, by, 32, mask);
     fp_read_vector(cpu, insn->index, 32, index);
-    widen_mask(mask, insn->operands[2].kind == SOFT_YMM ? 32 : 16, g.element);
+    widen_mask(mask, g.widest, g.element);
+    bool any = false;
     enum soft_step step = SOFT_NEXT;
     for (unsigned i = 0; i < g.n && step == SOFT_NEXT; i++) {
         uint64_t linear, offset = gather_offset(cpu, insn, index + i * g.index, g.index);
         if (!mask[i * g.element]) continue;
         if (soft_linear_at(cpu, insn->segment, offset, g.element, false, &linear) &&
             soft_read(cpu, linear, data + i * g.element, g.element))
-            memset(mask + i * g.element, 0, g.element);
+            memset(mask + i * g.element, 0, g.element), any = true;
         else
             step = SOFT_FAULT;
     }
+    if (any && g.widest < 32) memset(data + g.widest, 0, sizeof data - g.widest);
     if (step == SOFT_NEXT) {
         memset(data + g.data_bytes, 0, sizeof data - g.data_bytes);
         memset(mask, 0, sizeof mask);

@@ -91,6 +91,8 @@ enum soft_step soft_fxsave(struct soft_cpu *cpu, const struct soft_insn *insn) {
     uint8_t image[FXSAVE_WRITTEN];
     uint64_t linear;
     if (!check_fx(cpu) || !fx_address(cpu, insn, FP_LEGACY_BYTES, 16, true, &linear)) return SOFT_FAULT;
+    if (!soft_probe(cpu, linear, FP_LEGACY_BYTES, true, cpu->cpl == 3))
+        return SOFT_FAULT; /* also of what stays */
     bool sse = cpu->cr4 & SOFT_CR4_OSFXSR;
     put_x87(cpu, has_rex_w(cpu, insn), image);
     memcpy(image + FP_MXCSR, cpu->fp + FP_MXCSR, 4);
@@ -162,8 +164,7 @@ static enum soft_step xsave(struct soft_cpu *cpu, const struct soft_insn *insn, 
     unsigned n = soft_xsave_bytes(asked);
     if (!fx_address(cpu, insn, n, 64, true, &linear)) return SOFT_FAULT;
     /* All of it is written or none: a page that faults does so before. */
-    for (uint64_t at = linear; at < linear + n; at = (at | 0xFFF) + 1)
-        if (!soft_probe(cpu, at, 1, true, cpu->cpl == 3)) return SOFT_FAULT;
+    if (!soft_probe(cpu, linear, n, true, cpu->cpl == 3)) return SOFT_FAULT;
     if (!soft_read(cpu, linear + SOFT_FP_HEADER, &old, sizeof old)) return SOFT_FAULT;
     memcpy(image, cpu->fp, sizeof image);
     put_x87(cpu, has_rex_w(cpu, insn), image);

@@ -57,6 +57,11 @@ static bool touches_segment(const ZydisDecodedInstruction *insn) {
     return (is_mov && insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) || is_stack;
 }
 
+static bool has_row(const uint8_t bytes[15]) {
+    struct soft_insn insn;
+    return soft_decode(SOFT_LONG64, bytes, 15, &insn) == SOFT_DECODED && insn.run != soft_undefined;
+}
+
 /* The mnemonic of the form's encoding with this ModRM, or 0. */
 static unsigned mnemonic_of(const ZydisDecoder *decoder, const struct case_form *f, unsigned modrm) {
     static const uint8_t prefixes[] = {0, 0x66, 0xF3, 0xF2};
@@ -82,8 +87,7 @@ static unsigned mnemonic_of(const ZydisDecoder *decoder, const struct case_form 
             insn.encoding == (f->vex ? ZYDIS_INSTRUCTION_ENCODING_VEX : ZYDIS_INSTRUCTION_ENCODING_LEGACY) &&
             insn.opcode == f->opcode &&
             insn.raw.prefix_count == (unsigned)(f->prefix && !f->vex) + (f->w && !f->vex);
-        if (!wanted || !soft_handler_of(insn.mnemonic) || is_left_out(&insn) || touches_segment(&insn))
-            return 0;
+        if (!wanted || !has_row(bytes) || is_left_out(&insn) || touches_segment(&insn)) return 0;
         return insn.mnemonic;
     }
     return 0;

@@ -8,6 +8,10 @@
 
 enum { X87_FLAGS = 0x3F, ES_AND_BUSY = 0x8080, FLAGS = 0xCD5, IF_AND_ONE = 0x202 };
 
+/* Where this process has its own code, stack and libraries, and what displacements reach from there. */
+#define OURS_FIRST UINT64_C(0x540000000000)
+#define OURS_END   UINT64_C(0x800100000000)
+
 uint64_t case_random(struct case_random *r) {
     uint64_t z = r->state += UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -148,6 +152,7 @@ static void put_state(struct case_random *r, struct case_state *out) {
     for (unsigned i = 0; i < 16; i++) {
         out->gpr[i] = one_in(r, 2) ? random_address(r) : random_integer(r);
         if (out->gpr[i] >> 47 && one_in(r, 2)) out->gpr[i] &= UINT32_MAX;
+        if (out->gpr[i] >= OURS_FIRST && out->gpr[i] < OURS_END) out->gpr[i] &= UINT32_MAX;
     }
     put_fp(r, out->fp);
     put_data(r, out->data);
@@ -198,6 +203,11 @@ static bool is_by_parts(ZydisMnemonic mnemonic) {
     case ZYDIS_MNEMONIC_XSAVEOPT64:
     case ZYDIS_MNEMONIC_XRSTOR:
     case ZYDIS_MNEMONIC_XRSTOR64:
+    case ZYDIS_MNEMONIC_FBSTP:
+    case ZYDIS_MNEMONIC_VMASKMOVPS:
+    case ZYDIS_MNEMONIC_VMASKMOVPD:
+    case ZYDIS_MNEMONIC_VPMASKMOVD:
+    case ZYDIS_MNEMONIC_VPMASKMOVQ:
     case ZYDIS_MNEMONIC_MASKMOVQ:
     case ZYDIS_MNEMONIC_MASKMOVDQU:
     case ZYDIS_MNEMONIC_VMASKMOVDQU: return true;
@@ -210,6 +220,14 @@ struct case_traits case_traits(const uint8_t *bytes, unsigned n) {
     struct case_traits traits = {0};
     if (!decode(bytes, n, &insn, NULL)) return traits;
     if (insn.cpu_flags) traits.undefined_flags = insn.cpu_flags->undefined;
+    traits.is_repeated =
+        insn.meta.category == ZYDIS_CATEGORY_STRINGOP &&
+        insn.attributes & (ZYDIS_ATTRIB_HAS_REP | ZYDIS_ATTRIB_HAS_REPE | ZYDIS_ATTRIB_HAS_REPNE);
+    traits.may_fault = insn.mnemonic == ZYDIS_MNEMONIC_MASKMOVQ ||
+                       insn.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
+                       insn.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
+    traits.by_stages = insn.mnemonic == ZYDIS_MNEMONIC_DPPS || insn.mnemonic == ZYDIS_MNEMONIC_DPPD ||
+                       insn.mnemonic == ZYDIS_MNEMONIC_VDPPS || insn.mnemonic == ZYDIS_MNEMONIC_VDPPD;
     traits.by_parts = is_by_parts(insn.mnemonic);
     return traits;
 }

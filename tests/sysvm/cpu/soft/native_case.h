@@ -68,7 +68,11 @@ unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t 
 /* What processors may do each in their own way. */
 struct case_traits {
     uint32_t undefined_flags;
-    bool by_parts; /* several accesses to memory, in any order */
+    bool by_parts; /* several accesses to memory, in any order; a fault may leave a part done */
+    bool
+        is_repeated; /* a fault may come in the midst: of flags, and of counts of 32 bits, what was done is its own */
+    bool may_fault; /* also where its mask lets no access through */
+    bool by_stages; /* an exception that is not masked keeps those of later stages from showing */
 };
 struct case_traits case_traits(const uint8_t *bytes, unsigned n);
 
