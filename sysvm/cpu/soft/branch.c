@@ -156,18 +156,19 @@ enum soft_step soft_jmp(struct soft_cpu *cpu, const struct soft_insn *insn) {
     return target_of(cpu, insn, &target) ? go(cpu, target) : SOFT_FAULT;
 }
 
-/* The stack's fault comes before the target's, which leaves the stack as it was. */
-static bool can_push(struct soft_cpu *cpu, unsigned n_bytes) {
+/* A return address is written in front of the target's fault, which leaves the stack pointer as it was. */
+static enum soft_step refuse_call(struct soft_cpu *cpu, unsigned n_bytes, uint64_t back) {
     uint64_t linear;
-    return soft_linear_at(cpu, VM_SS, soft_stack_pointer(cpu, -(int64_t)n_bytes), n_bytes, true, &linear) &&
-           soft_probe(cpu, linear, n_bytes, true, cpu->cpl == 3);
+    if (!soft_linear_at(cpu, VM_SS, soft_stack_pointer(cpu, -(int64_t)n_bytes), n_bytes, true, &linear) ||
+        !soft_write(cpu, linear, &back, n_bytes))
+        return SOFT_FAULT;
+    return soft_raise_gp(cpu, 0);
 }
 
 enum soft_step soft_call(struct soft_cpu *cpu, const struct soft_insn *insn) {
     uint64_t target;
     if (!target_of(cpu, insn, &target)) return SOFT_FAULT;
-    if (!is_target(cpu, target))
-        return can_push(cpu, insn->operand_bytes) ? soft_raise_gp(cpu, 0) : SOFT_FAULT;
+    if (!is_target(cpu, target)) return refuse_call(cpu, insn->operand_bytes, cpu->rip + insn->length);
     if (!soft_push(cpu, insn->operand_bytes, cpu->rip + insn->length)) return SOFT_FAULT;
     cpu->rip = target;
     return SOFT_JUMPED;

@@ -174,6 +174,16 @@ static void commit(struct soft_cpu *cpu, const struct soft_insn *insn, const str
 
 enum { MXCSR_INVALID = 1, MXCSR_DENORMAL = 2, MXCSR_ZERO = 4, MXCSR_UNDERFLOW = 16, MXCSR_PRECISION = 32 };
 
+/* Whether a half-precision result is denormal: these are not flushed to zero whatever MXCSR says. */
+static bool has_tiny_half(const struct native_form *form, const struct native_frame *frame) {
+    const uint8_t *at = form->memory_out ? frame->memory : frame->out[SLOT_RM];
+    for (unsigned i = 0; i < (form->memory_out ? form->memory_bytes : 16u); i += 2) {
+        unsigned half = at[i] | (unsigned)at[i + 1] << 8;
+        if (!(half & 0x7C00) && half & 0x3FF) return true;
+    }
+    return false;
+}
+
 /* Runs with all exceptions masked, which tells by flags what the guest's masks would have let through. An underflow
  * that is exact shows only where results are flushed to zero, and counts only where the guest does not mask it.
  * Exceptions of operands come before those of results. False: cpu->fault. */
@@ -189,7 +199,8 @@ static bool call_checked(struct soft_cpu *cpu, const struct native_form *form, s
     }
     if (!native_form_call(cpu, form, frame)) return false;
     uint32_t raised = frame->mxcsr_out & MXCSR_FLAGS;
-    if (tiny) raised |= MXCSR_UNDERFLOW;
+    if (tiny || (unmasked & MXCSR_UNDERFLOW && form->halves && has_tiny_half(form, frame)))
+        raised |= MXCSR_UNDERFLOW;
     if (raised & unmasked & (MXCSR_INVALID | MXCSR_DENORMAL | MXCSR_ZERO))
         raised &= MXCSR_INVALID | MXCSR_DENORMAL | MXCSR_ZERO;
     fp_set32(cpu, FP_MXCSR, guest | raised);

@@ -53,6 +53,7 @@ struct native_form {
     bool vex, wide;                 /* wide: VEX.256 */
     bool is_vector, is_mmx, is_x87; /* whose registers, by which checks follow */
     bool mxcsr;                     /* may raise floating-point exceptions of MXCSR */
+    bool halves;                    /* vcvtps2ph: results of half precision */
     bool flags;                     /* reads or writes RFLAGS */
     bool control;                   /* x87: leaves FIP, FDP, FOP */
     bool waits;                     /* x87: a pending exception comes first */

@@ -360,6 +360,7 @@ bool native_form_of(const struct soft_cpu *cpu, const struct soft_insn *insn, st
         put_x87(out, &d);
         return true;
     }
+    out->halves = d.insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH;
     if (is_conversion(d.insn.mnemonic)) out->is_vector = true;
     out->mxcsr = out->is_vector && raises_exceptions(&d);
     out->aligned =

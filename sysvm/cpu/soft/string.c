@@ -72,8 +72,9 @@ SOFT_INLINE enum soft_step scas(struct soft_cpu *cpu, const struct soft_insn *in
 }
 SOFT_INLINE enum soft_step cmps(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes) {
     uint64_t first, second, left = 0, right = 0;
-    if (!source_address(cpu, insn, n_bytes, &first) || !soft_read(cpu, first, &left, n_bytes) ||
-        !target_address(cpu, insn, n_bytes, false, &second) || !soft_read(cpu, second, &right, n_bytes))
+    /* Where both fault, processors tell of the one at rdi. */
+    if (!target_address(cpu, insn, n_bytes, false, &second) || !soft_read(cpu, second, &right, n_bytes) ||
+        !source_address(cpu, insn, n_bytes, &first) || !soft_read(cpu, first, &left, n_bytes))
         return SOFT_FAULT;
     compare(cpu, left, right, n_bytes);
     advance(cpu, insn, VM_RSI, stride(cpu, n_bytes));

@@ -264,7 +264,7 @@ static void aim_gather(struct case_random *r, const ZydisDecodedOperand *o, stru
 }
 
 static uint8_t *data_at(struct case_state *state, uint64_t address, unsigned n) {
-    if (address < CASE_DATA || address + n > CASE_DATA + CASE_DATA_BYTES) return NULL;
+    if (address < CASE_DATA || address > CASE_DATA + CASE_DATA_BYTES - n) return NULL;
     return state->data + (address - CASE_DATA);
 }
 

@@ -225,7 +225,7 @@ static int child_died(const struct case_now *now, int status) {
 }
 
 int main(int argc, char **argv) {
-    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 150000;
+    uint64_t count = argc > 1 ? strtoull(argv[1], NULL, 0) : 100000;
     uint64_t seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     struct case_now *now = mmap(NULL, sizeof *now, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int status;
