@@ -29,6 +29,7 @@ struct boot {
     const char *file_path;
     struct boot_folders folders;
     struct boot_disks disks;
+    struct boot_script *script; /* NULL: none */
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
@@ -45,7 +46,7 @@ struct boot {
     struct boot_command *command; /* NULL: without --rootfs */
     struct boot_command_events command_events;
     /* why it was stopped from here */
-    bool timed_out, panicked, quit, command_ended;
+    bool timed_out, panicked, quit, command_ended, script_failed;
     int signal, command_status;
 };
 
@@ -71,7 +72,8 @@ enum {
     BOOT_DIR,
     BOOT_ENV,
     BOOT_MODULES,
-    BOOT_NO_JAIL
+    BOOT_NO_JAIL,
+    BOOT_SCRIPT
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -102,6 +104,7 @@ static const struct cli_flag flags[] = {
      "the kernel's modules (default: beside it, or the host's of its release)"},
     {BOOT_NO_JAIL, "no-jail", 0, NULL,
      "keep rights and system calls that a machine does not need, to debug (docs/jail.md)"},
+    {BOOT_SCRIPT, "script", 0, "FILE", "waits for the console's output and answers it (docs/scripts.md)"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -132,6 +135,19 @@ static int take_word(struct boot_words *words, const char *word) {
     if (boot_words_add(words, word)) return CLI_OK;
     cli_message("out of memory");
     return CLI_INTERNAL;
+}
+
+static int read_file(const char *path, uint64_t max_bytes, struct cli_file *out);
+
+static int take_script(struct boot *boot, const char *path) {
+    struct cli_file file;
+    boot_script_free(boot->script); /* the last one counts */
+    boot->script = NULL;
+    int result = read_file(path, 0, &file);
+    if (result != CLI_OK) return result;
+    result = boot_script_new(cli_file_name(path), (const char *)file.bytes, file.size, 1, &boot->script);
+    cli_file_close(&file);
+    return result;
 }
 
 /* What only means something together. */
@@ -180,6 +196,7 @@ static int take_flag(struct boot *boot, int id, const char *value) {
         break;
     case BOOT_MODULES: boot->folders.modules = value; break;
     case BOOT_NO_JAIL: boot->no_jail = true; break;
+    case BOOT_SCRIPT: return take_script(boot, value);
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
@@ -210,6 +227,17 @@ static bool is_set(const struct boot *boot, const struct cli_vm_entry *entry, co
     return false;
 }
 
+/* Lines of text are a script. */
+static int take_text(struct boot *boot, const struct cli_vm_entry *entry, const struct cli_flag *flag) {
+    boot_script_free(boot->script);
+    boot->script = NULL;
+    if (flag->id == BOOT_SCRIPT)
+        return boot_script_new(boot->file_path, entry->value, strlen(entry->value), entry->line + 1,
+                               &boot->script);
+    cli_message("%s:%u: %s is one line", boot->file_path, entry->line, entry->name);
+    return CLI_USAGE;
+}
+
 static int take_entry(struct boot *boot, const struct cli_vm_entry *entry) {
     const char *names[sizeof flags / sizeof *flags];
     size_t n = 0;
@@ -218,6 +246,7 @@ static int take_entry(struct boot *boot, const struct cli_vm_entry *entry) {
         names[n++] = flag->name;
         if (strcmp(flag->name, entry->name)) continue;
         if (!is_set(boot, entry, flag, &status)) return status;
+        if (entry->is_text) return take_text(boot, entry, flag);
         status = take_flag(boot, flag->id, entry->value);
         if (status != CLI_OK) cli_message("%s:%u: this line is not taken", boot->file_path, entry->line);
         return status;
@@ -287,12 +316,27 @@ static void on_command_end(void *context, int status) {
     struct boot *boot = context;
     boot->command_ended = true;
     boot->command_status = status;
+    boot_script_gone(boot->script, true, "ended its command");
     vm_machine_stop(boot->machine);
 }
 
 static void on_input_end(void *context) {
     struct boot *boot = context;
     if (boot->command) boot_command_end_input(boot->command);
+}
+
+static void on_script_over(void *context, bool failed) {
+    struct boot *boot = context;
+    boot->script_failed = failed;
+    if (failed)
+        vm_machine_stop(boot->machine);
+    else
+        boot_console_hand_over(boot->console);
+}
+
+static void on_power_button(void *context) {
+    struct boot *boot = context;
+    vm_machine_power_button(boot->machine);
 }
 
 static void on_panic(void *context) {
@@ -432,12 +476,17 @@ static enum atoll_status add_command(struct boot *boot, struct atoll_error *err)
 }
 
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
-    struct boot_console_events events = {on_quit, on_panic, on_input_end, boot};
+    struct boot_console_config console = {.events = {on_quit, on_panic, on_input_end, boot},
+                                          .hidden = boot->folders.rootfs != NULL,
+                                          .script = boot->script};
+    struct boot_script_events script = {on_script_over, on_power_button, on_quit, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
     if (status == ATOLL_OK && boot->jail) vm_loop_watch_threads(boot->loop, boot_jail_thread, boot->jail);
+    console.loop = boot->loop;
     if (status == ATOLL_OK) status = watch_outside(boot, err);
-    if (status == ATOLL_OK)
-        status = boot_console_new(boot->loop, &events, boot->folders.rootfs != NULL, &boot->console, err);
+    if (status == ATOLL_OK) status = boot_console_new(&console, &boot->console, err);
+    if (status == ATOLL_OK && boot->script)
+        status = boot_script_attach(boot->script, boot->loop, &script, err);
     if (status != ATOLL_OK) return status;
     struct vm_machine_config config = {.alloc = &atoll_default_alloc,
                                        .engine = boot->engine,
@@ -459,6 +508,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
 
 static void unmake(struct boot *boot) {
     vm_machine_free(boot->machine);
+    boot_script_detach(boot->script);
     boot_command_free(boot->command);
     boot_console_free(boot->console);
     vm_timer_free(boot->timer);
@@ -470,6 +520,7 @@ static void unmake(struct boot *boot) {
 
 static int stopped_status(const struct boot *boot) {
     if (boot->panicked) return CLI_PANIC;
+    if (boot->script_failed) return CLI_SCRIPT;
     if (boot->timed_out) cli_message("boot: the guest ran into the timeout");
     if (boot->timed_out) return CLI_TIMEOUT;
     if (boot->command_ended) return boot->command_status;
@@ -478,7 +529,8 @@ static int stopped_status(const struct boot *boot) {
 
 /* A guest that was to run a command, and went before it had. */
 static int gone_status(const struct boot *boot, const char *how) {
-    if (!boot->folders.rootfs) return CLI_OK;
+    if (boot_script_failed(boot->script)) return CLI_SCRIPT;
+    if (!boot->folders.rootfs || boot->script) return CLI_OK; /* a script may be what it went for */
     cli_message("boot: the guest %s before the command had ended", how);
     boot_console_print_last(boot->console);
     return CLI_INTERNAL;
@@ -516,6 +568,7 @@ static int enter_jail(struct boot *boot) {
                                     .net = boot->net,
                                     .vsock = boot->vsock,
                                     .disks = &boot->disks,
+                                    .script = boot->script,
                                     .sandbox = boot->sandbox,
                                     .makes_code = strcmp(boot->engine->name, "soft") == 0};
     if (boot->no_jail || boot->jail) return CLI_OK;
@@ -554,8 +607,9 @@ static int run_machine(struct boot *boot, bool *out_again) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
+    if (end == VM_END_OFF) boot_script_gone(boot->script, true, "powered off");
     result = status_of(boot, end, &err);
-    if (result == CLI_PANIC) boot_console_print_last(boot->console);
+    if (result == CLI_PANIC || result == CLI_SCRIPT) boot_console_print_last(boot->console);
     *out_again = end == VM_END_RESET && result == CLI_OK;
     if (boot->stats) print_stats(boot);
     return result;
@@ -630,6 +684,7 @@ static int run_boot(struct cli_parser *p) {
     if (result == CLI_OK) result = check_flags(&boot);
     if (result == CLI_OK) result = run_all(&boot);
     sb_free(boot.sandbox);
+    boot_script_free(boot.script);
     boot_disks_free(&boot.disks);
     boot_words_free(&boot.folders.dirs);
     boot_words_free(&boot.folders.env);
@@ -667,8 +722,11 @@ const struct cli_verb cli_verb_boot = {
         "it (mount -t virtiofs GUEST WHERE). Nothing outside the folder can be reached. When atoll does not "
         "run "
         "as root, its user's files are root's to the guest.\n\n"
+        "With --script FILE, or \"script = <<END\" and lines up to END in NAME.vm, a script waits for what "
+        "the "
+        "guest writes and answers it; when it is over, input is the user's.\n\n"
         "The exit status is 0 when the guest powers off, with --rootfs that of CMD (128 + n: ended by signal "
-        "n); 124 after --timeout, 255 when it panics or crashes, "
+        "n); 123 when the script failed, 124 after --timeout, 255 when it panics or crashes, "
         "125 when atoll failed, 126 when the kernel cannot be booted or CMD "
         "not run, 127 when there is no such file.",
     .flags = flags,

@@ -5,7 +5,8 @@
  *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says
  *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
  *   boot_command.c   that command's standard streams and end
- *   boot_jail.c what the process may still do once the guest runs */
+ *   boot_jail.c what the process may still do once the guest runs
+ *   boot_script.c    a console script at the guest's console */
 #ifndef ATOLL_CLI_BOOT_H
 #define ATOLL_CLI_BOOT_H
 
@@ -43,6 +44,40 @@ const char *boot_disks_scratch(const struct boot_disks *disks);
 int boot_disks_close(struct boot_disks *disks);
 void boot_disks_free(struct boot_disks *disks);
 
+/* ---- boot_script.c ---- */
+
+struct boot_script;
+struct boot_script_events {                   /* on the loop's thread */
+    void (*over)(void *context, bool failed); /* once; after a failure a message was printed */
+    void (*power_button)(void *context);
+    void (*kill)(void *context);
+    void *context;
+};
+/* Reads a script and opens the files it names. `name` (for messages) is borrowed; the text is not kept.
+ * Returns CLI_OK or, after a message, the exit status; boot_script_free follows in any case. */
+int boot_script_new(const char *name, const char *text, size_t n, uint32_t first_line,
+                    struct boot_script **out);
+void boot_script_free(struct boot_script *script); /* NULL is allowed */
+/* Another process goes on with the files it has made; NULL is allowed. */
+void boot_script_leave(struct boot_script *script);
+/* The file i that a step makes, and its removal where it does not; NULL: no more. */
+const char *boot_script_made(const struct boot_script *script, size_t i);
+/* A machine's loop, until detach. The script begins when the loop runs, and goes on with the next machine. */
+enum atoll_status boot_script_attach(struct boot_script *script, struct vm_loop *loop,
+                                     const struct boot_script_events *events, struct atoll_error *err);
+void boot_script_detach(struct boot_script *script); /* NULL is allowed */
+/* Where input goes, and what ends a line of it; before the loop runs. */
+void boot_script_join(struct boot_script *script, struct vm_stream_device device, const char *line_end);
+/* These may come from any thread, under the machine lock; what follows from them happens on the loop. Of output, no more
+ * than there is space for (NULL: any); when there is space again the device of boot_script_join is told. */
+size_t boot_script_space(const struct boot_script *script);
+void boot_script_output(struct boot_script *script, const uint8_t *bytes, size_t n);
+void boot_script_room(struct boot_script *script);
+/* As vm_script_guest_gone; NULL is allowed. */
+void boot_script_gone(struct boot_script *script, bool off, const char *how);
+bool boot_script_runs(const struct boot_script *script);   /* NULL: false */
+bool boot_script_failed(const struct boot_script *script); /* NULL: false */
+
 /* ---- console.c ---- */
 
 struct boot_console;
@@ -55,17 +90,28 @@ struct boot_console_events {
     void *context;
 };
 
+struct boot_console_config {
+    struct vm_loop *loop;
+    struct boot_console_events events;
+    bool
+        hidden; /* standard input and output are a command's; the console is watched, and told when the guest panics */
+    struct boot_script *script; /* or NULL; as long as it runs, input is its own, and a terminal as it was */
+};
 /* Standard input and output as the guest's console. A terminal goes into raw mode until free.
- * in     hidden: they are a command's; the console is only watched, and told when the guest panics
  * fails  E_NOMEM, E_IO */
-enum atoll_status boot_console_new(struct vm_loop *loop, const struct boot_console_events *events,
-                                   bool hidden, struct boot_console **out, struct atoll_error *err);
+enum atoll_status boot_console_new(const struct boot_console_config *config, struct boot_console **out,
+                                   struct atoll_error *err);
 struct vm_host_stream *boot_console_stream(struct boot_console *console);
 void boot_console_free(struct boot_console *console); /* NULL is allowed */
 struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
 /* The terminal as it was; any thread, any signal handler. */
 void boot_console_restore(void);
+/* The same for the streams of a command, where the console is hidden. */
+struct vm_stream_end boot_console_command_end(struct boot_console *console);
+void boot_console_join_command(struct boot_console *console, struct vm_stream_device device);
+/* The script is over: input is the user's. */
+void boot_console_hand_over(struct boot_console *console);
 /* Whether a line of a kernel's panic went by. */
 bool boot_console_saw_panic(const struct boot_console *console);
 /* The line of the panic, if there was one, and the last lines that went by, to stderr. */
@@ -106,6 +152,7 @@ int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, 
 struct boot_jail_wants {
     const char *kernel, *initrd, *net, *vsock; /* NULL: not there */
     const struct boot_disks *disks;            /* open */
+    const struct boot_script *script;          /* or NULL */
     const struct sandbox *sandbox;             /* its folders */
     bool makes_code;                           /* the engine does */
 };

@@ -57,7 +57,7 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
     if (status != ATOLL_OK) return status;
     struct guest_command_config config = {
         .alloc = &atoll_default_alloc,
-        .outputs = {vm_host_stream_end(c->stdio), vm_host_stream_end(c->errors)},
+        .outputs = {boot_console_command_end(console), vm_host_stream_end(c->errors)},
         .is_closed = is_closed,
         .ended = on_end,
         .failed = on_failure,
@@ -66,7 +66,7 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
     if (status == ATOLL_OK) status = add_port(c, loop, machine, err);
     if (status != ATOLL_OK) return status;
     vm_host_stream_join(c->errors, guest_command_errors(c->command));
-    vm_host_stream_join(c->stdio, guest_command_input(c->command, vm_host_stream_end(c->stdio)));
+    boot_console_join_command(console, guest_command_input(c->command, boot_console_command_end(console)));
     boot_command_resize(c);
     return ATOLL_OK;
 }

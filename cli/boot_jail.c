@@ -90,7 +90,9 @@ struct named {
     struct jail_path *paths;
     size_t capacity;
     char *owned[2]; /* paths made here: of the name servers, of vsock's folder */
-    bool failed;    /* out of memory */
+    char **folders; /* made here, too: of files that scripts make */
+    size_t n_folders, cap_folders;
+    bool failed; /* out of memory */
 };
 
 static void add(struct named *named, struct jail_path path) {
@@ -154,6 +156,22 @@ static void add_network(struct named *named, const char *net) {
     }
 }
 
+/* A copy that did not come is removed at the end. */
+static void add_script(struct named *named, const struct boot_script *script) {
+    const char *file;
+    for (size_t i = 0; (file = boot_script_made(script, i)); i++) {
+        char *folder = folder_of(file, strlen(file));
+        if (!folder || atoll_grow(&atoll_default_alloc, (void **)&named->folders, &named->cap_folders,
+                                  named->n_folders + 1, sizeof folder)) {
+            free(folder);
+            named->failed = true;
+            return;
+        }
+        named->folders[named->n_folders++] = folder;
+        add_path(named, folder, JAIL_SCRATCH);
+    }
+}
+
 static void add_all(struct named *named, const struct boot_jail_wants *wants) {
     add_path(named, wants->kernel, JAIL_READ);
     add_path(named, wants->initrd, JAIL_READ);
@@ -164,6 +182,7 @@ static void add_all(struct named *named, const struct boot_jail_wants *wants) {
     boot_disks_each_file(wants->disks, add_disk, named);
     add_path(named, boot_disks_scratch(wants->disks), JAIL_SCRATCH);
     add_folders(named, wants->sandbox);
+    add_script(named, wants->script);
     if (wants->net) add_network(named, wants->net);
     if (!wants->vsock) return;
     named->owned[1] = folder_of(wants->vsock, strcspn(wants->vsock, ","));
@@ -182,5 +201,7 @@ enum atoll_status boot_jail_enter(const struct boot_jail_wants *wants, struct ja
     if (status == ATOLL_OK) status = jail_enter(*out, err);
     atoll_free(&atoll_default_alloc, named.paths, named.capacity * sizeof *named.paths);
     for (size_t i = 0; i < sizeof named.owned / sizeof *named.owned; i++) free(named.owned[i]);
+    for (size_t i = 0; i < named.n_folders; i++) free(named.folders[i]);
+    atoll_free(&atoll_default_alloc, named.folders, named.cap_folders * sizeof *named.folders);
     return status;
 }

@@ -18,6 +18,7 @@ enum cli_exit {
     CLI_OK = 0,
     CLI_FAILED = 1,         /* validate, asm, dis, objdump: the input is broken */
     CLI_USAGE = 2,          /* wrong flags or arguments */
+    CLI_SCRIPT = 123,       /* boot: the console script failed */
     CLI_TIMEOUT = 124,      /* run, boot: --timeout ended the program or guest */
     CLI_INTERNAL = 125,     /* atoll's own fault: output that cannot be written, memory; run: a grant */
     CLI_NOT_LOADABLE = 126, /* run, boot: the file is no program or kernel that can be started */

@@ -16,6 +16,8 @@ struct boot_console {
     struct vm_loop *loop;
     struct vm_host_stream *stream;
     struct boot_console_events events;
+    struct boot_script *script;        /* or NULL */
+    struct vm_stream_device device;    /* what input is for */
     bool hidden, is_terminal, escaped; /* escaped: the last key was Ctrl-a */
     bool saw_panic;
     char panic[LINE_MAX_BYTES];          /* the line that said so first */
@@ -84,10 +86,10 @@ static size_t filter_keys(void *context, uint8_t *bytes, size_t n) {
 
 /* ---- what went by ---- */
 
-static void end_line(struct boot_console *console) {
+static void end_line(struct boot_console *console, bool kernel) {
     char *line = console->lines[console->line % N_LINES];
     line[console->n] = 0;
-    if (strstr(line, "Kernel panic - not syncing")) {
+    if (kernel && strstr(line, "Kernel panic - not syncing")) {
         bool ended = strstr(line, "---[ end Kernel panic");
         if (!console->saw_panic) memcpy(console->panic, line, sizeof console->panic);
         console->saw_panic = true;
@@ -98,12 +100,12 @@ static void end_line(struct boot_console *console) {
     if (console->n_lines < N_LINES) console->n_lines++;
 }
 
-/* What is longer than a line's room is kept in its first part. */
-static void watch(struct boot_console *console, const uint8_t *bytes, size_t n) {
+/* What is longer than a line's room is kept in its first part. `kernel`: it may say that it panics. */
+static void watch(struct boot_console *console, const uint8_t *bytes, size_t n, bool kernel) {
     for (size_t i = 0; i < n; i++) {
         char *line = console->lines[console->line % N_LINES];
         if (bytes[i] == '\n')
-            end_line(console);
+            end_line(console, kernel);
         else if (bytes[i] != '\r' && bytes[i] && console->n < LINE_MAX_BYTES - 1)
             line[console->n++] = (char)bytes[i];
     }
@@ -116,22 +118,38 @@ void boot_console_print_last(const struct boot_console *console) {
     if (console->saw_panic) cli_message("boot: the guest panicked: %s", console->panic);
     for (unsigned i = console->line - n; i != console->line; i++)
         cli_message("guest: %s", console->lines[i % N_LINES]);
+    const char *last = console->lines[console->line % N_LINES];
+    if (console->n) cli_message("guest: %.*s", (int)console->n, last); /* a prompt has no end */
 }
 
 /* ---- between the device and the descriptors ---- */
 
+static void want_stream(struct boot_console *console) {
+    struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    if (boot_script_runs(console->script))
+        boot_script_room(console->script);
+    else
+        stream.ops->input_wanted(stream.end);
+}
+
+static size_t fit_script(const struct boot_console *console, size_t n, bool heard) {
+    size_t space = heard ? boot_script_space(console->script) : n;
+    return n < space ? n : space;
+}
+
 static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
     struct boot_console *console = end;
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    n = fit_script(console, n, !console->hidden);
     size_t taken = console->hidden ? n : stream.ops->write(stream.end, bytes, n);
-    watch(console, bytes, taken);
+    watch(console, bytes, taken, true);
+    if (!console->hidden) boot_script_output(console->script, bytes, taken);
     return taken;
 }
 
 static void want_input(void *end) {
     struct boot_console *console = end;
-    struct vm_stream_end stream = vm_host_stream_end(console->stream);
-    if (!console->hidden) stream.ops->input_wanted(stream.end);
+    if (!console->hidden) want_stream(console);
 }
 
 struct vm_stream_end boot_console_end(struct boot_console *console) {
@@ -139,9 +157,44 @@ struct vm_stream_end boot_console_end(struct boot_console *console) {
     return (struct vm_stream_end){&ops, console};
 }
 
-void boot_console_join(struct boot_console *console, struct vm_stream_device device) {
-    if (!console->hidden) vm_host_stream_join(console->stream, device);
+/* What a script waits for is worth a line when it fails. */
+static size_t take_command_output(void *end, const uint8_t *bytes, size_t n) {
+    struct boot_console *console = end;
+    struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    n = fit_script(console, n, true);
+    size_t taken = stream.ops->write(stream.end, bytes, n);
+    if (console->script) watch(console, bytes, taken, false);
+    boot_script_output(console->script, bytes, taken);
+    return taken;
 }
+
+static void want_command_input(void *end) { want_stream(end); }
+
+struct vm_stream_end boot_console_command_end(struct boot_console *console) {
+    static const struct vm_stream_ops ops = {take_command_output, want_command_input};
+    return (struct vm_stream_end){&ops, console};
+}
+
+static void join(struct boot_console *console, struct vm_stream_device device, const char *line_end) {
+    console->device = device;
+    if (boot_script_runs(console->script)) {
+        boot_script_join(console->script, device, line_end);
+        vm_host_stream_join_output(console->stream, device);
+        return;
+    }
+    if (console->is_terminal) console->is_terminal = make_raw();
+    vm_host_stream_join(console->stream, device);
+}
+
+void boot_console_join(struct boot_console *console, struct vm_stream_device device) {
+    if (!console->hidden) join(console, device, "\r");
+}
+
+void boot_console_join_command(struct boot_console *console, struct vm_stream_device device) {
+    join(console, device, boot_is_terminal() ? "\r" : "\n");
+}
+
+void boot_console_hand_over(struct boot_console *console) { join(console, console->device, ""); }
 
 struct vm_host_stream *boot_console_stream(struct boot_console *console) {
     return console->stream;
@@ -152,22 +205,23 @@ static void on_input_end(void *context) {
     if (console->events.input_ended) console->events.input_ended(console->events.context);
 }
 
-enum atoll_status boot_console_new(struct vm_loop *loop, const struct boot_console_events *events,
-                                   bool hidden, struct boot_console **out, struct atoll_error *err) {
+enum atoll_status boot_console_new(const struct boot_console_config *config, struct boot_console **out,
+                                   struct atoll_error *err) {
     struct boot_console *console = calloc(1, sizeof *console);
     if (!console) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    console->loop = loop;
-    console->events = *events;
-    console->hidden = hidden;
-    console->is_terminal = (!hidden || boot_is_terminal()) && make_raw();
-    struct vm_host_stream_config config = {.alloc = &atoll_default_alloc,
-                                           .loop = loop,
+    console->loop = config->loop;
+    console->events = config->events;
+    console->hidden = config->hidden;
+    console->script = config->script;
+    console->is_terminal = (!config->hidden || boot_is_terminal()) && isatty(STDIN_FILENO);
+    struct vm_host_stream_config stream = {.alloc = &atoll_default_alloc,
+                                           .loop = config->loop,
                                            .in = STDIN_FILENO,
                                            .out = STDOUT_FILENO,
                                            .filter = console->is_terminal ? filter_keys : NULL,
                                            .ended = on_input_end,
                                            .context = console};
-    enum atoll_status status = vm_host_stream_new(&config, &console->stream, err);
+    enum atoll_status status = vm_host_stream_new(&stream, &console->stream, err);
     if (status != ATOLL_OK)
         boot_console_free(console);
     else

@@ -144,13 +144,51 @@ static bool add(struct reader *r, const char *name, const char *value, uint32_t 
         r->status = atoll_fail(r->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
         return false;
     }
-    file->entries[file->n_entries++] = (struct cli_vm_entry){name, value, line};
+    file->entries[file->n_entries++] = (struct cli_vm_entry){name, value, line, false};
     return true;
 }
 
 static bool take_value(struct reader *r, const char **out) {
     if (next_is(r, '{')) return fail(r, "a value is text or a list");
     return next_is(r, '"') ? take_quoted(r, out) : take_word(r, out);
+}
+
+static const char *line_end(const struct reader *r, const char *at) {
+    const char *end = memchr(at, '\n', (size_t)(r->end - at));
+    return end ? end : r->end;
+}
+
+/* <<WORD, lines, WORD: lines come as they are, each with its end. */
+static bool take_lines(struct reader *r, const char **out) {
+    const char *word = r->at + 2, *word_end = line_end(r, word);
+    while (word_end > word && is_blank(word_end[-1])) word_end--;
+    for (const char *c = word; c < word_end; c++)
+        if (*c < 'A' || *c > 'Z') word_end = c;
+    size_t n = (size_t)(word_end - word);
+    const struct reader begin = *r;
+    if (!n) return fail(r, "a word in capitals is expected behind <<");
+    r->at = word_end;
+    if (!skip(r, false)) return false;
+    if (!next_is(r, '\n')) return fail(r, "the end of the line is expected");
+    *out = r->out;
+    end_line(r);
+    while (!at_end(r)) {
+        const char *end = line_end(r, r->at), *text_end = end;
+        while (text_end > r->at && is_blank(text_end[-1])) text_end--;
+        if ((size_t)(text_end - r->at) == n && memcmp(r->at, word, n) == 0) {
+            *r->out++ = 0;
+            r->at = end;
+            return true;
+        }
+        size_t size = (size_t)(end - r->at) + (end < r->end);
+        if (memchr(r->at, 0, size)) return fail(r, "a zero byte");
+        memcpy(r->out, r->at, size);
+        r->out += size;
+        r->at = end;
+        if (!at_end(r)) end_line(r);
+    }
+    r->line = begin.line, r->line_start = begin.line_start;
+    return fail_at(r, begin.at, "these lines have no end");
 }
 
 /* [ value, value ]: an entry each. */
@@ -185,8 +223,12 @@ static bool take_entry(struct reader *r) {
     if (!take_name(r, &name) || !skip(r, false)) return false;
     if (!take(r, '=') && !take(r, ':')) return fail(r, "\"=\" is expected");
     if (!skip(r, false)) return false;
-    if (take(r, '[') ? !take_list(r, name) : !take_value(r, &value) || !add(r, name, value, line))
+    bool is_text = r->end - r->at > 2 && r->at[0] == '<' && r->at[1] == '<';
+    if (take(r, '[')
+            ? !take_list(r, name)
+            : !(is_text ? take_lines(r, &value) : take_value(r, &value)) || !add(r, name, value, line))
         return false;
+    if (is_text) r->file->entries[r->file->n_entries - 1].is_text = true;
     if (!skip(r, false)) return false;
     if (at_end(r) || next_is(r, '\n') || next_is(r, '}') || take(r, ';') || take(r, ',')) return true;
     return fail(r, "the end of the line, \";\" or \",\" is expected");

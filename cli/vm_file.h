@@ -6,12 +6,16 @@
  *   append = "console=ttyS0 quiet" strings as in JSON
  *   disk = [ "a.img", "b.qcow2" ]  several of a kind
  *   stats = true                   a flag that takes no value
+ *   script = <<END                 lines of text, up to one that is END
+ *   expect "login: "
+ *   END
  *
  * This is a part of libucl's syntax, and JSON is a part of this: ":" may stand for "=", names may be quoted, and
  * braces around the whole are allowed. Comments: # to the end of the line, and as in C. */
 #ifndef ATOLL_CLI_VM_FILE_H
 #define ATOLL_CLI_VM_FILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include "atoll/error.h"
@@ -19,6 +23,7 @@
 struct cli_vm_entry {
     const char *name, *value; /* end with a zero byte, and have no other */
     uint32_t line;
+    bool is_text; /* came as lines; the first is the one behind `line` */
 };
 struct cli_vm_file {
     char *text; /* owned: the entries' strings */

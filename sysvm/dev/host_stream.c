@@ -193,6 +193,10 @@ struct vm_stream_end vm_host_stream_end(struct vm_host_stream *s) {
 
 bool vm_host_stream_is_closed(const struct vm_host_stream *s) { return s->out_kind == OUT_NONE; }
 
+void vm_host_stream_join_output(struct vm_host_stream *s, struct vm_stream_device device) {
+    s->device = device;
+}
+
 void vm_host_stream_join(struct vm_host_stream *s, struct vm_stream_device device) {
     s->device = device;
     start_input(s);

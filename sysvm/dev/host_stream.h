@@ -34,6 +34,8 @@ void vm_host_stream_free(
 struct vm_stream_end vm_host_stream_end(struct vm_host_stream *stream);
 /* Input flows to `device` from now on. */
 void vm_host_stream_join(struct vm_host_stream *stream, struct vm_stream_device device);
+/* The device hears when there is room for output again; input stays where it is until vm_host_stream_join. */
+void vm_host_stream_join_output(struct vm_host_stream *stream, struct vm_stream_device device);
 /* Output is swallowed: its reader has gone, or it failed. */
 bool vm_host_stream_is_closed(const struct vm_host_stream *stream);
 

@@ -51,6 +51,15 @@ static void strings_are_jsons(void **state) {
     ENTRIES("a = \"\"", "a", "");
 }
 
+static void text_is_lines_up_to_its_word(void **state) {
+    (void)state;
+    ENTRIES("script = <<END\n  a = \"1\" # x\r\n\nEND \ncpus = 1", "script", "  a = \"1\" # x\r\n\n", "cpus",
+            "1");
+    ENTRIES("script = <<EOD # why\nENDS\nEO\nEOD", "script", "ENDS\nEO\n");
+    ENTRIES("a = <<E\nE", "a", "");
+    ENTRIES("a = \"<<E\"; b = <", "a", "<<E", "b", "<");
+}
+
 static void lists_are_several_entries(void **state) {
     (void)state;
     ENTRIES("disk = [ one, \"two\",\n  three, # the last\n ]\ncpus = 1", "disk", "one", "disk", "two", "disk",
@@ -91,11 +100,17 @@ static void what_is_wrong_has_its_place(void **state) {
         {"a = \"b\" c", 1, 9, "end of the line"},
         {"a = 1\n/* b", 2, 5, "comment has no end"},
         {"A = 1", 1, 1, "name of a flag"},
+        {"a = <<b\nb\n", 1, 5, "word in capitals"},
+        {"a = <<E b\nE\n", 1, 9, "end of the line"},
+        {"b = 1\na = <<E\nc\nE e\n", 2, 5, "have no end"},
+        {"a = <<E\nb\nE\nc", 4, 2, "\"=\" is expected"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct cli_vm_file file;
         struct atoll_error err = {0};
         assert_int_equal(parse(rows[i].text, &file, &err), ATOLL_E_SYNTAX);
+        if (!strstr(err.text, rows[i].message) || err.line != rows[i].line || err.column != rows[i].column)
+            print_error("%s: %u:%u: %s\n", rows[i].text, err.line, err.column, err.text);
         assert_non_null(strstr(err.text, rows[i].message));
         assert_int_equal(err.line, rows[i].line);
         assert_int_equal(err.column, rows[i].column);
@@ -121,6 +136,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(words_go_to_the_end_of_their_line),
         cmocka_unit_test(strings_are_jsons),
+        cmocka_unit_test(text_is_lines_up_to_its_word),
         cmocka_unit_test(lists_are_several_entries),
         cmocka_unit_test(comments_and_empty_files_say_nothing),
         cmocka_unit_test(what_is_wrong_has_its_place),

@@ -89,6 +89,79 @@ chmod +x "$dir/machine.vm"
 mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
 PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
 grep -q '^tiny: off from a file$' "$dir/out" || { echo "FAILED: a file that runs itself"; cat "$dir/out"; failed=1; }
+# ---- scripts ----
+script() { # NAME STATUS OUTPUT MESSAGE COMMAND-LINE: the script is standard input
+    cat >"$dir/a.script"
+    guest "$1" "$2" "$3" "$4" "$5" --timeout 100 --script "$dir/a.script"
+}
+script "a script logs in and presses the power button" 0 'hello, root' '' login <<'END'
+expect "tiny: "
+fail "no such guest" when /panic|oops/i
+expect /login: /
+type "root"
+expect /^hello, r..t$/
+expect "# "
+power off 60s
+END
+script "a script that waits in vain" 123 'login: ' 'a.script:2:1: "password" did not come within 1 s' login <<'END'
+expect "tiny: "
+expect "password" 1s
+END
+script "a script that fails shows what was seen" 123 '' 'guest: \\1b\[2Jlogin: ' login <<'END'
+expect "password" 1s
+END
+script "a script that says when it fails" 123 '' 'a.script:1:1: it has logged in' login <<'END'
+fail "it has logged in" when "hello"
+expect "login: "
+type "x"
+wait off 60s
+END
+script "a guest that goes before its script" 123 'tiny: off' 'powered off before the script' off <<'END'
+expect "never" 60s
+END
+script "output before the end counts" 0 'tiny: off' '' off <<'END'
+expect "tiny: "
+wait off 60s
+END
+script "a script goes on after a reset" 0 '' '' login-reset <<'END'
+expect "login: "
+type "one"
+expect "hello, one"
+expect "login: "
+type "two"
+expect "hello, two"
+kill
+END
+printf 'expct "x"\n' >"$dir/a.script"
+expect "a script that is none" 2 '' 'a.script:1:1: no step begins so' -- --kernel "$kernel" --script "$dir/a.script"
+expect "no such script" 127 '' 'No such file' -- --kernel "$kernel" --script /nonexistent/a
+printf 'copy-in "/nonexistent/a" "/b"\n' >"$dir/a.script"
+expect "no file to copy" 2 '' 'a.script:1: /nonexistent/a: ' -- --kernel "$kernel" --script "$dir/a.script"
+printf 'copy-out "/b" "%s/new"\n' "$dir" >"$dir/a.script"
+guest "a copy that does not come" 123 '' 'powered off before' off --script "$dir/a.script"
+[ ! -e "$dir/new" ] || { echo "FAILED: a copy that did not come left a file"; failed=1; }
+printf 'expect "tiny: copy"\ncopy-out "/b" "%s/new"\nwait off' "$dir" >"$dir/a.script"
+guest "a copy that comes" 0 '' '' copy --script "$dir/a.script"
+[ "$(cat "$dir/new")" = ABC ] || { echo "FAILED: a copy that comes"; failed=1; }
+echo "a longer text" >"$dir/new"
+guest "a copy in the place of another file" 0 '' '' copy --script "$dir/a.script"
+[ "$(cat "$dir/new")" = ABC ] || { echo "FAILED: a copy in the place of another file"; failed=1; }
+cat >"$dir/script.vm" <<END
+kernel = $kernel
+engine = $engine
+append = login
+script = <<DONE # up to there
+expect "login: "
+type "me"
+expect "hello, me"
+
+expect "hello, you" 500ms
+DONE
+memory = 64M
+END
+expect "a script in a machine's file" 123 'hello, me' 'script.vm:9:1: "hello, you" did not' -- "$dir/script.vm"
+printf 'append = <<X\na\nX\n' >"$dir/lines.vm"
+expect "lines that are no script" 2 '' 'lines.vm:1: append is one line' -- "$dir/lines.vm"
 # ---- disks ----
 "$atoll" disk create "$dir/a.qcow2" 64M && truncate -s 64M "$dir/b.img"
 mkdir "$dir/tmp"

@@ -35,16 +35,17 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void start(struct fixture *f, const char *line) {
+static void start_with(struct fixture *f, const char *line, const char *script) {
     f->pid = fork();
     assert_true(f->pid >= 0);
     if (f->pid) return;
     login_tty(f->slave);
     close(f->master);
     execl(program, program, "boot", "--engine=auto", "--kernel", kernel, "--append", line, "--timeout=60",
-          NULL);
+          script ? "--script" : NULL, script, NULL);
     _exit(99);
 }
+static void start(struct fixture *f, const char *line) { start_with(f, line, NULL); }
 
 static void wait_for(struct fixture *f, const char *text) {
     while (!strstr(f->seen, text)) {
@@ -85,6 +86,38 @@ static void the_terminal_is_raw_until_the_guest_is_off(void **state) {
     type(f, "hello, \x03q", 9); /* Ctrl-c is the guest's */
     wait_for(f, "hello, \x03q");
     assert_ended(f, 0);
+}
+
+static void write_script(char *name, const char *text) {
+    int fd = mkstemp(name);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), strlen(text));
+    close(fd);
+}
+
+/* Ctrl-c is not the guest's as long as a script talks to it. */
+static void a_script_leaves_the_terminal_as_it_is(void **state) {
+    struct fixture *f = *state;
+    char name[] = "/tmp/atoll-terminal-XXXXXX";
+    write_script(name, "expect \"never\" 1h\n");
+    start_with(f, "login", name);
+    wait_for(f, "login: ");
+    assert_false(is_raw(f));
+    type(f, "\x03", 1);
+    assert_ended(f, 130);
+    unlink(name);
+}
+
+static void the_terminal_is_the_guests_when_the_script_is_over(void **state) {
+    struct fixture *f = *state;
+    char name[] = "/tmp/atoll-terminal-XXXXXX";
+    write_script(name, "expect \"login: \"\ntype \"me\"\nexpect \"hello, me\"\n");
+    start_with(f, "login", name);
+    wait_for(f, "hello, me");
+    while (!is_raw(f)) usleep(1000);
+    type(f, "\x01x", 2);
+    assert_ended(f, 0);
+    unlink(name);
 }
 
 static void a_key_quits(void **state) {
@@ -136,9 +169,13 @@ int main(int argc, char **argv) {
     }
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        TEST(the_terminal_is_raw_until_the_guest_is_off),     TEST(a_key_quits),
-        TEST(a_key_helps_and_the_escape_itself_can_be_typed), TEST(the_terminal_comes_back_after_a_signal),
+        TEST(the_terminal_is_raw_until_the_guest_is_off),
+        TEST(a_key_quits),
+        TEST(a_key_helps_and_the_escape_itself_can_be_typed),
+        TEST(the_terminal_comes_back_after_a_signal),
         TEST(the_terminal_comes_back_after_a_fault_of_atoll),
+        TEST(a_script_leaves_the_terminal_as_it_is),
+        TEST(the_terminal_is_the_guests_when_the_script_is_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

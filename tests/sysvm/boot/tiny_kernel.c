@@ -12,6 +12,12 @@ static uint8_t in8(uint16_t port) {
     return value;
 }
 
+static uint16_t in16(uint16_t port) {
+    uint16_t value;
+    __asm__ volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
 static void say(const char *text) {
     for (; *text; text++) {
         while (!(in8(SERIAL + 5) & 0x20)) continue; /* the transmitter is busy */
@@ -35,6 +41,38 @@ static void echo(void) {
     while (text[0] != 'q' && text[0] != '\n');
 }
 
+/* A line up to \r, echoed as terminals do; of a text that is too long, the rest is not kept. */
+static void ask(const char *prompt, char *out, int room) {
+    char text[2] = "";
+    int n = 0;
+    say(prompt);
+    for (; (text[0] = hear()) != '\r'; say(text))
+        if (n < room - 1) out[n++] = text[0];
+    out[n] = 0;
+    say("\r\n");
+}
+
+static void login(void) {
+    char name[16];
+    ask("\x1b[2Jlogin: ", name, sizeof name);
+    say("hello, ");
+    say(name);
+    say("\r\n# ");
+}
+
+/* What a shell says to the first copy-out of a script: a file with ABC in it. */
+static void copy(void) {
+    for (int lines = 0; lines < 2;)
+        if (hear() == '\r') lines++;
+    say("\r\natoll=1=SAODowMAAAA=:\r\nQUJD\r\n");
+}
+
+/* ACPI's fixed power button. */
+static void wait_for_button(void) {
+    while (!(in16(0x600) & 1 << 8)) continue;
+    say("tiny: button\n");
+}
+
 static void flood(void) {
     for (int i = 0; i < 2000; i++) say("0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcde\n");
 }
@@ -46,6 +84,10 @@ __attribute__((used)) static void begin(const uint8_t *params) {
     say("\n");
     if (is(line, "echo")) echo();
     if (is(line, "flood")) flood();
+    if (is(line, "login") || is(line, "login-reset")) login();
+    if (is(line, "copy")) copy();
+    if (is(line, "login-reset")) out8(0xCF9, 6);
+    if (is(line, "login") || is(line, "button")) wait_for_button();
     if (is(line, "panic")) {
         say("[    1.0] Kernel panic - not syncing: just so\n[    1.0] Call Trace:\n");
         say("[    1.0] ---[ end Kernel panic - not syncing: just so ]---\n");
