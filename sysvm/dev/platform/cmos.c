@@ -186,6 +186,7 @@ enum atoll_status vm_cmos_new(const struct vm_cmos_config *config, struct vm_cmo
         return atoll_fail(err, error == ENOMEM ? ATOLL_E_NOMEM : ATOLL_E_USAGE, ATOLL_NO_OFFSET,
                           "cmos at %#x: %s", VM_PORT_CMOS, strerror(error));
     }
+    tzset(); /* else the first gmtime_r looks for the zone's file, on a thread that the jail allows no files */
     m->config = *config;
     if (!m->config.now_ns) m->config.now_ns = host_now_ns;
     m->bytes[A] = A_DEFAULT;
