@@ -122,3 +122,55 @@ enum soft_step soft_xchg(struct soft_cpu *cpu, const struct soft_insn *insn) {
 enum soft_step soft_xadd(struct soft_cpu *cpu, const struct soft_insn *insn) {
     return exchange(cpu, insn, 0, insn->lock, op_add);
 }
+
+/* ---- the commonest forms again, with all that decoding knows as constants ---- */
+
+enum { FROM_REGISTER, FROM_IMMEDIATE, FROM_MEMORY, N_SOURCES };
+
+SOFT_INLINE bool source_of(struct soft_cpu *cpu, const struct soft_insn *insn, int from, unsigned n_bytes,
+                           uint64_t *out) {
+    if (from == FROM_MEMORY) return soft_memory_get(cpu, insn, n_bytes, out);
+    *out = soft_cut(from == FROM_IMMEDIATE ? insn->immediate : cpu->gpr[insn->operands[1].reg], n_bytes);
+    return true;
+}
+
+/* Destination: a register of 4 or 8 bytes. */
+#define FORM(id, operation, keeps, from, n_bytes)                                                            \
+    static enum soft_step id##_##from##_##n_bytes(struct soft_cpu *cpu, const struct soft_insn *insn) {      \
+        uint64_t source, *to = cpu->gpr + insn->operands[0].reg;                                             \
+        if (!source_of(cpu, insn, from, n_bytes, &source)) return SOFT_FAULT;                                \
+        uint64_t value = operation(soft_cut(*to, n_bytes), source, n_bytes, &cpu->rflags);                   \
+        if (keeps) *to = value;                                                                              \
+        return SOFT_NEXT;                                                                                    \
+    }
+#define FORMS(id, operation, keeps)                                                                          \
+    FORM(id, operation, keeps, FROM_REGISTER, 4)                                                             \
+    FORM(id, operation, keeps, FROM_REGISTER, 8)                                                             \
+    FORM(id, operation, keeps, FROM_IMMEDIATE, 4)                                                            \
+    FORM(id, operation, keeps, FROM_IMMEDIATE, 8)                                                            \
+    FORM(id, operation, keeps, FROM_MEMORY, 4)                                                               \
+    FORM(id, operation, keeps, FROM_MEMORY, 8)
+#define ALL_FORMS(X)                                                                                         \
+    X(add, op_add, true)                                                                                     \
+    X(or, op_or, true)                                                                                       \
+    X(and, op_and, true)                                                                                     \
+    X(sub, op_sub, true) X(xor, op_xor, true) X(cmp, op_sub, false) X(test, op_and, false)
+ALL_FORMS(FORMS)
+
+soft_handler *soft_alu_form(const struct soft_insn *insn) {
+#define ROW(id, operation, keeps)                                                                            \
+    {soft_##id,                                                                                              \
+     {{id##_FROM_REGISTER_4, id##_FROM_REGISTER_8},                                                          \
+      {id##_FROM_IMMEDIATE_4, id##_FROM_IMMEDIATE_8},                                                        \
+      {id##_FROM_MEMORY_4, id##_FROM_MEMORY_8}}},
+    static const struct { soft_handler *general, *forms[N_SOURCES][2]; } rows[] = {ALL_FORMS(ROW)};
+    const struct soft_operand *to = insn->operands, *from = insn->operands + 1;
+    if (to->kind != SOFT_GPR || (to->n_bytes != 4 && to->n_bytes != 8)) return insn->run;
+    if (from->kind != SOFT_GPR && from->kind != SOFT_IMM && from->kind != SOFT_MEM) return insn->run;
+    int source = from->kind == SOFT_GPR   ? FROM_REGISTER
+                 : from->kind == SOFT_IMM ? FROM_IMMEDIATE
+                                          : FROM_MEMORY;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        if (rows[i].general == insn->run) return rows[i].forms[source][to->n_bytes == 8];
+    return insn->run;
+}

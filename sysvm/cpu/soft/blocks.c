@@ -6,15 +6,7 @@
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/vector.h"
 
-enum { TABLE = 1 << 14, INSNS_MAX = 48, CHUNK_BYTES = 1 << 20, CHUNKS_MAX = 24 };
-
-struct soft_blocks {
-    const struct atoll_alloc *alloc;
-    struct soft_block *table[TABLE];
-    char *chunks[CHUNKS_MAX]; /* filled one after the other; kept when the blocks go */
-    unsigned n_chunks, chunk; /* made, in use */
-    size_t used;              /* of the chunk in use */
-};
+enum { INSNS_MAX = 48, CHUNK_BYTES = 1 << 20 };
 
 struct soft_blocks *soft_blocks_new(const struct atoll_alloc *alloc) {
     struct soft_blocks *blocks = atoll_new(alloc, 1, sizeof *blocks);
@@ -32,6 +24,7 @@ void soft_blocks_free(struct soft_blocks *blocks) {
 
 static void forget_all(struct soft_blocks *blocks) {
     memset(blocks->table, 0, sizeof blocks->table);
+    memset(blocks->jumps, 0, sizeof blocks->jumps);
     blocks->chunk = 0;
     blocks->used = 0;
 }
@@ -43,7 +36,7 @@ static struct soft_block *room(struct soft_blocks *blocks) {
         blocks->chunk++;
         blocks->used = 0;
     }
-    if (blocks->chunk == CHUNKS_MAX) forget_all(blocks);
+    if (blocks->chunk == SOFT_BLOCKS_CHUNKS) forget_all(blocks);
     if (blocks->chunk == blocks->n_chunks) {
         char *chunk = atoll_new(blocks->alloc, 1, CHUNK_BYTES);
         if (!chunk && !blocks->n_chunks) return NULL;
@@ -123,7 +116,8 @@ static const struct soft_block *make(struct soft_cpu *cpu, uint64_t gpa, struct 
 }
 
 const struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa) {
-    struct soft_block **first = cpu->blocks->table + ((gpa ^ gpa >> 13) + cpu->mode * 977u) % TABLE;
+    struct soft_block **first =
+        cpu->blocks->table + ((gpa ^ gpa >> 13) + cpu->mode * 977u) % SOFT_BLOCKS_TABLE;
     for (struct soft_block **at = first; *at; at = &(*at)->next) {
         struct soft_block *block = *at;
         if (block->gpa != gpa || block->mode != cpu->mode) continue;

@@ -8,8 +8,6 @@
 #include "sysvm/cpu/soft/code.h"
 #include "sysvm/cpu/soft/insn.h"
 
-struct soft_blocks;
-
 struct soft_block {
     struct soft_block *next; /* of the same hash */
     struct soft_code_page *page;
@@ -18,6 +16,22 @@ struct soft_block {
     uint16_t n_insns;
     uint8_t mode; /* enum soft_mode */
     struct soft_insn insns[];
+};
+
+/* Where a linear address led last, as long as no translation was forgotten: the way from block to block. */
+enum { SOFT_JUMPS = 1 << 12, SOFT_BLOCKS_TABLE = 1 << 14, SOFT_BLOCKS_CHUNKS = 24 };
+struct soft_jump {
+    uint64_t key, version; /* soft_jump_key, cpu->tlb.version */
+    const struct soft_block *block;
+};
+
+struct soft_blocks {
+    struct soft_jump jumps[SOFT_JUMPS];
+    const struct atoll_alloc *alloc;
+    struct soft_block *table[SOFT_BLOCKS_TABLE];
+    char *chunks[SOFT_BLOCKS_CHUNKS]; /* filled one after the other; kept when the blocks go */
+    unsigned n_chunks, chunk;         /* made, in use */
+    size_t used;                      /* of the chunk in use */
 };
 
 /* Memory is bounded: when it is full, all blocks go. fails: NULL */
@@ -30,6 +44,23 @@ const struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa);
 
 static inline bool soft_block_lives(const struct soft_block *block) {
     return atomic_load_explicit(&block->page->generation, memory_order_acquire) == block->generation;
+}
+
+/* Address, rights and mode in one word: of a canonical address the upper bits are all alike. */
+static inline uint64_t soft_jump_key(const struct soft_cpu *cpu, uint64_t linear) {
+    return linear ^ ((uint64_t)cpu->tlb.view << 60 | (uint64_t)cpu->mode << 56);
+}
+static inline struct soft_jump *soft_jump_at(struct soft_cpu *cpu, uint64_t linear) {
+    return cpu->blocks->jumps + (linear ^ linear >> 12) % SOFT_JUMPS;
+}
+/* The block that `linear` led to; NULL: it has to be found by its physical address. */
+static inline const struct soft_block *soft_jump_find(struct soft_cpu *cpu, uint64_t linear) {
+    const struct soft_jump *jump = soft_jump_at(cpu, linear);
+    if (jump->key != soft_jump_key(cpu, linear) || jump->version != cpu->tlb.version) return NULL;
+    return jump->block && soft_block_lives(jump->block) ? jump->block : NULL;
+}
+static inline void soft_jump_keep(struct soft_cpu *cpu, uint64_t linear, const struct soft_block *block) {
+    *soft_jump_at(cpu, linear) = (struct soft_jump){soft_jump_key(cpu, linear), cpu->tlb.version, block};
 }
 
 #endif

@@ -211,6 +211,8 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
         out->displacement = decoded.raw.disp.value;
     }
     out->run = handler ? handler : soft_undefined;
+    out->run = soft_alu_form(out);
+    out->run = soft_move_form(out);
     return SOFT_DECODED;
 }
 

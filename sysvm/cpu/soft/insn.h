@@ -73,6 +73,10 @@ enum soft_variant {
 /* The row of a mnemonic: NULL where semantics.def has none. */
 soft_handler *soft_handler_of(unsigned mnemonic, enum soft_variant variant);
 
+/* The handler of the very form of a decoded instruction, where there is one; else insn->run. */
+soft_handler *soft_alu_form(const struct soft_insn *insn);
+soft_handler *soft_move_form(const struct soft_insn *insn);
+
 /* Every handler named in the table; the same prototype twice is no harm. */
 #define INSN(mnemonic, handler)          soft_handler handler;
 #define VARIANT(mnemonic, what, handler) soft_handler handler;

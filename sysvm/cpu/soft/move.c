@@ -27,6 +27,55 @@ enum soft_step soft_movsx(struct soft_cpu *cpu, const struct soft_insn *insn) {
     return SOFT_NEXT;
 }
 
+/* The commonest forms, with all that decoding knows as constants. */
+#define MOVE_FORMS(n)                                                                                        \
+    static enum soft_step copy_##n(struct soft_cpu *cpu, const struct soft_insn *insn) {                     \
+        cpu->gpr[insn->operands[0].reg] = soft_cut(cpu->gpr[insn->operands[1].reg], n);                      \
+        return SOFT_NEXT;                                                                                    \
+    }                                                                                                        \
+    static enum soft_step set_##n(struct soft_cpu *cpu, const struct soft_insn *insn) {                      \
+        cpu->gpr[insn->operands[0].reg] = soft_cut(insn->immediate, n);                                      \
+        return SOFT_NEXT;                                                                                    \
+    }                                                                                                        \
+    static enum soft_step load_##n(struct soft_cpu *cpu, const struct soft_insn *insn) {                     \
+        return soft_memory_get(cpu, insn, n, cpu->gpr + insn->operands[0].reg) ? SOFT_NEXT : SOFT_FAULT;     \
+    }                                                                                                        \
+    static enum soft_step store_##n(struct soft_cpu *cpu, const struct soft_insn *insn) {                    \
+        return soft_memory_set(cpu, insn, n, cpu->gpr[insn->operands[1].reg]) ? SOFT_NEXT : SOFT_FAULT;      \
+    }
+MOVE_FORMS(4)
+MOVE_FORMS(8)
+
+/* movzx to 4 or 8 bytes is a load of 1 or 2. */
+#define LOAD_SMALL(n)                                                                                        \
+    static enum soft_step load_##n(struct soft_cpu *cpu, const struct soft_insn *insn) {                     \
+        return soft_memory_get(cpu, insn, n, cpu->gpr + insn->operands[0].reg) ? SOFT_NEXT : SOFT_FAULT;     \
+    }
+LOAD_SMALL(1)
+LOAD_SMALL(2)
+
+static soft_handler *mov_form(const struct soft_insn *insn) {
+    const struct soft_operand *to = insn->operands, *from = insn->operands + 1;
+    bool wide = to->n_bytes == 8;
+    if (to->n_bytes != 4 && !wide) return insn->run;
+    if (to->kind == SOFT_MEM && from->kind == SOFT_GPR) return wide ? store_8 : store_4;
+    if (to->kind != SOFT_GPR) return insn->run;
+    switch (from->kind) {
+    case SOFT_GPR: return wide ? copy_8 : copy_4;
+    case SOFT_IMM: return wide ? set_8 : set_4;
+    case SOFT_MEM: return wide ? load_8 : load_4;
+    default: return insn->run;
+    }
+}
+
+soft_handler *soft_move_form(const struct soft_insn *insn) {
+    if (insn->run == soft_mov) return mov_form(insn);
+    bool small_load =
+        insn->run == soft_movzx && insn->operands[1].kind == SOFT_MEM && insn->operands[0].n_bytes >= 4;
+    if (!small_load) return insn->run;
+    return insn->operands[1].n_bytes == 1 ? load_1 : load_2;
+}
+
 static uint64_t swap_bytes(uint64_t value, unsigned n_bytes) {
     return __builtin_bswap64(value) >> (64 - n_bytes * 8);
 }

@@ -115,10 +115,21 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
     return SOFT_NEXT;
 }
 
-static enum soft_step run_some(struct soft_cpu *cpu) {
+/* NULL: cpu->fault says why nothing can be fetched, or has SOFT_NO_FAULT: there is no block to keep. */
+static const struct soft_block *find_block(struct soft_cpu *cpu, uint64_t linear) {
     uint64_t gpa;
-    if (!soft_code_address(cpu, code_at(cpu), &gpa)) return SOFT_FAULT;
+    if (!soft_code_address(cpu, linear, &gpa)) return NULL;
+    cpu->fault.vector = SOFT_NO_FAULT;
     const struct soft_block *block = soft_blocks_get(cpu, gpa);
+    if (block) soft_jump_keep(cpu, linear, block);
+    return block;
+}
+
+static enum soft_step run_some(struct soft_cpu *cpu) {
+    const uint64_t linear = code_at(cpu);
+    const struct soft_block *block = soft_jump_find(cpu, linear);
+    if (!block) block = find_block(cpu, linear);
+    if (!block && cpu->fault.vector != SOFT_NO_FAULT) return SOFT_FAULT;
     if (!block || !is_within_limit(cpu, block->n_bytes)) return soft_step_one(cpu);
     return run_block(cpu, block);
 }
