@@ -27,13 +27,14 @@ guest:
     TRY movl $2, PAGE(2)
     SAY_ENTRY 2
 
-    /* reserved bits, in the entry and in the directory's */
-    movq $(1 << 51), %rax
-    or $(PAGE(3) | P | W), %rax
-    mov %rax, ENTRY(3)
-    invlpg PAGE(3)
-    TRY mov PAGE(3), %eax           /* 9 */
-    TRY movl $0, PAGE(3)            /* b */
+    /* a reserved bit: no entry of the first table is a page, on any processor */
+    movq $(TABLES + 0x1000 + (P | W | PS)), TABLES + 8
+    mov $0x8000003000, %rbx
+    TRY mov (%rbx), %eax            /* 9 */
+    TRY movl $0, (%rbx)             /* b */
+    movq $0, TABLES + 8
+    mov %cr3, %rax
+    mov %rax, %cr3
 
     /* no execute: EFER.NXE off makes it reserved, on makes it a right */
     mov $(1 << 63), %rax
