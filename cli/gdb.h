@@ -1,6 +1,7 @@
 /* cli/gdb.h: the remote protocol of gdb and lldb, as the files of `atoll run --gdb` share it.
  *
  *   gdb_link.c   bytes <-> packets             gdb.c         where the program stops and goes on
+ *   gdb_threads.c  the threads of the program: who runs, who stands still
  *   gdb_answer.c a packet -> its answer        gdb_values.c  memory, call stack, locals, globals
  *
  * Whoever connects is as hostile as any program: packets are bounded, every number in them is checked, and
@@ -54,30 +55,43 @@ struct gdb_address {
     uint32_t offset;
 };
 
-struct gdb {
+/* A thread of the program, which runs in a store of its own. `still` and what is atomic is written by the thread itself
+ * or under the lock; the rest belongs to the thread while it runs and to the one that serves while it is still. */
+struct gdb_thread {
     struct rt_observer observer; /* first */
     struct rt_observer *other;   /* wants to be told of traps, too; or NULL */
+    struct gdb *gdb;
     struct rt_store *store;
+    struct gdb_thread *next;
+    uint32_t id;         /* from 1, the program's first */
+    _Atomic uint64_t at; /* the instruction that it asked about last; 0: none so far */
+    atomic_bool asking;  /* is in its probe: soon still, or running */
+    atomic_bool still;   /* waits for the debugger, or for others to have been served: its frames stand */
+    atomic_bool held;    /* has to stay where it is while others go on */
+    bool entered;        /* its first instruction has been seen */
+    bool stepping;       /* stops at the next */
+    bool trapped;        /* stands at a trap */
+    const char *reason;  /* why it stopped; NULL: because another did */
+    int signal;
+    uint32_t unheard; /* instructions since the link was looked at */
+};
+
+struct gdb {
+    struct rt_store *store; /* of the first thread */
     struct gdb_link link;
     uint32_t n_preloads;
-    bool entered;  /* the first instruction has been seen */
-    bool stepping; /* stop at the next */
-    bool detached; /* nobody is there: the program just runs */
-    bool killed;
-    bool trapped; /* it stands at a trap */
-    enum gdb_resume {
-        GDB_STAY,
-        GDB_GO,
-        GDB_STEP,
-        GDB_KILL,
-        GDB_DETACH
-    } resume; /* what the last packet asked for */
-    const char *reason;
-    int signal;
-    uint64_t pc;
-    uint64_t *breakpoints; /* addresses, ascending */
+    bool threads;         /* the program may start some: each asks before every instruction */
+    atomic_bool detached; /* nobody is there: the program just runs */
+    atomic_bool killed;
+    atomic_bool halted;   /* one thread serves the debugger, the others become still */
+    pthread_mutex_t lock; /* held by the thread that serves; guards the rest */
+    pthread_cond_t changed;
+    struct gdb_thread first, *list;        /* by number */
+    uint32_t last_id, listed;              /* the newest; the last that a list told of */
+    struct gdb_thread *stopped, *selected; /* the one that serves; the one that packets ask about */
+    enum gdb_resume { GDB_STAY, GDB_GO, GDB_KILL, GDB_DETACH } resume; /* what the last packet asked for */
+    uint64_t *breakpoints;                                             /* addresses, ascending */
     size_t n_breakpoints, cap_breakpoints;
-    uint32_t unheard; /* instructions since the link was looked at */
     struct bc_buf reply;
     struct interp_values values;
 };
@@ -86,15 +100,35 @@ uint64_t gdb_address(const struct gdb *g, enum gdb_space space, const struct rt_
                      uint32_t offset);
 /* False: there is no such instance or space. */
 bool gdb_find_address(const struct gdb *g, uint64_t address, struct gdb_address *out);
+/* The instance that code of `instance`, one of the first thread's, runs in on thread `t`. */
+const struct rt_instance *gdb_instance_on(const struct gdb_thread *t, const struct rt_instance *instance);
 /* Where a breakpoint stands or would: the first index whose address is not below. */
 size_t gdb_breakpoint_index(const struct gdb *g, uint64_t address);
+
+/* ---- gdb_threads.c: under the lock ---- */
+
+/* NULL: there is no such thread. */
+struct gdb_thread *gdb_find_thread(const struct gdb *g, uint64_t id);
+/* Waits until the others are still, or known to be in the host, where they may be for long. */
+void gdb_still_others(struct gdb *g, const struct gdb_thread *self);
+/* All go on as they were; the next vCont may say otherwise. */
+void gdb_release_all(struct gdb *g);
+/* Waits while another thread serves, or this one is held. */
+void gdb_wait_turn(struct gdb_thread *t);
+
+/* ---- gdb.c ---- */
+
+/* The thread has something to tell: it serves until the program may go on. */
+void gdb_serve(struct gdb_thread *t, const char *reason, int number, bool tell);
+/* Whether the debugger has something to say; now and then, by a thread that runs or is held. */
+void gdb_look_at_link(struct gdb_thread *t);
 
 /* ---- gdb_answer.c ---- */
 
 /* Answers link->packet; g->resume says what it asked for beyond an answer. */
 void gdb_answer(struct gdb *g);
-/* Why and where the program stands. */
-void gdb_put_stop(struct gdb *g);
+/* Why and where a thread stands. */
+void gdb_put_stop(struct gdb *g, const struct gdb_thread *t);
 
 /* ---- gdb_values.c: each appends hexadecimal digits, or an error ---- */
 

@@ -1,30 +1,54 @@
 /* cli/gdb_answer.c: packets and their answers. An empty answer means that a packet is not known, which is how
  * a debugger finds out what there is. */
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "cli/gdb.h"
 
-#define TRIPLE          "wasm32-unknown-wasi-wasm"
-#define MAX_BREAKPOINTS 4096
-enum { ERROR_PACKET = 1, ERROR_FULL = 12, ERROR_ADDRESS = 14, NO_MORE_REGISTERS = 0x45 };
+#define TRIPLE           "wasm32-unknown-wasi-wasm"
+#define MAX_BREAKPOINTS  4096
+#define MAX_THREADS_TOLD 128
+enum { ERROR_PACKET = 1, ERROR_NO_THREAD = 3, ERROR_FULL = 12, ERROR_ADDRESS = 14, NO_MORE_REGISTERS = 0x45 };
 
 static void ok(struct gdb *g) { bc_buf_text(&g->reply, "OK"); }
 
 /* ---- why it stands ---- */
 
-void gdb_put_stop(struct gdb *g) {
-    bc_buf_text(&g->reply, "T%02xthread:1;name:main;threads:1;thread-pcs:%llx;00:", g->signal,
-                (unsigned long long)g->pc);
-    gdb_put_bytes(g, &g->pc, sizeof g->pc);
-    bc_buf_text(&g->reply, ";reason:%s;", g->reason);
-    if (!g->trapped) return;
-    bool told = g->store->trap == RT_TRAP_HOST && g->store->trap_text[0];
-    const char *text = told ? g->store->trap_text : rt_trap_text(g->store->trap);
+/* Where there are too many for a packet, debuggers ask for a list. */
+static void put_threads(struct gdb *g) {
+    const char *before = "threads:";
+    unsigned n = 0;
+    for (const struct gdb_thread *t = g->list; t; t = t->next) n++;
+    if (n > MAX_THREADS_TOLD) return;
+    for (const struct gdb_thread *t = g->list; t; t = t->next, before = ",")
+        bc_buf_text(&g->reply, "%s%x", before, t->id);
+    before = ";thread-pcs:";
+    for (const struct gdb_thread *t = g->list; t; t = t->next, before = ",")
+        bc_buf_text(&g->reply, "%s%llx", before, (unsigned long long)t->at);
+    bc_buf_text(&g->reply, ";");
+}
+
+static void put_description(struct gdb *g, const struct gdb_thread *t) {
+    bool told = t->store->trap == RT_TRAP_HOST && t->store->trap_text[0];
+    const char *text = told ? t->store->trap_text : rt_trap_text(t->store->trap);
     bc_buf_text(&g->reply, "description:");
     gdb_put_bytes(g, text, strlen(text));
     bc_buf_text(&g->reply, ";");
+}
+
+/* A thread that stands because another stopped has no reason and signal 0. */
+void gdb_put_stop(struct gdb *g, const struct gdb_thread *t) {
+    uint64_t at = t->at;
+    bc_buf_text(&g->reply, "T%02xthread:%x;name:", t->reason ? t->signal : 0, t->id);
+    bc_buf_text(&g->reply, t->id == 1 ? "main;" : "thread %x;", t->id);
+    put_threads(g);
+    bc_buf_text(&g->reply, "00:");
+    gdb_put_bytes(g, &at, sizeof at);
+    bc_buf_text(&g->reply, ";");
+    if (t->reason) bc_buf_text(&g->reply, "reason:%s;", t->reason);
+    if (t->trapped) put_description(g, t);
 }
 
 /* ---- queries ---- */
@@ -32,7 +56,8 @@ void gdb_put_stop(struct gdb *g) {
 static void supported(struct gdb *g, const char *p) {
     (void)p;
     bc_buf_text(&g->reply,
-                "PacketSize=%x;qXfer:libraries:read+;qXfer:features:read+;QStartNoAckMode+;vContSupported+",
+                "PacketSize=%x;qXfer:libraries:read+;qXfer:features:read+;QStartNoAckMode+;vContSupported+;"
+                "qWasmInstance+",
                 GDB_PACKET_MAX);
 }
 
@@ -70,13 +95,36 @@ static void working_directory(struct gdb *g, const char *p) {
         gdb_put_error(g, ERROR_ADDRESS);
 }
 
-static void current_thread(struct gdb *g, const char *p) { (void)p, bc_buf_text(&g->reply, "QC1"); }
-static void first_threads(struct gdb *g, const char *p) { (void)p, bc_buf_text(&g->reply, "m1"); }
-static void no_more_threads(struct gdb *g, const char *p) { (void)p, bc_buf_text(&g->reply, "l"); }
+static void current_thread(struct gdb *g, const char *p) {
+    (void)p, bc_buf_text(&g->reply, "QC%x", g->selected->id);
+}
+/* Those behind number `id`, as many as a packet holds. */
+static void list_threads(struct gdb *g, uint32_t id) {
+    for (const struct gdb_thread *t = g->list; t && g->reply.size < GDB_PACKET_MAX - 16; t = t->next) {
+        if (t->id <= id) continue;
+        bc_buf_text(&g->reply, "%c%x", g->reply.size ? ',' : 'm', t->id);
+        g->listed = t->id;
+    }
+    if (!g->reply.size) bc_buf_text(&g->reply, "l");
+}
+static void first_threads(struct gdb *g, const char *p) { (void)p, list_threads(g, 0); }
+static void more_threads(struct gdb *g, const char *p) { (void)p, list_threads(g, g->listed); }
+
+/* A number in hexadecimal, 0 and -1 meaning the thread that stopped; NULL: it is answered already. */
+static struct gdb_thread *take_thread(struct gdb *g, const char *p) {
+    uint64_t id = 0;
+    bool any = !strcmp(p, "-1") || !strcmp(p, "0");
+    struct gdb_thread *t = any ? g->stopped : gdb_take_hex(&p, &id) && !*p ? gdb_find_thread(g, id) : NULL;
+    if (!t) gdb_put_error(g, ERROR_NO_THREAD);
+    return t;
+}
 /* 0: the process was started for the debugger, which ends it when it leaves without detaching. */
 static void was_attached(struct gdb *g, const char *p) { (void)p, bc_buf_text(&g->reply, "0"); }
-static void stop_reason(struct gdb *g, const char *p) { (void)p, gdb_put_stop(g); }
-static void call_stack(struct gdb *g, const char *p) { (void)p, gdb_call_stack(g); }
+static void stop_reason(struct gdb *g, const char *p) { (void)p, gdb_put_stop(g, g->stopped); }
+static void thread_stop_reason(struct gdb *g, const char *p) {
+    const struct gdb_thread *t = take_thread(g, p);
+    if (t) gdb_put_stop(g, t);
+}
 
 static void start_no_ack_mode(struct gdb *g, const char *p) {
     (void)p;
@@ -156,12 +204,15 @@ static void transfer(struct gdb *g, const char *p) {
 
 /* ---- registers: pc, 64 bits ---- */
 
-static void all_registers(struct gdb *g, const char *p) { (void)p, gdb_put_bytes(g, &g->pc, sizeof g->pc); }
+static void all_registers(struct gdb *g, const char *p) {
+    uint64_t at = g->selected->at;
+    (void)p, gdb_put_bytes(g, &at, sizeof at);
+}
 
 static void one_register(struct gdb *g, const char *p) {
     uint64_t number;
     if (gdb_take_hex(&p, &number) && number == 0)
-        gdb_put_bytes(g, &g->pc, sizeof g->pc);
+        all_registers(g, p);
     else
         gdb_put_error(g, ERROR_PACKET);
 }
@@ -238,30 +289,74 @@ static void clear_breakpoint(struct gdb *g, const char *p) {
 
 /* ---- going on ---- */
 
+/* The first action that is meant for a thread counts; one that none is meant for stays where it is. */
+enum action { NO_ACTION, CONTINUE, STEP };
+
+static bool take_action(const char **p, enum action *out, uint64_t *out_id, bool *out_all) {
+    static const char letters[] = "cCsS";
+    const char *letter = **p ? strchr(letters, **p) : NULL;
+    uint64_t signal_number;
+    if (!letter) return false;
+    *out = letter - letters < 2 ? CONTINUE : STEP;
+    bool signalled = (letter - letters) & 1;
+    ++*p;
+    if (signalled && !gdb_take_hex(p, &signal_number)) return false;
+    *out_all = **p != ':' || !strncmp(*p, ":-1", 3);
+    if (*out_all) *p += **p == ':' ? 3 : 0;
+    if (!*out_all && (++*p, !gdb_take_hex(p, out_id))) return false;
+    return !**p || *(*p)++ == ';';
+}
+
+static enum action action_for(const char *p, const struct gdb_thread *t) {
+    enum action action;
+    uint64_t id = 0;
+    bool all;
+    while (*p && take_action(&p, &action, &id, &all))
+        if (all || id == t->id) return action;
+    return NO_ACTION;
+}
+
+/* vCont;ACTION[:THREAD];... */
+static void go_on_by_thread(struct gdb *g, const char *p) {
+    enum action action;
+    uint64_t id;
+    bool all, some = false;
+    for (const char *at = p; *at;) {
+        if (take_action(&at, &action, &id, &all)) continue;
+        gdb_put_error(g, ERROR_PACKET);
+        return;
+    }
+    for (const struct gdb_thread *t = g->list; t; t = t->next) some |= action_for(p, t) != NO_ACTION;
+    if (!some) {
+        gdb_put_error(g, ERROR_NO_THREAD);
+        return;
+    }
+    for (struct gdb_thread *t = g->list; t; t = t->next) {
+        action = action_for(p, t);
+        t->stepping = action == STEP;
+        atomic_store(&t->held, action == NO_ACTION);
+    }
+    g->resume = GDB_GO;
+}
+
 /* At an address of the debugger's choice: a wasm program cannot. */
-static void go(struct gdb *g, enum gdb_resume how, const char *address) {
-    if (*address)
+static void go_on(struct gdb *g, const char *p) {
+    if (*p)
         gdb_put_error(g, ERROR_PACKET);
     else
-        g->resume = how;
+        go_on_by_thread(g, "c");
 }
-
-static void go_on(struct gdb *g, const char *p) { go(g, GDB_GO, p); }
-static void step(struct gdb *g, const char *p) { go(g, GDB_STEP, p); }
+static void step(struct gdb *g, const char *p) {
+    char action[20];
+    snprintf(action, sizeof action, "s:%x", g->stopped->id);
+    if (*p)
+        gdb_put_error(g, ERROR_PACKET);
+    else
+        go_on_by_thread(g, action);
+}
 /* With a signal, which has no meaning for a wasm program. */
-static void go_on_signalled(struct gdb *g, const char *p) { go(g, GDB_GO, strchr(p, ';') ? "?" : ""); }
-static void step_signalled(struct gdb *g, const char *p) { go(g, GDB_STEP, strchr(p, ';') ? "?" : ""); }
-
-/* vCont;ACTION:THREAD;...: the first action that is meant for the one thread there is. */
-static void go_on_by_thread(struct gdb *g, const char *p) {
-    switch (*p) {
-    case 'c':
-    case 'C': g->resume = GDB_GO; break;
-    case 's':
-    case 'S': g->resume = GDB_STEP; break;
-    default: gdb_put_error(g, ERROR_PACKET);
-    }
-}
+static void go_on_signalled(struct gdb *g, const char *p) { go_on(g, strchr(p, ';') ? "?" : ""); }
+static void step_signalled(struct gdb *g, const char *p) { step(g, strchr(p, ';') ? "?" : ""); }
 
 static void continue_actions(struct gdb *g, const char *p) {
     (void)p, bc_buf_text(&g->reply, "vCont;c;C;s;S");
@@ -274,7 +369,23 @@ static void detach(struct gdb *g, const char *p) {
     ok(g);
 }
 
-static void accept_thread(struct gdb *g, const char *p) { (void)p, ok(g); }
+/* Hg: the one that packets ask about from now on. Hc, of old: the one to step is the one that stopped. */
+static void select_thread(struct gdb *g, const char *p) {
+    struct gdb_thread *t = *p ? take_thread(g, p + 1) : NULL;
+    if (t && *p == 'g') g->selected = t;
+    if (t) ok(g);
+    if (!*p) gdb_put_error(g, ERROR_PACKET);
+}
+static void is_alive(struct gdb *g, const char *p) {
+    if (take_thread(g, p)) ok(g);
+}
+/* lldb asks for a thread's stack before it asks for values in its frames, and selects it no otherwise. */
+static void call_stack(struct gdb *g, const char *p) {
+    struct gdb_thread *t = take_thread(g, p);
+    if (!t) return;
+    g->selected = t;
+    gdb_call_stack(g);
+}
 
 /* ---- by their beginnings ---- */
 
@@ -294,8 +405,8 @@ static const struct answer answers[] = {
     {"qRegisterInfo", false, register_info},
     {"qGetWorkingDir", true, working_directory},
     {"qfThreadInfo", true, first_threads},
-    {"qsThreadInfo", true, no_more_threads},
-    {"qThreadStopInfo", false, stop_reason},
+    {"qsThreadInfo", true, more_threads},
+    {"qThreadStopInfo", false, thread_stop_reason},
     {"qAttached", false, was_attached},
     {"qXfer:", false, transfer},
     {"qMemoryRegionInfo:", false, gdb_memory_region},
@@ -319,8 +430,8 @@ static const struct answer answers[] = {
     {"S", false, step_signalled},
     {"k", true, end_program},
     {"D", false, detach},
-    {"H", false, accept_thread},
-    {"T", false, accept_thread},
+    {"H", false, select_thread},
+    {"T", false, is_alive},
 };
 
 void gdb_answer(struct gdb *g) {

@@ -92,9 +92,19 @@ void gdb_link_finish(struct gdb_link *l) {
 
 /* ---- in ---- */
 
+#define STOP_LOOK_MS 200
+
+/* Signals come to the program's first thread, and another may be here. */
+static void await_bytes(const struct gdb_link *l) {
+    struct pollfd p = {.fd = l->fd, .events = POLLIN};
+    while (!cli_stopped() && poll(&p, 1, STOP_LOOK_MS) == 0) {}
+}
+
 /* The next byte, or -GDB_CLOSED, -GDB_STOPPED. */
 static int next_byte(struct gdb_link *l) {
     while (l->at == l->n) {
+        if (l->fd >= 0) await_bytes(l);
+        if (cli_stopped()) return -GDB_STOPPED;
         ssize_t n = l->fd < 0 ? 0 : recv(l->fd, l->in, sizeof l->in, 0);
         if (n < 0 && errno == EINTR && cli_stopped()) return -GDB_STOPPED;
         if (n < 0 && errno == EINTR) continue;

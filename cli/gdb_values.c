@@ -45,7 +45,7 @@ static bool find_range(const struct gdb *g, uint64_t address, struct range *out)
         *out = (struct range){.bytes = (uint8_t *)(uintptr_t)bc->bytes, .size = bc->n_bytes};
     } else {
         if (!bc->n_memories) return false;
-        struct rt_memory *memory = a.instance->memories[0];
+        struct rt_memory *memory = gdb_instance_on(g->selected, a.instance)->memories[0];
         *out =
             (struct range){.bytes = memory->base, .size = atomic_load(&memory->size_bytes), .writable = true};
     }
@@ -124,7 +124,17 @@ static bool put_pc(void *context, const struct interp_frame *frame) {
     return frame->index + 1 < FRAMES_MAX;
 }
 
-void gdb_call_stack(struct gdb *g) { interp_each_frame(g->store, put_pc, g); }
+/* Of a thread that is in the host only the place is known. */
+static bool each_frame(struct gdb *g, interp_visitor *visit, void *context) {
+    if (!atomic_load(&g->selected->still)) return false;
+    interp_each_frame(g->selected->store, visit, context);
+    return true;
+}
+
+void gdb_call_stack(struct gdb *g) {
+    uint64_t at = g->selected->at;
+    if (!each_frame(g, put_pc, g) || !g->reply.size) gdb_put_bytes(g, &at, sizeof at);
+}
 
 struct wanted { /* FRAME;INDEX, in decimal */
     struct gdb *g;
@@ -179,27 +189,43 @@ static void put_wanted(struct gdb *g, const char *arguments, bool operand) {
     struct wanted w;
     if (!take_wanted(g, arguments, &w)) return;
     w.operand = operand;
-    interp_each_frame(g->store, find_value, &w);
+    each_frame(g, find_value, &w);
     if (!w.found) gdb_put_error(g, ERROR_NO_SUCH);
 }
 
 void gdb_local(struct gdb *g, const char *arguments) { put_wanted(g, arguments, false); }
 void gdb_operand(struct gdb *g, const char *arguments) { put_wanted(g, arguments, true); }
 
+static void find_in(struct wanted *w, const struct rt_instance *instance) {
+    if (w->index >= instance->module->bc->n_globals) return;
+    const struct rt_global *global = instance->globals[w->index];
+    w->found = put_value(w->g, global->type.kind, global->value);
+}
+
 static bool find_global(void *context, const struct interp_frame *frame) {
     struct wanted *w = context;
     if (frame->index < w->frame) return true;
-    const struct rt_instance *instance = frame->at.instance;
-    if (w->index < instance->module->bc->n_globals) {
-        const struct rt_global *global = instance->globals[w->index];
-        w->found = put_value(w->g, global->type.kind, global->value);
-    }
+    find_in(w, frame->at.instance);
     return false;
+}
+
+/* INDEX;instance:ID;, the id as addresses have it, and the instance that of the selected thread. False: another form. */
+static bool take_global_of(struct gdb *g, const char *p, struct wanted *out) {
+    static const char key[] = ";instance:";
+    struct gdb_address a;
+    uint64_t id;
+    *out = (struct wanted){.g = g};
+    if (!take_decimal(&p, &out->index) || strncmp(p, key, strlen(key))) return false;
+    p += strlen(key);
+    bool whole = take_decimal(&p, &id) && (!*p || !strcmp(p, ";")) && id < 1 << 30;
+    if (whole && gdb_find_address(g, id << 32, &a)) find_in(out, gdb_instance_on(g->selected, a.instance));
+    if (!out->found) gdb_put_error(g, whole ? ERROR_NO_SUCH : ERROR_PACKET);
+    return true;
 }
 
 void gdb_global(struct gdb *g, const char *arguments) {
     struct wanted w;
-    if (!take_wanted(g, arguments, &w)) return;
-    interp_each_frame(g->store, find_global, &w);
+    if (take_global_of(g, arguments, &w) || !take_wanted(g, arguments, &w)) return;
+    each_frame(g, find_global, &w);
     if (!w.found) gdb_put_error(g, ERROR_NO_SUCH);
 }

@@ -150,10 +150,12 @@ void links_close(struct links *l) {
     for (size_t i = 0; l->natives && i < files->n_natives; i++) native_free(l->natives[i]);
     atoll_free(&atoll_default_alloc, l->natives, files->n_natives * sizeof(struct native *));
     atoll_free(&atoll_default_alloc, l->instances, files->n_preloads * sizeof(struct rt_instance *));
+    gdb_thread_end(l->debugged);
     coredump_free(l->coredump);
     l->natives = NULL;
     l->instances = NULL;
     l->coredump = NULL;
+    l->debugged = NULL;
 }
 
 /* ---- threads ----
@@ -242,6 +244,7 @@ static enum atoll_status open_for_thread(void *context, struct rt_store *store, 
     *l = (struct links){.files = first->files, .store = store, .first = first};
     *out = l; /* closed behind the store's last use, also when this fails */
     if (l->files->coredumps && !(l->coredump = coredump_new(store))) return no_memory(err);
+    if (l->files->gdb && !(l->debugged = gdb_thread_new(l->files->gdb, store))) return no_memory(err);
     return needed ? open_all(l, err) : ATOLL_OK;
 }
 

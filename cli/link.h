@@ -26,6 +26,7 @@ struct link_files {
     size_t n_preloads, n_natives;
     bool trap_unknown; /* functions that nobody has trap when they are called */
     bool coredumps;    /* threads' stores are watched for core dumps */
+    struct gdb *gdb;   /* threads' stores are watched for a debugger; or NULL */
     struct wasi *wasi;
     struct sandbox *sandbox;
 };
@@ -37,7 +38,8 @@ struct links {
     struct wasi_threads *threads;   /* of the first; NULL: the program starts none */
     struct rt_instance **instances; /* by preload; NULL: not made */
     struct native **natives;
-    struct coredump *coredump; /* of a thread, or NULL */
+    struct coredump *coredump;   /* of a thread, or NULL */
+    struct gdb_thread *debugged; /* the same */
     /* Called once all is found, before anything of a program runs. */
     void (*starts)(void *context);
     void *starts_context;

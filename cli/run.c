@@ -393,6 +393,7 @@ static enum atoll_status open_links(struct run *r, const char **blame, struct at
                                                r->natives.items, r->natives.n, err);
     r->link_files.trap_unknown = r->trap_unknown_imports;
     r->link_files.coredumps = r->coredump != NULL;
+    r->link_files.gdb = r->gdb;
     r->link_files.wasi = r->wasi;
     r->link_files.sandbox = r->sandbox;
     r->links = (struct links){
@@ -449,6 +450,7 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
         return status;
     }
     struct wasi_thread_linker linker = links_for_threads(&r->links);
+    if (wasi_threads_wanted(module)) gdb_expect_threads(r->gdb);
     if (wasi_threads_wanted(module))
         status = wasi_threads_new(r->wasi, module, links_resolve, &r->links, &linker,
                                   (uint32_t)r->max_threads, &r->threads, err);

@@ -47,6 +47,14 @@ struct gdb;
  * on, in front of who did before; its engine has to have been made with probes. `n_preloads`: how many
  * instances come before the program's own. NULL: fails E_IO, E_NOMEM */
 struct gdb *gdb_new(struct rt_store *store, uint16_t port, uint32_t n_preloads, struct atoll_error *err);
+/* The program may start threads; before it runs. NULL is allowed. */
+void gdb_expect_threads(struct gdb *gdb);
+/* Observes the store of another thread, in front of who did before: called by that thread, before anything runs in the
+ * store. NULL: out of memory. */
+struct gdb_thread;
+struct gdb_thread *gdb_thread_new(struct gdb *gdb, struct rt_store *store);
+/* Behind the last run of its store, which is still there. NULL is allowed. */
+void gdb_thread_end(struct gdb_thread *thread);
 /* Waits until a debugger is there. fails E_IO, E_INTERRUPTED */
 enum atoll_status gdb_wait(struct gdb *gdb, struct atoll_error *err);
 /* Whether the debugger ended the program; NULL: no. */
