@@ -47,7 +47,7 @@ static enum where where_is(const struct gdb *g, const struct gdb_thread *t) {
 
 /* A probe is over soon; an instruction may take long, so that all threads together get so many naps. */
 static void still(const struct gdb *g, struct gdb_thread *t, unsigned *naps) {
-    for (; !atomic_load(&t->still); usleep(NAP_US)) {
+    for (; !atomic_load(&t->still) && !cli_stopped(); usleep(NAP_US)) {
         if (atomic_load(&t->asking)) continue;
         enum where where = where_is(g, t);
         if (!naps[where]) return;
