@@ -80,6 +80,9 @@ static inline bool alloc_lives_into(const struct alloc *a, uint32_t block, uint3
 #define JIT_N_INT_ARGS   6
 #define JIT_N_FLOAT_ARGS 8
 extern const uint8_t jit_int_args[JIT_N_INT_ARGS];
+/* Registers that a function gives back as it found them, in the order in which it pushes those that it uses. */
+#define JIT_N_SAVED 4
+extern const uint8_t jit_saved_registers[JIT_N_SAVED];
 /* Where parameters go: a register each, or LOC_SPILL with a byte offset in the outgoing area. */
 struct jit_arg {
     uint8_t reg;

@@ -13,35 +13,27 @@ static void decline(struct ir_func *f, const char *why) {
     if (!f->declined) f->declined = why;
 }
 
-/* Constructs that stay interpreted. */
-static const char *reason_against(const struct bc_instr *in) {
-    switch (in->op) {
-    case BC_TRY:
-    case BC_TRY_TABLE: return "handles exceptions";
-    case BC_THROW:
-    case BC_THROW_REF: return "throws";
-    default: return NULL;
-    }
-}
-
+struct opened { /* number of the loop, of the attempt, or IR_NONE */
+    uint32_t loop, attempt;
+};
 struct scan {
     struct build *b;
-    uint32_t *open; /* innermost last: number of the loop, or IR_NONE for other blocks */
+    struct opened *open; /* innermost last */
     size_t n_open, cap_open;
 };
 
-static void open_block(struct scan *s, uint32_t loop) {
+static void open_block(struct scan *s, uint32_t loop, uint32_t attempt) {
     if (s->n_open == s->cap_open &&
         atoll_grow(s->b->f->alloc, (void **)&s->open, &s->cap_open, s->n_open + 1, sizeof *s->open)) {
         s->b->f->failed = true;
         return;
     }
-    s->open[s->n_open++] = loop;
+    s->open[s->n_open++] = (struct opened){loop, attempt};
 }
 
 static void mark(struct scan *s, uint32_t local) {
     for (size_t i = s->n_open; i-- > 0;) {
-        uint32_t loop = s->open[i];
+        uint32_t loop = s->open[i].loop;
         if (loop == IR_NONE) continue;
         uint64_t *word = s->b->written + loop * s->b->written_words + local / 64, bit = UINT64_C(1)
                                                                                         << local % 64;
@@ -50,11 +42,36 @@ static void mark(struct scan *s, uint32_t local) {
     }
 }
 
+/* What the handlers are is known before the code that they are for. */
+static void scan_attempt(struct scan *s, const struct bc_instr *in, bool first_time) {
+    struct build *b = s->b;
+    struct opened *top = s->n_open ? s->open + s->n_open - 1 : NULL;
+    if (in->op == BC_TRY || in->op == BC_TRY_TABLE) {
+        if (first_time && !build_new_attempt(b, in)) b->f->failed = true;
+        open_block(s, IR_NONE, (uint32_t)b->n_attempts - 1);
+    } else if (first_time && top && in->op != BC_RETHROW) {
+        uint32_t tag = in->op == BC_CATCH ? in->index : IR_ANY_TAG;
+        if (in->op == BC_DELEGATE)
+            b->attempts[top->attempt].delegate = in->index;
+        else if (!build_new_clause(b, top->attempt, (struct clause){.tag = tag}))
+            b->f->failed = true;
+    } else if (first_time && in->index < s->n_open) {
+        b->attempts[s->open[s->n_open - 1 - in->index].attempt].rethrown = true;
+    }
+    if (in->op == BC_DELEGATE && top) s->n_open--;
+}
+
 static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, size_t *n_loops) {
     switch (in->op) {
-    case BC_LOOP: open_block(s, (uint32_t)(*n_loops)++); break;
+    case BC_LOOP: open_block(s, (uint32_t)(*n_loops)++, IR_NONE); break;
     case BC_BLOCK:
-    case BC_IF: open_block(s, IR_NONE); break;
+    case BC_IF: open_block(s, IR_NONE, IR_NONE); break;
+    case BC_TRY:
+    case BC_TRY_TABLE:
+    case BC_CATCH:
+    case BC_CATCH_ALL:
+    case BC_DELEGATE:
+    case BC_RETHROW: scan_attempt(s, in, !marking); break;
     case BC_END:
         if (s->n_open) s->n_open--;
         break;
@@ -63,7 +80,7 @@ static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, 
     }
 }
 
-/* Walks the body once: counts loops, or marks what they write; finds what is declined. */
+/* Walks the body once: counts loops and finds handlers, or marks what loops write. */
 static void scan_body(struct build *b, bool marking) {
     struct ir_func *f = b->f;
     const struct bc_func *func = &f->bc->funcs[f->func];
@@ -73,7 +90,6 @@ static void scan_body(struct build *b, bool marking) {
     struct bc_instr in;
     for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
-        if (reason_against(&in)) decline(f, reason_against(&in));
         scan_instr(&s, &in, marking, &n_loops);
         if (ir_stopped(f)) decline(f, "the program was stopped");
     }
@@ -176,6 +192,8 @@ void ir_build(struct ir_func *f) {
     atoll_free(f->alloc, b.locals, (b.n_locals + 1u) * sizeof *b.locals);
     atoll_free(f->alloc, b.local_types, b.n_locals + 1u);
     atoll_free(f->alloc, b.stack, b.cap_stack * sizeof *b.stack);
+    atoll_free(f->alloc, b.attempts, b.cap_attempts * sizeof *b.attempts);
+    atoll_free(f->alloc, b.clauses, b.cap_clauses * sizeof *b.clauses);
     atoll_free(f->alloc, b.frames, b.cap_frames * sizeof *b.frames);
     if (b.written) atoll_free(f->alloc, b.written, (b.n_loops * b.written_words + 1) * sizeof *b.written);
 }

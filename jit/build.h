@@ -9,8 +9,21 @@ struct merge {        /* what reaches a label: locals, then the label's values *
     uint32_t block;   /* IR_NONE before the first branch to it */
     uint32_t *values; /* each the one value of all branches so far, or a phi of the block */
 };
+struct clause {        /* of a try: one kind of exception that it handles */
+    uint32_t tag;      /* IR_ANY_TAG */
+    uint32_t label;    /* of a try_table: where it goes on, counted from outside */
+    uint32_t next;     /* of the try, or IR_NONE */
+    bool with_ref;     /* the exception itself is wanted */
+    struct merge here; /* what reaches it */
+};
+struct attempt {          /* a try or try_table */
+    uint32_t first, last; /* clauses, or IR_NONE */
+    uint32_t delegate;    /* what is thrown in it is as thrown at this label; IR_NONE */
+    bool rethrown;        /* a handler of it throws its exception again */
+};
 struct frame {   /* of a wasm block */
-    uint16_t op; /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, or BC_CALL for the function */
+    uint16_t op; /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, BC_TRY, BC_CATCH, BC_TRY_TABLE, or BC_CALL for the function */
+    uint32_t attempt, clause, caught; /* TRY, CATCH, TRY_TABLE: number; next clause; CATCH: the exception or IR_NONE */
     struct bc_block_sig sig;
     uint32_t height; /* of the operand stack below its parameters */
     struct merge end;
@@ -30,6 +43,10 @@ struct build {
     size_t n_frames, cap_frames;
     uint64_t *written; /* a row of bits a loop, in the order of the loops: locals written in it */
     size_t written_words, n_loops, next_loop;
+    struct attempt *attempts; /* in the order of their instructions */
+    struct clause *clauses;
+    size_t n_attempts, cap_attempts, next_attempt, n_clauses, cap_clauses;
+    uint32_t n_open; /* attempts whose body is being built */
     /* entered at a loop (build_osr.c) */
     uint32_t *osr_values; /* locals, then operands, as they are there */
     uint32_t osr_frame,
@@ -65,13 +82,33 @@ void build_control(struct build *b, const struct bc_instr *in);
 void build_unreachable_code(struct build *b, const struct bc_instr *in);
 void build_enter_function(struct build *b);
 
-/* A `block` opens, or what stands for one. */
-void build_open_block(struct build *b, uint32_t block_type);
+/* A block opens; NULL: out of memory. */
+struct frame *build_open_block(struct build *b, uint16_t op, uint32_t block_type);
+/* Goes to the label, or returns. */
+void build_branch(struct build *b, uint32_t depth);
+/* The current state, with the topmost n operands, goes to m->block, which is made for the first. */
+void build_merge(struct build *b, struct merge *m, uint32_t n);
+/* A block that follows the current one. */
+uint32_t build_block_after(struct build *b);
 /* Branches with what the label wants on the stack, or returns, when the value is not zero. */
 void build_branch_if(struct build *b, uint32_t condition, uint32_t depth);
 void build_trap_if(struct build *b, uint32_t condition, enum rt_trap trap);
 /* Pops a reference that must not be null. */
 uint32_t build_pop_non_null(struct build *b, enum rt_trap trap);
+
+/* ---- build_try.c ---- */
+
+/* Exceptions: throw, throw_ref, rethrow; try, try_table, catch, catch_all. */
+void build_exception(struct build *b, const struct bc_instr *in);
+/* The body was read ahead: an attempt opens; a clause of it, or what it delegates to, is met; it is thrown again. False:
+ * out of memory. */
+bool build_new_attempt(struct build *b, const struct bc_instr *in);
+bool build_new_clause(struct build *b, uint32_t attempt, struct clause clause);
+/* The current block ends with a call, which goes on, or with a throw: the handlers around follow. */
+void build_landings(struct build *b, bool goes_on);
+/* The frame of a try or try_table opens, n_begun of its handlers having begun; at the end of a try_table its clauses go to their labels. */
+void build_open_attempt(struct build *b, const struct bc_instr *in, uint32_t n_begun);
+void build_close_attempt(struct build *b, struct frame *frame);
 
 /* ---- build_osr.c ---- */
 

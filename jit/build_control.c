@@ -47,8 +47,7 @@ static const uint32_t *topmost(const struct build *b, uint32_t n) {
     return n ? b->stack + b->n_stack - n : NULL;
 }
 
-/* The current state goes to the end of a block whose label wants the topmost n operands. */
-static void merge_state(struct build *b, struct merge *m, uint32_t n) {
+void build_merge(struct build *b, struct merge *m, uint32_t n) {
     struct ir_func *f = b->f;
     uint32_t total = b->n_locals + n;
     const uint32_t *top = topmost(b, n);
@@ -86,7 +85,7 @@ static uint32_t loop_edge(struct build *b, struct frame *frame) {
 /* The state goes to the label; returns its block. */
 static uint32_t edge_to(struct build *b, struct frame *frame) {
     if (frame->op == BC_LOOP) return loop_edge(b, frame);
-    merge_state(b, &frame->end, frame->sig.n_results);
+    build_merge(b, &frame->end, frame->sig.n_results);
     return frame->end.block;
 }
 
@@ -112,6 +111,8 @@ static void branch(struct build *b, struct frame *frame) {
         jump(b, edge_to(b, frame));
 }
 
+void build_branch(struct build *b, uint32_t depth) { branch(b, frame_at(b, depth)); }
+
 /* ---- conditions ---- */
 
 static void branch_on(struct build *b, uint32_t condition, uint32_t taken, uint32_t other) {
@@ -121,7 +122,7 @@ static void branch_on(struct build *b, uint32_t condition, uint32_t taken, uint3
     ir_set_succs(b->f, b->block, 2, (uint32_t[]){taken, other});
 }
 
-static uint32_t new_block_after(struct build *b) {
+uint32_t build_block_after(struct build *b) {
     uint32_t block = ir_new_block(b->f);
     if (!b->f->failed) ir_add_pred(b->f, block, b->block);
     return block;
@@ -144,12 +145,12 @@ void build_branch_if(struct build *b, uint32_t condition, uint32_t depth) {
     }
     uint32_t next;
     if (frame->op == BC_CALL) {
-        uint32_t leave = new_block_after(b);
-        next = new_block_after(b);
+        uint32_t leave = build_block_after(b);
+        next = build_block_after(b);
         branch_on(b, condition, leave, next);
         return_from(b, leave);
     } else {
-        next = new_block_after(b);
+        next = build_block_after(b);
         uint32_t target = edge_to(b, frame);
         branch_on(b, condition, target, next);
     }
@@ -177,7 +178,7 @@ static void br_table(struct build *b, const struct bc_instr *in) {
         if (!seen[depth]) {
             struct frame *frame = frame_at(b, depth);
             if (frame->op == BC_CALL) {
-                uint32_t leave = new_block_after(b);
+                uint32_t leave = build_block_after(b);
                 return_from(b, leave);
                 b->block = from;
                 seen[depth] = leave;
@@ -198,7 +199,7 @@ static void br_table(struct build *b, const struct bc_instr *in) {
 
 /* ---- blocks ---- */
 
-static struct frame *push_frame(struct build *b, uint16_t op, uint32_t block_type) {
+struct frame *build_open_block(struct build *b, uint16_t op, uint32_t block_type) {
     struct ir_func *f = b->f;
     if (b->n_frames == b->cap_frames &&
         atoll_grow(f->alloc, (void **)&b->frames, &b->cap_frames, b->n_frames + 1, sizeof *b->frames)) {
@@ -213,7 +214,7 @@ static struct frame *push_frame(struct build *b, uint16_t op, uint32_t block_typ
 }
 
 void build_enter_function(struct build *b) {
-    struct frame *frame = push_frame(b, BC_CALL, BC_BLOCK_EMPTY);
+    struct frame *frame = build_open_block(b, BC_CALL, BC_BLOCK_EMPTY);
     if (!frame) return;
     const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[b->f->func].type];
     frame->sig.n_results = type->n_results;
@@ -249,13 +250,13 @@ static void join_osr(struct build *b) {
         return;
     }
     b->osr_block = IR_NONE;
-    merge_state(b, &m, n);
+    build_merge(b, &m, n);
     if (f->failed) return;
     jump(b, m.block);
     b->block = side;
     memcpy(b->locals, b->osr_values, b->n_locals * sizeof *b->locals);
     memcpy(b->stack, b->osr_values + b->n_locals, n * sizeof *b->stack);
-    merge_state(b, &m, n);
+    build_merge(b, &m, n);
     if (f->failed) return;
     jump(b, m.block);
     memcpy(b->locals, m.values, b->n_locals * sizeof *b->locals);
@@ -267,7 +268,7 @@ static void enter_loop(struct build *b, uint32_t block_type) {
     struct ir_func *f = b->f;
     if (b->osr_block != IR_NONE && f->where == f->loop_offset) join_osr(b);
     uint32_t header = ir_new_block(f), loop = (uint32_t)b->next_loop++;
-    struct frame *frame = push_frame(b, BC_LOOP, block_type);
+    struct frame *frame = build_open_block(b, BC_LOOP, block_type);
     if (f->failed) return;
     uint32_t n = frame->sig.n_params;
     frame->header = header;
@@ -300,10 +301,10 @@ static void enter_loop(struct build *b, uint32_t block_type) {
 
 static void enter_if(struct build *b, uint32_t block_type) {
     uint32_t condition = build_pop(b);
-    struct frame *frame = push_frame(b, BC_IF, block_type);
+    struct frame *frame = build_open_block(b, BC_IF, block_type);
     if (!frame) return;
-    uint32_t then = new_block_after(b);
-    frame->else_block = new_block_after(b);
+    uint32_t then = build_block_after(b);
+    frame->else_block = build_block_after(b);
     frame->else_values = snapshot(b, frame->sig.n_params);
     branch_on(b, condition, then, frame->else_block);
     build_start(b, then);
@@ -327,6 +328,7 @@ static void leave(struct build *b) {
         return;
     }
     if (frame->op == BC_IF) enter_else(b);
+    if (frame->op == BC_TRY || frame->op == BC_TRY_TABLE) build_close_attempt(b, frame);
     bool falls = b->block != IR_NONE;
     if (frame->end.block == IR_NONE) { /* nobody branches here: the code goes on */
         b->n_frames--;
@@ -349,13 +351,21 @@ void build_unreachable_code(struct build *b, const struct bc_instr *in) {
     case BC_BLOCK:
     case BC_LOOP:
     case BC_IF:
+    case BC_TRY:
+    case BC_TRY_TABLE:
         if (in->op == BC_LOOP) b->next_loop++;
+        if (in->op == BC_TRY || in->op == BC_TRY_TABLE) b->next_attempt++;
         b->dead_depth++;
+        break;
+    case BC_CATCH:
+    case BC_CATCH_ALL:
+        if (!b->dead_depth) build_exception(b, in);
         break;
     case BC_ELSE:
         if (!b->dead_depth) enter_else(b);
         break;
     case BC_END:
+    case BC_DELEGATE:
         if (b->dead_depth)
             b->dead_depth--;
         else
@@ -413,6 +423,7 @@ static void call_function(struct build *b, uint32_t func, bool tail) {
     uint32_t at = build_pop_list(b, type->n_params);
     uint32_t call = new_call(b, tail ? IR_TAIL_CALL : IR_CALL, at, type->n_params, func);
     if (!tail) reserve_arguments(b, b->f->module->types[b->f->bc->funcs[func].type]);
+    if (!tail) build_landings(b, true);
     if (tail)
         build_dead(b);
     else
@@ -426,6 +437,7 @@ static void call_reference(struct build *b, uint32_t type_index, bool tail) {
     uint32_t call =
         new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
     if (!tail) reserve_arguments(b, b->f->module->types[type_index]);
+    if (!tail) build_landings(b, true);
     if (tail)
         build_dead(b);
     else
@@ -479,16 +491,15 @@ static void unreachable(struct build *b) {
     build_dead(b);
 }
 
-void build_open_block(struct build *b, uint32_t block_type) { push_frame(b, BC_BLOCK, block_type); }
-
 void build_control(struct build *b, const struct bc_instr *in) {
     switch (in->op) {
     case BC_UNREACHABLE: unreachable(b); break;
-    case BC_BLOCK: push_frame(b, BC_BLOCK, in->block_type); break;
+    case BC_BLOCK: build_open_block(b, BC_BLOCK, in->block_type); break;
     case BC_LOOP: enter_loop(b, in->block_type); break;
     case BC_IF: enter_if(b, in->block_type); break;
     case BC_ELSE: enter_else(b); break;
-    case BC_END: leave(b); break;
+    case BC_END:
+    case BC_DELEGATE: leave(b); break;
     case BC_BR: branch(b, frame_at(b, in->index)); break;
     case BC_BR_IF: {
         uint32_t condition = build_pop(b);
@@ -511,6 +522,8 @@ void build_control(struct build *b, const struct bc_instr *in) {
         break;
     case BC_BR_ON_NULL:
     case BC_BR_ON_NON_NULL: branch_on_null(b, in); break;
-    default: build_branch_on_cast(b, in); break;
+    case BC_BR_ON_CAST:
+    case BC_BR_ON_CAST_FAIL: build_branch_on_cast(b, in); break;
+    default: build_exception(b, in); break;
     }
 }

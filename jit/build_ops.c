@@ -372,7 +372,15 @@ void build_instr(struct build *b, const struct bc_instr *in) {
     case BC_BR_ON_NULL:
     case BC_BR_ON_NON_NULL:
     case BC_BR_ON_CAST:
-    case BC_BR_ON_CAST_FAIL: build_control(b, in); break;
+    case BC_BR_ON_CAST_FAIL:
+    case BC_TRY:
+    case BC_TRY_TABLE:
+    case BC_CATCH:
+    case BC_CATCH_ALL:
+    case BC_DELEGATE:
+    case BC_THROW:
+    case BC_THROW_REF:
+    case BC_RETHROW: build_control(b, in); break;
     case BC_NOP: break;
     case BC_DROP: build_pop(b); break;
     case BC_SELECT:

@@ -70,11 +70,17 @@ void build_osr_frame(struct build *b) {
 
 struct step {
     uint32_t at, loop; /* byte offset; number of the loop, IR_NONE for other blocks */
+    uint32_t handlers; /* of a try: those that have begun; we are in the last of them */
 };
 struct way {
     struct step *blocks; /* around the loop, outermost first, then its own */
     size_t n_blocks, cap_blocks;
 };
+
+static bool opens(const struct bc_instr *in) {
+    return in->op == BC_BLOCK || in->op == BC_LOOP || in->op == BC_IF || in->op == BC_TRY ||
+           in->op == BC_TRY_TABLE;
+}
 
 static void find_way(struct build *b, struct way *way) {
     struct ir_func *f = b->f;
@@ -83,14 +89,16 @@ static void find_way(struct build *b, struct way *way) {
     struct bc_instr in;
     for (; at <= f->loop_offset && !f->failed; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
-        if (in.op == BC_END && way->n_blocks) way->n_blocks--;
-        if (in.op != BC_BLOCK && in.op != BC_LOOP && in.op != BC_IF) continue;
+        if ((in.op == BC_END || in.op == BC_DELEGATE) && way->n_blocks) way->n_blocks--;
+        if ((in.op == BC_CATCH || in.op == BC_CATCH_ALL) && way->n_blocks)
+            way->blocks[way->n_blocks - 1].handlers++;
+        if (!opens(&in)) continue;
         if (way->n_blocks == way->cap_blocks && atoll_grow(f->alloc, (void **)&way->blocks, &way->cap_blocks,
                                                            way->n_blocks + 1, sizeof *way->blocks)) {
             f->failed = true;
             return;
         }
-        way->blocks[way->n_blocks++] = (struct step){at, in.op == BC_LOOP ? n_loops++ : IR_NONE};
+        way->blocks[way->n_blocks++] = (struct step){at, in.op == BC_LOOP ? n_loops++ : IR_NONE, 0};
     }
     if (way->n_blocks != f->loop->n_blocks) f->declined = "the loop was not found";
 }
@@ -142,16 +150,20 @@ static uint32_t pass_to_loop(struct build *b, const struct way *way) {
     struct bc_instr in;
     for (; !f->failed; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
-        if (f->failed || (at != way->blocks[next].at && in.op != BC_LOOP)) continue;
-        if (at != way->blocks[next].at) {
-            b->next_loop++; /* one that is over */
+        if (f->failed) continue;
+        if (at != way->blocks[next].at) { /* those that are over are counted */
+            if (in.op == BC_LOOP) b->next_loop++;
+            if (in.op == BC_TRY || in.op == BC_TRY_TABLE) b->next_attempt++;
             continue;
         }
         struct bc_block_sig sig;
         bc_block_signature(f->bc, in.block_type, &sig);
         set_operands(b, next, &sig);
         if (in.op == BC_LOOP) return at;
-        build_open_block(b, in.block_type);
+        if (in.op == BC_TRY || in.op == BC_TRY_TABLE)
+            build_open_attempt(b, &in, way->blocks[next].handlers);
+        else
+            build_open_block(b, BC_BLOCK, in.block_type);
         next++;
     }
     return at;

@@ -15,12 +15,20 @@ enum jit_reloc_kind { /* what code has of its place, its module and its process;
                       JIT_RELOC_TRAP,
                       JIT_RELOC_LEAVE,
                       JIT_RELOC_FAR_TAIL, /* four bytes: the distance to the target */
+                      JIT_RELOC_THROW, /* the thunks of exceptions */
+                      JIT_RELOC_THROW_REF,
                       JIT_RELOC_TYPE,   /* eight bytes, from here on: an address. target: index of the type */
                       JIT_RELOC_LAYOUT, /* of the type's objects */
                       JIT_RELOC_SLOW,   /* target: number of the slow instruction */
                       JIT_RELOC_SLOW_RUN, /* jit_slow_run */
                       JIT_RELOC_COUNT
 };
+struct jit_landing { /* where an exception goes on that comes out of the call before `at` */
+    uint32_t at, target;
+    uint32_t tag;      /* JIT_ANY_TAG */
+    uint32_t with_ref; /* the exception itself is wanted behind the tag's values */
+};
+#define JIT_ANY_TAG UINT32_MAX
 struct jit_reloc {
     uint32_t at, target;
     uint8_t kind;
@@ -33,6 +41,9 @@ struct jit_code { /* of one function */
     struct jit_pc *pcs;
     struct jit_reloc *relocs;
     size_t cap_pcs, cap_relocs;
+    uint32_t n_landings, used_saved;  /* used_saved: registers that the frame keeps for its caller: bit a register */
+    struct jit_landing *landings;     /* by `at`; of one call the innermost handler first */
+    size_t cap_landings;
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
     const char *declined; /* why it stays interpreted */
     const struct rt_module *module;

@@ -155,8 +155,10 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
     atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
+    atoll_free(alloc, code->landings, code->cap_landings * sizeof *code->landings);
     code->pcs = NULL;
+    code->landings = NULL;
     code->relocs = NULL;
-    code->cap_pcs = code->cap_relocs = 0;
-    code->size = code->n_pcs = code->n_relocs = 0; /* what was given up half-way has no code */
+    code->cap_pcs = code->cap_relocs = code->cap_landings = 0;
+    code->size = code->n_pcs = code->n_relocs = code->n_landings = 0; /* what was given up half-way has no code */
 }

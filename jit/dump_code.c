@@ -111,6 +111,8 @@ static void put_target(struct listing *l, const struct jit_reloc *reloc) {
         bc_buf_text(l->out, "  ; trap: %s", rt_trap_text((enum rt_trap)reloc->target));
         break;
     case JIT_RELOC_LEAVE: bc_buf_text(l->out, "  ; leaves compiled code with a trap"); break;
+    case JIT_RELOC_THROW:
+    case JIT_RELOC_THROW_REF: bc_buf_text(l->out, "  ; throws"); break;
     case JIT_RELOC_FAR_TAIL: bc_buf_text(l->out, "  ; tail call into another instance"); break;
     case JIT_RELOC_TYPE: bc_buf_text(l->out, "  ; type %" PRIu32, reloc->target); break;
     case JIT_RELOC_LAYOUT: bc_buf_text(l->out, "  ; layout of type %" PRIu32, reloc->target); break;

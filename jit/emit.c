@@ -10,8 +10,6 @@
 /* The CPU decodes and keeps code by this. */
 #define LOOP_ALIGNMENT 32
 
-static const uint8_t saved_registers[] = {RBX, RBP, R12, R13};
-
 /* ---- labels, stubs, places ---- */
 
 uint32_t emit_label(struct emit *e) {
@@ -36,6 +34,23 @@ void emit_pc(struct emit *e, uint32_t where) {
         return;
     }
     out->pcs[out->n_pcs++] = (struct jit_pc){(uint32_t)e->a.size, where};
+}
+
+void emit_landings(struct emit *e, uint32_t block) {
+    const struct ir_func *f = e->f;
+    const struct ir_block *b = f->blocks + block;
+    struct jit_code *out = e->out;
+    for (uint32_t s = b->throws ? ir_first_landing(f, b) : b->n_succs; s < b->n_succs; s++) {
+        const struct ir_block *to = f->blocks + b->succs[s];
+        if (out->n_landings == out->cap_landings &&
+            atoll_grow(f->alloc, (void **)&out->landings, &out->cap_landings, out->n_landings + 1,
+                       sizeof *out->landings)) {
+            e->a.failed = true;
+            return;
+        }
+        out->landings[out->n_landings++] =
+            (struct jit_landing){(uint32_t)e->a.size, b->succs[s], to->tag, to->with_ref};
+    }
 }
 
 void emit_note(struct emit *e, enum emit_note_kind kind, uint32_t number) {
@@ -258,10 +273,10 @@ static void prologue(struct emit *e) {
         s->trap = RT_TRAP_STACK_EXHAUSTED;
         x86_branch(a, CC_B, s->label);
     }
-    for (size_t i = 0; i < sizeof saved_registers; i++)
-        if (e->al->used_saved >> saved_registers[i] & 1) {
-            if (saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
-            x86_bytes(a, 0x50u | (saved_registers[i] & 7), 1);
+    for (size_t i = 0; i < JIT_N_SAVED; i++)
+        if (e->al->used_saved >> jit_saved_registers[i] & 1) {
+            if (jit_saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
+            x86_bytes(a, 0x50u | (jit_saved_registers[i] & 7), 1);
         }
     if (e->frame_bytes) x86_alu_imm(a, 5, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
 }
@@ -269,10 +284,10 @@ static void prologue(struct emit *e) {
 static void leave_frame(struct emit *e) {
     struct x86 *a = &e->a;
     if (e->frame_bytes) x86_alu_imm(a, 0, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
-    for (size_t i = sizeof saved_registers; i-- > 0;)
-        if (e->al->used_saved >> saved_registers[i] & 1) {
-            if (saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
-            x86_bytes(a, 0x58u | (saved_registers[i] & 7), 1);
+    for (size_t i = JIT_N_SAVED; i-- > 0;)
+        if (e->al->used_saved >> jit_saved_registers[i] & 1) {
+            if (jit_saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);
+            x86_bytes(a, 0x58u | (jit_saved_registers[i] & 7), 1);
         }
 }
 
@@ -499,7 +514,7 @@ static void find_aliases(struct emit *e) {
         while (move < e->al->n_moves && e->al->moves[move].pos < b->from) move++;
         bool moves = move < e->al->n_moves && e->al->moves[move].pos < b->to;
         if (f->ins[b->first].op != IR_JUMP || b->n_preds != 1 || moves || b->succs[0] == block) continue;
-        if (f->blocks[b->preds[0]].n_succs < 2) continue;
+        if (!ir_forks(f->blocks + b->preds[0])) continue;
         if (edge_is_free(e, b->preds[0], block) && edge_is_free(e, block, b->succs[0]))
             e->alias[block] = b->succs[0];
     }
@@ -533,7 +548,7 @@ static void emit_block(struct emit *e, uint32_t place) {
     emit_bind(e, block);
     if (place == 0) {
         take_params(e);
-    } else if (b->n_preds == 1 && f->blocks[b->preds[0]].n_succs > 1) {
+    } else if (b->n_preds == 1 && ir_forks(f->blocks + b->preds[0])) {
         edge_moves(e, b->preds[0], block); /* a fork's moves stand in its arms */
     }
     for (uint32_t v = b->first; v != IR_NONE && (f->ins[v].op == IR_PHI || f->ins[v].op == IR_PARAM);
@@ -549,6 +564,7 @@ static void emit_block(struct emit *e, uint32_t place) {
         emit_ins(e, i, b);
         if (i->type != IR_VOID && i->op != IR_PHI && i->op != IR_PARAM) store_if_spilled(e, v);
     }
+    if (b->throws && ir_first_landing(f, b)) jump_to(e, b->succs[0]);
 }
 
 /* ---- stubs ---- */
@@ -592,5 +608,8 @@ void emit_function(struct emit *e) {
     e->out->size = (uint32_t)e->a.size;
     e->out->frame_bytes = e->frame_bytes + 8 * e->n_saved;
     e->out->self_at = e->self_at;
+    e->out->used_saved = e->al->used_saved;
     if (!e->a.failed && !x86_finish(&e->a, e->labels)) e->a.failed = true;
+    for (uint32_t k = 0; k < e->out->n_landings; k++)
+        e->out->landings[k].target = e->labels[target_of(e, e->out->landings[k].target)];
 }

@@ -49,14 +49,17 @@ static void go_to_own(struct emit *e, uint32_t func, uint8_t opcode) {
 }
 
 /* rax = the function */
-static void call_through(struct emit *e, uint32_t where) {
+static void call_through(struct emit *e, const struct ir_ins *i) {
     struct x86 *a = &e->a;
+    uint32_t where = i->where;
     x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
     x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
     struct stub *s = emit_stub(e, STUB_FAR_CALL, where);
+    s->imm = i->block;
     x86_branch(a, CC_NE, s->label);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
     emit_return_pc(e, where);
+    emit_landings(e, i->block);
     uint32_t back = emit_label(e);
     e->stubs[e->n_stubs - 1].back = back;
     emit_bind(e, back);
@@ -74,6 +77,7 @@ static void far_call_stub(struct emit *e, const struct stub *s) {
     emit_bind(e, host);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
     emit_return_pc(e, s->where | JIT_FAR);
+    emit_landings(e, (uint32_t)s->imm);
     x86_op(a, X86_MOV_LOAD | X86_W, INSTANCE, self);
     x86_op(a, X86_MOV_LOAD | X86_W, MEMORY, x86_mem(INSTANCE, offsetof(struct rt_instance, memory0_base)));
     x86_jump(a, s->back);
@@ -86,16 +90,17 @@ static void call(struct emit *e, const struct ir_ins *i) {
     if (func >= f->bc->n_imported_funcs) {
         go_to_own(e, func, 0xE8);
         emit_return_pc(e, i->where);
+        emit_landings(e, i->block);
     } else {
         x86_op(&e->a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)func));
-        call_through(e, i->where);
+        call_through(e, i);
     }
     take_result(e, i);
 }
 
 static void call_indirect(struct emit *e, const struct ir_ins *i) {
     place_arguments(e, i, e->f->module->types[i->imm], 0);
-    call_through(e, i->where);
+    call_through(e, i);
     take_result(e, i);
 }
 
@@ -241,20 +246,44 @@ static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
     emit_bind(e, empty);
 }
 
-static void slow(struct emit *e, const struct ir_ins *i) {
+/* Operands into the outgoing area, a slot each, a vector two. */
+static void put_slots(struct emit *e, const struct ir_ins *i) {
     struct ir_func *f = e->f;
-    struct x86 *a = &e->a;
     uint32_t at = 0;
     for (uint32_t k = 0; k < i->b; k++) {
         uint32_t v = f->items[i->a + k];
         uint8_t loc = f->item_regs[i->a + k];
         /* a float of 32 bits takes a slot with a clear upper half */
         if (f->ins[v].type == IR_F32 && f->ins[v].op != IR_CONST)
-            x86_op_imm(a, X86_CODE(0, 0, 0xC7) | X86_W, 0, x86_mem(RSP, (int32_t)at), 0, 4);
+            x86_op_imm(&e->a, X86_CODE(0, 0, 0xC7) | X86_W, 0, x86_mem(RSP, (int32_t)at), 0, 4);
         moves_add(e, v, loc, loc == LOC_SPILL ? emit_slot_offset(e, v) : 0, LOC_SPILL, at, f->ins[v].type);
         at += f->ins[v].type == IR_V128 ? 16 : 8;
     }
     moves_flush(e);
+}
+
+/* The thunk looks for a handler, here and further out. */
+static void throw_to(struct emit *e, const struct ir_ins *i, unsigned thunk) {
+    x86_bytes(&e->a, 0xE8, 1);
+    emit_reloc(e, thunk, 0);
+    emit_return_pc(e, i->where);
+    emit_landings(e, i->block);
+}
+
+static void throw(struct emit * e, const struct ir_ins *i) {
+    put_slots(e, i);
+    x86_const(&e->a, RDX, i->imm);
+    throw_to(e, i, JIT_RELOC_THROW);
+}
+
+static void throw_ref(struct emit *e, const struct ir_ins *i) {
+    emit_load_value(e, RDX, i->a, i->reg_a);
+    throw_to(e, i, JIT_RELOC_THROW_REF);
+}
+
+static void slow(struct emit *e, const struct ir_ins *i) {
+    struct x86 *a = &e->a;
+    put_slots(e, i);
     uint32_t done = emit_label(e);
     new_struct(e, i, done);
     x86_op(a, X86_MOV_LOAD | X86_W, RDI, x86_reg(INSTANCE));
@@ -271,7 +300,7 @@ static void slow(struct emit *e, const struct ir_ins *i) {
     emit_bind(e, done);
 }
 
-/* A result behind the first, or any of a slow instruction. */
+/* A result behind the first, any of a slow instruction, or a value of an exception. */
 static void result(struct emit *e, const struct ir_ins *i) {
     x86_op(&e->a, emit_load_op(i->type), i->reg, x86_mem(RSP, (int32_t)i->imm));
 }
@@ -297,6 +326,8 @@ bool emit_call(struct emit *e, struct ir_ins *i) {
     case IR_TABLE_FUNC: table_func(e, i); break;
     case IR_SLOW: slow(e, i); break;
     case IR_RESULT: result(e, i); break;
+    case IR_THROW: throw(e, i); break;
+    case IR_THROW_REF: throw_ref(e, i); break;
     default: return false;
     }
     return true;

@@ -21,7 +21,7 @@ struct jit_engine {
     size_t n_places, cap_places;
     bool sorted;
     const uint8_t *traps; /* thunks: 16 bytes a trap */
-    const uint8_t *leave, *bridge, *far_tail, *far_tail_end;
+    const uint8_t *leave, *bridge, *far_tail, *far_tail_end, *throw, *throw_ref;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
     void *disassembler;  /* dump_code.c: the library, once it was wanted */
     struct jit_hot *hot; /* hot.c; NULL: everything is compiled in advance */
@@ -54,6 +54,20 @@ struct jit_regs { /* what the bridge saves */
 enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack,
                         struct rt_instance *caller);
 enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance);
+struct jit_resume { /* how a compiled function goes on at a handler */
+    uint64_t saved[JIT_N_SAVED]; /* registers as jit_saved_registers lists them; before: as they are at the throw */
+    const uint8_t *pc;
+    uintptr_t sp;
+    struct rt_instance *instance;
+    uint64_t unused; /* the stack stays aligned */
+};
+/* For thunks: `sp` as it was before the call that threw, in a frame of `instance`. jit_throw: a tag of the instance, whose
+ * values stand at sp; jit_throw_ref: an exception that was caught before; jit_raise: a callee without code ended with
+ * `trap`. RT_TRAP_NONE: a handler was found in this run's compiled frames and *resume filled; else the trap to leave
+ * with. */
+enum rt_trap jit_throw(struct rt_instance *instance, uintptr_t sp, uint64_t tag, struct jit_resume *resume);
+enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t exception, struct jit_resume *resume);
+enum rt_trap jit_raise(struct rt_instance *instance, uintptr_t sp, uint64_t trap, struct jit_resume *resume);
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
 /* rt_tier.call_loop */
 enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,

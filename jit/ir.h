@@ -13,7 +13,8 @@
 
 #include "jit/jit.h"
 
-#define IR_NONE UINT32_MAX
+#define IR_NONE    UINT32_MAX
+#define IR_ANY_TAG UINT32_MAX
 
 /* op, has effects (is kept when unused), ends a block */
 #define IR_OP_LIST(X)                                                                                        \
@@ -47,6 +48,8 @@
     X(RETURN, 1, 1)    /* list: results */                                                                   \
     X(TAIL_CALL, 1, 1) /* list: arguments; imm = function */                                                 \
     X(TAIL_INDIRECT, 1, 1) /* list: arguments, then the function; imm = type */                              \
+    X(THROW, 1, 1)         /* list: the tag's values; imm = tag */                                           \
+    X(THROW_REF, 1, 1)     /* a exception */                                                                 \
     X(TRAP, 1, 1)          /* imm = trap */
 enum ir_op {
     IR_FIRST_ = BC_OP_COUNT - 1,
@@ -86,6 +89,10 @@ struct ir_block {
     uint32_t n_preds, cap_preds;
     uint32_t *succs;
     uint32_t n_succs;
+    bool throws;  /* its last instruction, a call or a throw, has ways to handlers: the last of its successors */
+    bool landing; /* begins at a handler, with the values of `tag` in the outgoing area, */
+    bool with_ref; /* then the exception itself */
+    uint32_t tag;  /* IR_ANY_TAG: any exception, none of its values */
     uint32_t loop_depth;
     uint32_t loop_end;    /* of a loop header: last block of the loop in the order; IR_NONE else */
     uint32_t idom, order; /* dominator; place in `order` */
@@ -135,10 +142,17 @@ static inline bool ir_has_list(uint16_t op) {
     case IR_SLOW:
     case IR_RETURN:
     case IR_TAIL_CALL:
+    case IR_THROW:
     case IR_TAIL_INDIRECT: return true;
     default: return false;
     }
 }
+/* Of a block that throws: the number of the first successor that is a handler. */
+static inline uint32_t ir_first_landing(const struct ir_func *f, const struct ir_block *b) {
+    return f->ins[b->last].op != IR_THROW && f->ins[b->last].op != IR_THROW_REF;
+}
+/* Whether what changes places on the ways from the block does so behind it. */
+static inline bool ir_forks(const struct ir_block *b) { return b->n_succs > 1 || b->throws; }
 static inline bool ir_is_const(const struct ir_func *f, uint32_t v) { return f->ins[v].op == IR_CONST; }
 static inline bool ir_is_float(uint8_t type) { return type >= IR_F32; }
 static inline unsigned ir_type_of(bc_valtype t) {

@@ -6,6 +6,7 @@
 
 #define MAX_LIVE_BYTES ((uint64_t)64 << 20)
 
+const uint8_t jit_saved_registers[JIT_N_SAVED] = {RBX, RBP, R12, R13};
 const uint8_t jit_int_args[JIT_N_INT_ARGS] = {RDI, RSI, RDX, RCX, R8, R9};
 
 uint32_t jit_place_args(const struct rt_valtype *types, uint32_t n, struct jit_arg *out) {
@@ -258,7 +259,7 @@ static void define(struct alloc *a, uint64_t *live, uint32_t v, uint32_t pos, bo
 /* ---- the walk ---- */
 
 static bool destroys_registers(uint16_t op) {
-    return op == IR_CALL || op == IR_CALL_INDIRECT || op == IR_SLOW;
+    return op == IR_CALL || op == IR_CALL_INDIRECT || op == IR_SLOW || op == IR_THROW || op == IR_THROW_REF;
 }
 
 /* What is part of an instruction is read late, too, unless all is read first; a sum of registers is one lea. */

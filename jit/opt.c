@@ -207,6 +207,20 @@ static uint32_t split_edge(struct ir_func *f, uint32_t from, uint32_t to) {
     return block;
 }
 
+/* The ways to a handler stand in front of it, out of the way of those who do not throw. Returns how many. */
+static uint32_t split_landings(struct ir_func *f, uint32_t to) {
+    uint32_t n = f->blocks[to].landing && f->blocks[to].n_preds > 1 ? f->blocks[to].n_preds : 0;
+    for (uint32_t k = 0; k < n && !f->failed; k++) {
+        uint32_t from = f->blocks[to].preds[k], s = 0, block = split_edge(f, from, to);
+        if (f->failed) return 0;
+        while (f->blocks[from].succs[s] != to) s++;
+        f->blocks[from].succs[s] = block;
+        f->blocks[block].tag = f->blocks[to].tag;
+        f->blocks[block].with_ref = f->blocks[to].with_ref;
+    }
+    return n;
+}
+
 /* The order with the new blocks right behind the forks they come from. */
 static void split_edges(struct ir_func *f) {
     uint32_t *order = NULL, n = 0;
@@ -216,14 +230,17 @@ static void split_edges(struct ir_func *f) {
         uint32_t first_new = (uint32_t)f->n_blocks;
         for (uint32_t s = 0; f->blocks[from].n_succs > 1 && s < f->blocks[from].n_succs && !f->failed; s++) {
             uint32_t to = f->blocks[from].succs[s];
-            if (to >= first_new || f->blocks[to].n_preds < 2) continue;
+            if (to >= first_new || f->blocks[to].n_preds < 2 || f->blocks[to].landing) continue;
             uint32_t block = split_edge(f, from, to);
             for (uint32_t t = s; t < f->blocks[from].n_succs; t++) /* entries of a switch share it */
                 if (f->blocks[from].succs[t] == to) f->blocks[from].succs[t] = block;
             n_new++;
         }
-        if (atoll_grow(f->alloc, (void **)&order, &cap, n + 1u + n_new, sizeof *order)) f->failed = true;
+        uint32_t n_landings = f->failed ? 0 : split_landings(f, from);
+        if (atoll_grow(f->alloc, (void **)&order, &cap, n + 1u + n_new + n_landings, sizeof *order))
+            f->failed = true;
         if (f->failed) break;
+        for (uint32_t i = 0; i < n_landings; i++) order[n++] = first_new + n_new + i;
         order[n++] = from;
         for (uint32_t i = 0; i < n_new; i++) order[n++] = first_new + i;
     }

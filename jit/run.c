@@ -156,6 +156,120 @@ static bool on_fault(struct rt_activation *activation, void *context, const void
     return true;
 }
 
+/* ---- exceptions ---- */
+
+/* The handler for the exception in flight, of the call that returns to pc; NULL: there is none. */
+static const struct jit_landing *landing_of(const struct jit_code *code, const uint8_t *pc,
+                                            const struct rt_instance *instance) {
+    const struct rt_tag *tag = instance->store->thrown_tag;
+    uint32_t at = (uint32_t)(pc - code->start), low = 0, high = code->n_landings;
+    while (low < high) {
+        uint32_t middle = (low + high) / 2;
+        if (code->landings[middle].at < at)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    for (; low < code->n_landings && code->landings[low].at == at; low++) {
+        const struct jit_landing *l = code->landings + low;
+        if (l->tag == JIT_ANY_TAG || instance->tags[l->tag] == tag) return l;
+    }
+    return NULL;
+}
+
+/* What the frame keeps for its caller comes back as on its way out. */
+static void give_back(const struct jit_code *code, uintptr_t sp, struct jit_resume *resume) {
+    const uint64_t *at = (const uint64_t *)(sp + code->frame_bytes);
+    for (unsigned i = 0; i < JIT_N_SAVED; i++)
+        if (code->used_saved >> jit_saved_registers[i] & 1) resume->saved[i] = *--at;
+}
+
+/* From the frame where the run stands outwards. */
+static const struct jit_landing *find_landing(struct rt_store *store, struct jit_resume *resume) {
+    struct jit_engine *engine = jit_engine_of(store);
+    const struct jit_run *run = run_of(store);
+    const struct jit_landing *found = NULL;
+    struct rt_instance *instance = run->instance;
+    uintptr_t sp = run->sp;
+    pthread_mutex_lock(&engine->lock);
+    for (const uint8_t *pc = return_address(sp); !found; pc = return_address(sp)) {
+        if (pc > engine->far_tail && pc < engine->far_tail_end) {
+            instance = ((struct rt_instance *const *)sp)[1];
+            sp += JIT_FAR_TAIL_BYTES + 8;
+            continue;
+        }
+        const struct jit_code *code = jit_index_find(engine, pc - 1);
+        if (!code) break; /* the entry */
+        if (place_of(code, pc, true) & JIT_FAR) instance = *(struct rt_instance *const *)(sp + code->self_at);
+        found = landing_of(code, pc, instance);
+        if (found) {
+            *resume = (struct jit_resume){
+                .pc = code->start + found->target,
+                .sp = sp,
+                .instance = instance,
+                .saved = {resume->saved[0], resume->saved[1], resume->saved[2], resume->saved[3]}};
+            break;
+        }
+        give_back(code, sp, resume);
+        sp += code->frame_bytes + 8;
+    }
+    pthread_mutex_unlock(&engine->lock);
+    return found;
+}
+
+/* The values go to where the handler's frame has its outgoing area. */
+static enum rt_trap land_at(struct rt_store *store, const struct jit_landing *landing, uintptr_t sp) {
+    union rt_slot *slots = (union rt_slot *)sp;
+    uint32_t n = landing->tag == JIT_ANY_TAG ? 0 : store->thrown_tag->type->param_slots;
+    void *exception = landing->with_ref ? rt_exception_ref(store) : NULL;
+    if (landing->with_ref && !exception) return RT_TRAP_OUT_OF_MEMORY;
+    if (n) memcpy(slots, rt_exception_values(store), n * sizeof *slots);
+    if (landing->with_ref) slots[n].ref = exception;
+    rt_exception_caught(store);
+    store->n_frames = 0; /* of a nested run that it came from */
+    return RT_TRAP_NONE;
+}
+
+static enum rt_trap unwind(struct rt_store *store, struct jit_resume *resume) {
+    const struct jit_landing *landing = find_landing(store, resume);
+    enum rt_trap trap = landing ? land_at(store, landing, resume->sp) : RT_TRAP_UNCAUGHT_EXCEPTION;
+    if (trap && !store->n_frames) rt_store_capture(store);
+    return trap;
+}
+
+static void stand(struct rt_instance *instance, uintptr_t sp) {
+    instance->store->native_sp = sp;
+    jit_run_stands(instance->store, instance);
+}
+
+enum rt_trap jit_throw(struct rt_instance *instance, uintptr_t sp, uint64_t tag, struct jit_resume *resume) {
+    struct rt_store *store = instance->store;
+    stand(instance, sp);
+    store->n_frames = 0;
+    enum rt_trap trap = rt_throw(store, instance->tags[tag], (const union rt_slot *)sp);
+    if (trap == RT_TRAP_UNCAUGHT_EXCEPTION) return unwind(store, resume);
+    rt_store_capture(store);
+    return trap;
+}
+
+enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t exception,
+                           struct jit_resume *resume) {
+    struct rt_store *store = instance->store;
+    stand(instance, sp);
+    store->n_frames = 0;
+    enum rt_trap trap = rt_throw_ref(store, (void *)(uintptr_t)exception);
+    if (trap == RT_TRAP_UNCAUGHT_EXCEPTION) return unwind(store, resume);
+    rt_store_capture(store);
+    return trap;
+}
+
+enum rt_trap jit_raise(struct rt_instance *instance, uintptr_t sp, uint64_t trap, struct jit_resume *resume) {
+    struct rt_store *store = instance->store;
+    if (trap != RT_TRAP_UNCAUGHT_EXCEPTION || !store->thrown_tag) return (enum rt_trap)trap;
+    stand(instance, sp);
+    return unwind(store, resume);
+}
+
 /* ---- entry ---- */
 
 static void set_limit(struct rt_store *store, uintptr_t limit) {
@@ -272,7 +386,8 @@ enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *st
         store->scan_top = scan_top;
     }
     if (trap) {
-        if (trap != RT_TRAP_EXIT && !store->n_frames) rt_store_capture(store);
+        bool thrown = trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag; /* on in jit_raise */
+        if (trap != RT_TRAP_EXIT && !thrown && !store->n_frames) rt_store_capture(store);
         return trap;
     }
     give_results(type, regs, stack, base);

@@ -83,7 +83,8 @@ static const int32_t *layout_words(const struct jit_layout *layout, int32_t word
 }
 
 static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code *code) {
-    const uint32_t head[] = {own, code->size, code->frame_bytes, code->self_at, code->n_pcs, code->n_relocs};
+    const uint32_t head[] = {own,         code->size,     code->frame_bytes, code->self_at,
+                             code->n_pcs, code->n_relocs, code->n_landings,  code->used_saved};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++) put_u32(out, head[i]);
     for (uint32_t i = 0; i < code->n_pcs; i++) {
         put_u32(out, code->pcs[i].at);
@@ -93,6 +94,7 @@ static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code
         put_u32(out, code->relocs[i].at);
         put_u32(out, code->relocs[i].target | (uint32_t)code->relocs[i].kind << 28);
     }
+    bc_buf_bytes(out, code->landings, code->n_landings * sizeof *code->landings);
     bc_buf_bytes(out, code->start, code->size);
 }
 
@@ -212,6 +214,21 @@ static bool take_lists(struct reader *r, const struct rt_module *module, struct 
     return true;
 }
 
+static bool take_landings(struct reader *r, const struct rt_module *module, struct jit_code *code) {
+    const size_t n_bytes = (size_t)code->n_landings * sizeof *code->landings;
+    const uint8_t *from = take(r, n_bytes);
+    if (r->failed) return false;
+    code->cap_landings = code->n_landings;
+    code->landings = atoll_new(module->engine->alloc, code->cap_landings, sizeof *code->landings);
+    if (code->n_landings && !code->landings) return false;
+    if (n_bytes) memcpy(code->landings, from, n_bytes);
+    for (uint32_t i = 0; i < code->n_landings; i++) {
+        const struct jit_landing *l = code->landings + i;
+        if (l->target >= code->size || (l->tag != JIT_ANY_TAG && l->tag >= module->bc->n_tags)) return false;
+    }
+    return true;
+}
+
 /* code->start becomes where the bytes are. */
 static bool take_function(struct reader *r, struct rt_module *module, uint32_t *next) {
     struct jit_module *jit = module->jit_data;
@@ -225,7 +242,9 @@ static bool take_function(struct reader *r, struct rt_module *module, uint32_t *
     code->self_at = take_u32(r);
     code->n_pcs = take_u32(r);
     code->n_relocs = take_u32(r);
-    if (r->failed || !take_lists(r, module, code)) return false;
+    code->n_landings = take_u32(r);
+    code->used_saved = take_u32(r);
+    if (r->failed || !take_lists(r, module, code) || !take_landings(r, module, code)) return false;
     code->start = (uint8_t *)(uintptr_t)take(r, code->size);
     if (!code->size) code->declined = "it was declined when the code was saved";
     return !r->failed;

@@ -3,6 +3,7 @@
  *   entry   a C call with slots -> the convention of compiled functions; one a function type
  *   trap    a trap's site -> jit_trap, then leave
  *   leave   out of all compiled frames, to the entry's caller, with the trap in eax
+ *   throw   a throw's site -> jit_throw, then its handler, or leave
  *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
 #include <stddef.h>
 #include "jit/alloc.h"
@@ -126,6 +127,10 @@ enum {
     LABEL_FAR_TAIL,
     LABEL_FAR_TAIL_END,
     LABEL_FROM_HOST,
+    LABEL_THROW,
+    LABEL_THROW_REF,
+    LABEL_RAISE,
+    LABEL_UNWIND,
     N_LABELS
 };
 
@@ -164,11 +169,49 @@ static void bridge(struct x86 *a, uint32_t *labels) {
     store(a, RDX, R11, offsetof(struct rt_store, native_sp));
     call_c(a, (uintptr_t)jit_bridge);
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));
-    x86_branch(a, CC_NE, LABEL_LEAVE);
+    x86_branch(a, CC_NE, LABEL_RAISE);
     load(a, RAX, RSP, 0);
     x86_op(a, X86_MOVUPS_LOAD, XMM0, x86_mem(RSP, 48));
     add_rsp(a, BRIDGE_BYTES);
     x86_bytes(a, 0xC3, 1);
+}
+
+static void align_label(struct x86 *a, uint32_t *labels, unsigned label) {
+    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
+    labels[label] = (uint32_t)a->size;
+}
+
+/* rdx = what is thrown, or the trap of a callee; a handler in a compiled frame goes on with the registers as they were at
+ * its call. */
+static void unwind(struct x86 *a, uint32_t *labels) {
+    const int32_t saved_at = offsetof(struct jit_resume, saved);
+    align_label(a, labels, LABEL_THROW);
+    x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, 8));
+    x86_const(a, RAX, (uintptr_t)jit_throw);
+    x86_jump(a, LABEL_UNWIND);
+    align_label(a, labels, LABEL_THROW_REF);
+    x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, 8));
+    x86_const(a, RAX, (uintptr_t)jit_throw_ref);
+    x86_jump(a, LABEL_UNWIND);
+    align_label(a, labels, LABEL_RAISE); /* out of the bridge, with the trap in eax */
+    x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, BRIDGE_BYTES + 8));
+    x86_op(a, X86_MOV_LOAD, RDX, x86_reg(RAX));
+    x86_const(a, RAX, (uintptr_t)jit_raise);
+    labels[LABEL_UNWIND] = (uint32_t)a->size;
+    x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
+    add_rsp(a, -(int32_t)sizeof(struct jit_resume));
+    for (int i = 0; i < JIT_N_SAVED; i++) store(a, jit_saved_registers[i], RSP, saved_at + 8 * i);
+    mov(a, RDI, R14);
+    mov(a, RCX, RSP);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
+    x86_op(a, X86_TEST, RAX, x86_reg(RAX));
+    x86_branch(a, CC_NE, LABEL_LEAVE);
+    for (int i = 0; i < JIT_N_SAVED; i++) load(a, jit_saved_registers[i], RSP, saved_at + 8 * i);
+    load(a, R14, RSP, offsetof(struct jit_resume, instance));
+    load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
+    load(a, R11, RSP, offsetof(struct jit_resume, pc));
+    load(a, RSP, RSP, offsetof(struct jit_resume, sp));
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(R11));
 }
 
 /* A tail call into another instance, rax = the function: our caller expects its own instance back. */
@@ -195,6 +238,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     x86_init(&a, engine->alloc);
     trap_thunks(&a, labels);
     bridge(&a, labels);
+    unwind(&a, labels);
     far_tail(&a, labels);
     enum atoll_status status = ATOLL_E_NOMEM;
     uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(&engine->memory, a.size) : NULL;
@@ -202,6 +246,8 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     engine->traps = at;
     engine->leave = at + labels[LABEL_LEAVE];
     engine->bridge = at + labels[LABEL_BRIDGE];
+    engine->throw = at + labels[LABEL_THROW];
+    engine->throw_ref = at + labels[LABEL_THROW_REF];
     engine->far_tail = at + labels[LABEL_FAR_TAIL];
     engine->far_tail_end = at + labels[LABEL_FAR_TAIL_END];
     union {
