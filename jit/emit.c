@@ -36,11 +36,12 @@ void emit_pc(struct emit *e, uint32_t where) {
     out->pcs[out->n_pcs++] = (struct jit_pc){(uint32_t)e->a.size, where};
 }
 
-void emit_landings(struct emit *e, uint32_t block) {
+void emit_landings(struct emit *e, uint32_t v) {
     const struct ir_func *f = e->f;
-    const struct ir_block *b = f->blocks + block;
+    const struct ir_block *b = f->blocks + f->ins[v].block;
     struct jit_code *out = e->out;
-    for (uint32_t s = b->throws ? ir_first_landing(f, b) : b->n_succs; s < b->n_succs; s++) {
+    if (!b->throws || b->last != v) return;
+    for (uint32_t s = ir_first_landing(f, b); s < b->n_succs; s++) {
         const struct ir_block *to = f->blocks + b->succs[s];
         if (out->n_landings == out->cap_landings &&
             atoll_grow(f->alloc, (void **)&out->landings, &out->cap_landings, out->n_landings + 1,

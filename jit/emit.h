@@ -78,8 +78,8 @@ void emit_bind(struct emit *e, uint32_t label);
 void emit_pc(struct emit *e, uint32_t where);
 /* The same, of a call: for its return address, which stays where it is whatever code goes behind it. */
 void emit_return_pc(struct emit *e, uint32_t where);
-/* The code stands behind the call that the block ends with: where exceptions out of it go on. */
-void emit_landings(struct emit *e, uint32_t block);
+/* The code stands behind the call v: where exceptions out of it go on. */
+void emit_landings(struct emit *e, uint32_t v);
 /* Notes what comes next, when somebody looks. */
 void emit_note(struct emit *e, enum emit_note_kind kind, uint32_t number);
 /* A jump that ends the code, and what sets its flags from `from` on: in loops they stand where no boundary of 32 bytes

@@ -55,11 +55,11 @@ static void call_through(struct emit *e, const struct ir_ins *i) {
     x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
     x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
     struct stub *s = emit_stub(e, STUB_FAR_CALL, where);
-    s->imm = i->block;
+    s->imm = (uint32_t)(i - e->f->ins);
     x86_branch(a, CC_NE, s->label);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
     emit_return_pc(e, where);
-    emit_landings(e, i->block);
+    emit_landings(e, (uint32_t)(i - e->f->ins));
     uint32_t back = emit_label(e);
     e->stubs[e->n_stubs - 1].back = back;
     emit_bind(e, back);
@@ -90,7 +90,7 @@ static void call(struct emit *e, const struct ir_ins *i) {
     if (func >= f->bc->n_imported_funcs) {
         go_to_own(e, func, 0xE8);
         emit_return_pc(e, i->where);
-        emit_landings(e, i->block);
+        emit_landings(e, (uint32_t)(i - e->f->ins));
     } else {
         x86_op(&e->a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)func));
         call_through(e, i);
@@ -267,7 +267,7 @@ static void throw_to(struct emit *e, const struct ir_ins *i, unsigned thunk) {
     x86_bytes(&e->a, 0xE8, 1);
     emit_reloc(e, thunk, 0);
     emit_return_pc(e, i->where);
-    emit_landings(e, i->block);
+    emit_landings(e, (uint32_t)(i - e->f->ins));
 }
 
 static void throw(struct emit * e, const struct ir_ins *i) {

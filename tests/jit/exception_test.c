@@ -25,6 +25,10 @@ static void handlers_are_found_by_tag_and_nesting(void **state) {
         "(func (export \"here\") (param i32 i32) (result i32)"
         "  (block $h (result i32) (try_table (result i32) (catch $a $h)"
         "    (if (local.get 0) (then (throw $a (i32.mul (local.get 1) (local.get 1))))) (i32.const 5))))"
+        "(func (export \"before\") (param i32 i32) (result i32)"
+        "  (call $throw (local.get 0) (local.get 1))"
+        "  (block $h (try_table (catch_all $h) (call $throw (local.get 0) (local.get 1))) (return (i32.const 1)))"
+        "  (i32.const 2))"
         "(func (export \"wrong\") (param i32 i32) (result i32)"
         "  (block $h (try_table (catch $c $h) (call $throw (local.get 0) (local.get 1))) (return (i32.const "
         "1)))"
@@ -36,6 +40,7 @@ static void handlers_are_found_by_tag_and_nesting(void **state) {
             same(&p, "nested", i, 7 + k);
             same(&p, "here", i, k);
             same(&p, "wrong", i, k);
+            same(&p, "before", i, k); /* its first call is outside of the try */
         }
     assert_int_equal(same(&p, "nested", 0, 5), (uint32_t)(5 - 15));
     assert_int_equal(same(&p, "nested", 1, 5), 20);

@@ -34,8 +34,7 @@ static const char *letters(char type) {
     return strings[strchr("iIfFvc", type) - "iIfFvc"];
 }
 
-/* An enclosing label that branches may go to, as a depth; BC_NONE: none. `types`: NULL = any. */
-static uint32_t some_label(struct gen *g, const char *types) {
+uint32_t gen_some_label(struct gen *g, const char *types) {
     uint32_t n = 0, found[64];
     for (uint32_t i = 0; i < g->n_labels; i++)
         if (g->labels[i].open && (!types || !strcmp(types, g->labels[i].types)))
@@ -44,7 +43,7 @@ static uint32_t some_label(struct gen *g, const char *types) {
 }
 
 static void branch_if(struct gen *g) {
-    uint32_t depth = some_label(g, NULL);
+    uint32_t depth = gen_some_label(g, NULL);
     if (depth == BC_NONE) return;
     const char *types = g->labels[g->n_labels - 1 - depth].types;
     gen_values(g, types);
@@ -62,7 +61,7 @@ static void branch_table(struct gen *g) {
         gen_op(g, BC_I32_AND);
     }
     gen_op_index(g, BC_BR_TABLE, n);
-    for (uint32_t i = 0; i <= n; i++) bc_buf_u32(g->code, some_label(g, ""));
+    for (uint32_t i = 0; i <= n; i++) bc_buf_u32(g->code, gen_some_label(g, ""));
     gen_close(g);
 }
 
@@ -153,39 +152,6 @@ static void loop(struct gen *g) {
     }
     gen_close(g);
     g->loops--;
-}
-
-/* ---- exceptions ---- */
-
-static void try_block(struct gen *g) {
-    uint32_t tag = gen_below(g, g->n_tags);
-    const char *types = g->types[g->tags[tag]].params;
-    gen_open(g, BC_BLOCK, types, true);
-    gen_op(g, BC_TRY_TABLE);
-    bc_buf_u8(g->code, 0x40);
-    bc_buf_u32(g->code, 1);
-    bool all = !types[0] && gen_rarely(g, 2);
-    bc_buf_u8(g->code, all ? 2 : 0);
-    if (!all) bc_buf_u32(g->code, tag);
-    bc_buf_u32(g->code, 0);
-    g->labels[g->n_labels++] = (struct gen_label){"", true};
-    gen_statements(g, 1 + gen_below(g, 3));
-    gen_close(g);
-    gen_values(g, types);
-    gen_close(g);
-    for (const char *t = types; *t; t++) gen_op(g, BC_DROP);
-}
-
-static void throw_sometimes(struct gen *g) {
-    uint32_t tag = gen_below(g, g->n_tags);
-    gen_value(g, 'i');
-    gen_const(g, 'i', 31);
-    gen_op(g, BC_I32_AND);
-    gen_op(g, BC_I32_EQZ);
-    gen_open(g, BC_IF, "", true);
-    gen_values(g, g->types[g->tags[tag]].params);
-    gen_op_index(g, BC_THROW, tag);
-    gen_close(g);
 }
 
 /* ---- calls ---- */
@@ -476,8 +442,8 @@ void gen_statement(struct gen *g) {
         table_statement(g);
     else if (way < 62 && g->n_memories)
         memory_copy(g);
-    else if (way < 63 && g->n_tags && g->func % 8 == 1)
-        gen_rarely(g, 2) ? try_block(g) : throw_sometimes(g);
+    else if (g->n_tags)
+        gen_exception_statement(g);
     g->depth--;
 }
 

@@ -37,6 +37,10 @@ static void choose_types(struct gen *g) {
     }
     strcpy(g->types[1].params, "i"); /* of tags */
     g->types[1].results[0] = 0;
+    strcpy(g->types[2].params, "IfvF");
+    g->types[2].results[0] = 0;
+    g->types[3].params[0] = 0; /* of the blocks where they are caught */
+    strcpy(g->types[3].results, "IfvF");
 }
 
 static void choose_funcs(struct gen *g) {
@@ -217,9 +221,8 @@ uint32_t gen_module(uint64_t seed, struct bc_buf *out) {
     choose_memories(&g);
     choose_tables(&g);
     choose_globals(&g);
-    g.n_tags = gen_rarely(&g, 4) ? 2 : 0;
-    g.tags[0] = 0;
-    g.tags[1] = 1;
+    g.n_tags = gen_rarely(&g, 2) ? 3 : 0;
+    for (uint32_t i = 0; i < 3; i++) g.tags[i] = i;
     bc_buf_bytes(out, header, sizeof header);
     types(&g, out, &s);
     functions(&g, out, &s);

@@ -3,6 +3,7 @@
  *   generate.c   module: types, memories, tables, globals, segments, exports
  *   rows.c       single instructions, by the opcode table
  *   code.c       function bodies: values, blocks, calls, statements
+ *   tries.c      exceptions: throws, try_table, and the old try with catch, delegate and rethrow
  *   shapes.c     what compilers write: loops over arrays, rotates, comparisons, loads that are changed and stored
  *
  * A module depends on its seed alone. Loops and recursion end by counters. Bits of NaNs are never looked at: where
@@ -53,7 +54,7 @@ struct gen {
     struct gen_global globals[16];
     uint32_t n_globals, calls_left; /* a global that counts calls down */
     uint32_t n_datas, n_elems, n_tags;
-    uint32_t tags[2]; /* type */
+    uint32_t tags[3]; /* type */
     /* of the function at hand */
     struct bc_buf *code;
     uint32_t func;
@@ -124,6 +125,8 @@ void gen_statements(struct gen *g, uint32_t n);
 void gen_settle_nan(struct gen *g, char type);
 /* Immediates of an access; the address in bounds is masked to `room` bytes less. */
 void gen_memarg(struct gen *g, uint32_t access_log2, uint32_t memory, uint64_t offset);
+/* An enclosing label that branches may go to, as a depth; BC_NONE: none. `types`: NULL = any. */
+uint32_t gen_some_label(struct gen *g, const char *types);
 /* Begins a block, loop or if; gen_end ends it. `types`: of its results. */
 void gen_open(struct gen *g, enum bc_op op, const char *types, bool open);
 void gen_close(struct gen *g);
@@ -135,5 +138,10 @@ void gen_function(struct gen *g, uint32_t func, struct bc_buf *out);
 /* False: there is none for the type. */
 bool gen_shape(struct gen *g, char type);
 bool gen_shape_statement(struct gen *g);
+
+/* ---- tries.c ---- */
+
+/* Throws, now and then; or handles what is thrown in statements. */
+void gen_exception_statement(struct gen *g);
 
 #endif
