@@ -67,7 +67,10 @@ static void visit(const char *where, const uint8_t *bytes, size_t n, bool from_t
     struct bc_module *m = NULL;
     uint8_t *copy = malloc(n + sizeof tail);
     (void)from_text;
-    if (!copy) return;
+    if (!copy || !n) {
+        free(copy);
+        return;
+    }
     memcpy(copy, bytes, n);
     memcpy(copy + n, tail, sizeof tail);
     if (!bc_module_decode(copy, n + sizeof tail, NULL, &m, NULL) && m->n_funcs > m->n_imported_funcs) {
