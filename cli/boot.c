@@ -121,6 +121,7 @@ static int take_net(struct boot *boot, const char *value) {
     struct atoll_error err;
     if (vnet_spec_check(value, &err) != ATOLL_OK) return cli_usage(boot->verb, "--net: %s", err.text);
     boot->net = value;
+    boot->folders.network = true;
     return CLI_OK;
 }
 

@@ -129,6 +129,7 @@ void boot_words_free(struct boot_words *words);                  /* the words ar
 struct boot_folders {
     const char *rootfs, *modules; /* or NULL */
     bool writable;                /* the root, for the guest */
+    bool network;                 /* its driver is needed, too */
     struct boot_words dirs, env, args;
 };
 /* Whether a command gets a terminal of its own. */

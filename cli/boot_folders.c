@@ -203,8 +203,8 @@ static void set_all(struct settings *s, const struct boot_folders *f, struct san
 
 int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
                          const struct cli_file *kernel, struct guest_archive *out) {
-    static const char *const modules[] = {"virtio_pci", "virtio_blk", "virtio_console",
-                                          "virtiofs",   "overlay",    "virtio_rng"};
+    static const char *const modules[] = {"virtio_pci", "virtio_blk", "virtio_console", "virtiofs",
+                                          "overlay",    "virtio_rng", "virtio_net"};
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct settings settings = {0};
     char folder[PATH_MAX];
@@ -214,7 +214,8 @@ int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, 
                                              : has_modules ? folder
                                                            : NULL,
                                   .module_names = modules,
-                                  .n_modules = sizeof modules / sizeof *modules,
+                                  .n_modules =
+                                      sizeof modules / sizeof *modules - !f->network, /* the last one */
                                   .settings = settings.words.items,
                                   .n_settings = settings.words.n};
     enum atoll_status status = settings.failed

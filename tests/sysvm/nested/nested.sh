@@ -43,7 +43,9 @@ cp "$busybox" "$outer/bin/busybox"
 cp "$here/outer-init" "$outer/init"
 cp "$here/lib.sh" "$here/rootfs_lib.sh" "$outer/"
 cp "$atoll" "$outer/bin/atoll"
-ldd "$atoll" | grep -o '/[^ ]*' | while read -r library; do
+# libslirp is loaded by those who ask for it
+slirp=$(ldconfig -p | awk '/libslirp.so.0 .*x86-64/ { print $NF; exit }')
+{ ldd "$atoll"; [[ -z $slirp ]] || { echo "$slirp"; ldd "$slirp"; }; } | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$outer$(dirname "$library")"
     cp -L "$library" "$outer$library"
 done
