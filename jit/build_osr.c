@@ -104,16 +104,17 @@ static void find_way(struct build *b, struct way *way) {
 }
 
 /* Once we are inside, a local that the outermost loop writes may be another than what the loops between had in front
- * of them: each of those needs a phi for it. */
+ * of them: each of those needs a phi for it. Operands below any of the blocks between may be others, too, for those who
+ * come by a way around our loop, and blocks' ends know nothing of what is below them. */
 static void share_writes(struct build *b, const struct way *way) {
     struct ir_func *f = b->f;
     size_t outer = 0;
     while (way->blocks[outer].loop == IR_NONE) outer++;
     const uint64_t *all = b->written + way->blocks[outer].loop * b->written_words;
     for (size_t k = outer + 1; k + 1 < way->n_blocks; k++) {
-        if (way->blocks[k].loop == IR_NONE) continue;
         if (f->loop->heights[k] > f->loop->heights[outer])
             f->declined = "operands wait between the loops around";
+        if (way->blocks[k].loop == IR_NONE) continue;
         memcpy(b->written + way->blocks[k].loop * b->written_words, all, b->written_words * sizeof *all);
     }
 }

@@ -287,9 +287,33 @@ static void what_has_no_machine_code_says_why(void **state) {
     close_pair(&p);
 }
 
+/* What waits on the stack below a block around the loop is not the same for those who pass by the loop. */
+static void operands_that_wait_around_a_loop_keep_their_values(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module (func $round) (func (export \"f\") (param i32 i32) (result i32) (local i32 i32 i32 i32)"
+              "  (local.set 5 (local.get 0))"
+              "  (loop $out"
+              "    (local.set 5 (i32.sub (local.get 5) (i32.const 1))) (call $round)"
+              "    (i32.const 0)"
+              "    (if (result i32) (local.get 1) (then (local.get 5)) (else (i32.const 0)))"
+              "    (i32.const 3)"
+              "    (if (result i32) (local.get 2) (then (i32.const 95))"
+              "     (else (loop $in (local.set 3 (i32.add (local.get 3) (i32.const 4)))"
+              "       (br_if $in (i32.lt_u (local.get 3) (i32.const 40)))) (i32.const 7)))"
+              "    (i32.add) (i32.mul) (i32.add) (local.set 4 (i32.add (i32.mul (local.get 4) (i32.const 31))))"
+              "    (local.set 2 (i32.const 1)) (br_if $out (local.get 5)))"
+              "  (local.get 4)))",
+              NULL);
+    for (uint64_t i = 2; i < 12; i++) same(&p, "f", i, ~i & 1);
+    close_pair(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(traps_tell_the_same_frames),
+        cmocka_unit_test(operands_that_wait_around_a_loop_keep_their_values),
         cmocka_unit_test(values_that_find_no_register_keep_their_place),
         cmocka_unit_test(calls_reach_other_instances_and_come_back),
         cmocka_unit_test(exceptions_pass_through_compiled_frames),
