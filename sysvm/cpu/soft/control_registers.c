@@ -1,5 +1,5 @@
-/* sysvm/cpu/soft/control_registers.c: control, debug and extended control registers, descriptor-table registers, and what
- * forgets translations.
+/* sysvm/cpu/soft/control_registers.c: control, debug and extended control registers, descriptor-table registers, and
+ * what forgets translations.
  * Source: Intel SDM volume 3, "Control Registers", "Debug Registers", "Initializing IA-32e Mode"; volume 2, MOV to and
  * from control registers, XSETBV, INVPCID, LGDT, SMSW. */
 #include "sysvm/cpu/soft/soft.h"

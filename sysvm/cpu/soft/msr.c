@@ -38,9 +38,9 @@ enum {
 #define MSR_KERNEL_GS_BASE 0xC0000102u
 #define MSR_TSC_AUX        0xC0000103u
 
-/* What these name lets a processor run ahead with what it may not read; here each access of a guest passes the checks of
- * the TLB first: RDCL_NO, SKIP_L1DFL, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO,
- * SBDR_SSDP_NO, FBSDP_NO, PSDP_NO, BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO */
+/* What these name lets a processor run ahead with what it may not read; here each access of a guest passes the checks
+ * of the TLB first: RDCL_NO, SKIP_L1DFL, SSB_NO, MDS_NO, PSCHANGE_MC_NO, TAA_NO, SBDR_SSDP_NO, FBSDP_NO, PSDP_NO,
+ * BHI_NO, PBRSB_NO, GDS_NO, RFDS_NO, ITS_NO */
 #define BIT(n) (UINT64_C(1) << (n))
 #define ARCH_CAPABILITIES                                                                                    \
     (BIT(0) | BIT(3) | BIT(4) | BIT(5) | BIT(6) | BIT(8) | BIT(13) | BIT(14) | BIT(15) | BIT(20) | BIT(24) | \

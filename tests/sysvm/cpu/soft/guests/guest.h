@@ -80,7 +80,7 @@
     jmp .
 .endm
 
-/* Runs the code at `label` (copied into page 0 of the window, which the guest has mapped for users) at level 3; it comes
+/* Runs the code at `label` (copied into page 0 of the window, mapped for users) at level 3; it comes
  * back by an invalid opcode without a place to go on. */
 .macro USER label
     mov $\label, %rsi
