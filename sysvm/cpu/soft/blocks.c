@@ -107,7 +107,7 @@ static const struct soft_block *make(struct soft_cpu *cpu, uint64_t gpa, struct 
     struct soft_code_page *code = page ? soft_code_make_page(cpu->engine->code, gpa) : NULL;
     struct soft_block *block = code ? room(blocks) : NULL;
     if (!block) return NULL;
-    *block = (struct soft_block){.page = code, .gpa = gpa, .mode = cpu->mode};
+    *block = (struct soft_block){.page = code, .gpa = gpa, .mode = (uint8_t)cpu->mode};
     if (!fill(cpu, block, page)) return NULL;
     blocks->used += (sizeof *block + block->n_insns * sizeof *block->insns + 15) & ~(size_t)15;
     block->next = *at;
