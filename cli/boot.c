@@ -11,6 +11,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 #include "cli/boot.h"
+#include "cli/control.h"
 #include "cli/vm_file.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/layout.h"
@@ -30,11 +31,16 @@ struct boot {
     struct boot_folders folders;
     struct boot_disks disks;
     struct boot_script *script; /* NULL: none */
+    const char *name;           /* of the control socket; NULL: none */
+    bool detach;
     /* made from them */
     char *default_kernel; /* owned; NULL: --kernel was given */
     const struct vm_engine_ops *engine;
     struct sandbox *sandbox;
-    struct jail *jail; /* NULL: not entered */
+    struct jail *jail;            /* NULL: not entered */
+    struct boot_control *control; /* NULL: without a name */
+    char own_name[32];            /* where --detach has none */
+    int told;                     /* who waits for the start; -1: nobody */
     uint64_t deadline_ns;
     int signals; /* signalfd */
     /* of the machine that runs; another one after a reset */
@@ -73,7 +79,9 @@ enum {
     BOOT_ENV,
     BOOT_MODULES,
     BOOT_NO_JAIL,
-    BOOT_SCRIPT
+    BOOT_SCRIPT,
+    BOOT_NAME,
+    BOOT_DETACH
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -105,6 +113,8 @@ static const struct cli_flag flags[] = {
     {BOOT_NO_JAIL, "no-jail", 0, NULL,
      "keep rights and system calls that a machine does not need, to debug (docs/jail.md)"},
     {BOOT_SCRIPT, "script", 0, "FILE", "waits for the console's output and answers it (docs/scripts.md)"},
+    {BOOT_NAME, "name", 0, "NAME", "lets \"atoll vm\" find the machine by this name (docs/control.md)"},
+    {BOOT_DETACH, "detach", 0, NULL, "return when the machine runs, and print its name"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -198,6 +208,11 @@ static int take_flag(struct boot *boot, int id, const char *value) {
     case BOOT_MODULES: boot->folders.modules = value; break;
     case BOOT_NO_JAIL: boot->no_jail = true; break;
     case BOOT_SCRIPT: return take_script(boot, value);
+    case BOOT_NAME:
+        boot->name = value;
+        valid = control_name_valid(value);
+        break;
+    case BOOT_DETACH: boot->detach = true; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(boot->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
@@ -340,6 +355,11 @@ static void on_power_button(void *context) {
     vm_machine_power_button(boot->machine);
 }
 
+static void on_running(void *context) {
+    struct boot *boot = context;
+    boot_detach_running(&boot->told);
+}
+
 static void on_panic(void *context) {
     struct boot *boot = context;
     boot->panicked = true;
@@ -479,13 +499,19 @@ static enum atoll_status add_command(struct boot *boot, struct atoll_error *err)
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     struct boot_console_config console = {.events = {on_quit, on_panic, on_input_end, boot},
                                           .hidden = boot->folders.rootfs != NULL,
-                                          .script = boot->script};
+                                          .script = boot->script,
+                                          .control = boot->control};
+    struct boot_control_events control = {on_power_button, on_quit, boot};
     struct boot_script_events script = {on_script_over, on_power_button, on_quit, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
     if (status == ATOLL_OK && boot->jail) vm_loop_watch_threads(boot->loop, boot_jail_thread, boot->jail);
     console.loop = boot->loop;
     if (status == ATOLL_OK) status = watch_outside(boot, err);
     if (status == ATOLL_OK) status = boot_console_new(&console, &boot->console, err);
+    if (status == ATOLL_OK && boot->control)
+        status = boot_control_attach(boot->control, boot->loop, &control, err);
+    if (status == ATOLL_OK && boot->told >= 0 && vm_loop_post(boot->loop, on_running, boot))
+        status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     if (status == ATOLL_OK && boot->script)
         status = boot_script_attach(boot->script, boot->loop, &script, err);
     if (status != ATOLL_OK) return status;
@@ -510,6 +536,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
 static void unmake(struct boot *boot) {
     vm_machine_free(boot->machine);
     boot_script_detach(boot->script);
+    boot_control_detach(boot->control);
     boot_command_free(boot->command);
     boot_console_free(boot->console);
     vm_timer_free(boot->timer);
@@ -570,6 +597,7 @@ static int enter_jail(struct boot *boot) {
                                     .vsock = boot->vsock,
                                     .disks = &boot->disks,
                                     .script = boot->script,
+                                    .control = boot->control,
                                     .sandbox = boot->sandbox,
                                     .makes_code = strcmp(boot->engine->name, "soft") == 0};
     if (boot->no_jail || boot->jail) return CLI_OK;
@@ -636,6 +664,31 @@ static enum atoll_status make_sandbox(struct boot *boot, struct atoll_error *err
     return status == ATOLL_OK && boot->net ? vnet_grant(boot->sandbox, boot->net, err) : status;
 }
 
+/* What "info" tells, as JSON. */
+static int take_name(struct boot *boot) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    char *facts = NULL;
+    size_t n;
+    FILE *out = open_memstream(&facts, &n);
+    if (out) {
+        fprintf(
+            out,
+            "\"name\":\"%s\",\"pid\":%d,\"memory_bytes\":%llu,\"cpus\":%llu,\"engine\":\"%s\",\"kernel\":",
+            boot->name, (int)getpid(), (unsigned long long)boot->memory_bytes,
+            (unsigned long long)boot->n_cpus, boot->engine->name);
+        cli_json_write(out, boot->kernel_path, 1000);
+    }
+    if (!out || fclose(out)) {
+        free(facts);
+        cli_message("out of memory");
+        return CLI_INTERNAL;
+    }
+    enum atoll_status status = boot_control_new(boot->name, facts, &boot->control, &err);
+    free(facts);
+    if (status != ATOLL_OK) cli_error("boot", &err);
+    return status == ATOLL_OK ? CLI_OK : CLI_INTERNAL;
+}
+
 static int run_all(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     int result = boot->kernel_path ? CLI_OK : find_kernel(boot);
@@ -653,6 +706,8 @@ static int run_all(struct boot *boot) {
         return CLI_INTERNAL;
     }
     if (boot->verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
+    if (boot->name) result = take_name(boot);
+    if (result != CLI_OK) return result;
     boot->deadline_ns = boot->timeout_ns ? vm_now_ns() + boot->timeout_ns : UINT64_MAX;
     boot->signals = take_signals();
     bool again;
@@ -679,11 +734,23 @@ static int take_flags(struct boot *boot, struct cli_parser *p) {
     return CLI_OK;
 }
 
+/* Here, or in the background, whose process is another one. */
+static int run_somewhere(struct boot *boot) {
+    bool stays = false;
+    if (!boot->detach) return run_all(boot);
+    snprintf(boot->own_name, sizeof boot->own_name, "vm-%d", (int)getpid());
+    if (!boot->name) boot->name = boot->own_name;
+    int result = boot_detach(boot->name, &boot->told, &stays);
+    if (stays) boot_script_leave(boot->script);
+    return stays || result != CLI_OK ? result : run_all(boot);
+}
+
 static int run_boot(struct cli_parser *p) {
-    struct boot boot = {.verb = p->verb, .memory_bytes = UINT64_C(512) << 20, .n_cpus = 1};
+    struct boot boot = {.verb = p->verb, .memory_bytes = UINT64_C(512) << 20, .n_cpus = 1, .told = -1};
     int result = take_flags(&boot, p);
     if (result == CLI_OK) result = check_flags(&boot);
-    if (result == CLI_OK) result = run_all(&boot);
+    if (result == CLI_OK) result = run_somewhere(&boot);
+    boot_control_free(boot.control);
     sb_free(boot.sandbox);
     boot_script_free(boot.script);
     boot_disks_free(&boot.disks);

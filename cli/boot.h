@@ -6,11 +6,13 @@
  *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
  *   boot_command.c   that command's standard streams and end
  *   boot_jail.c what the process may still do once the guest runs
- *   boot_script.c    a console script at the guest's console */
+ *   boot_script.c    a console script at the guest's console
+ *   boot_control.c   the control socket of a machine with a name; boot_detach.c: a machine in the background */
 #ifndef ATOLL_CLI_BOOT_H
 #define ATOLL_CLI_BOOT_H
 
 #include "cli/cli.h"
+#include "cli/terminal.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/host_stream.h"
 #include "sysvm/guest/guest.h"
@@ -78,6 +80,39 @@ void boot_script_gone(struct boot_script *script, bool off, const char *how);
 bool boot_script_runs(const struct boot_script *script);   /* NULL: false */
 bool boot_script_failed(const struct boot_script *script); /* NULL: false */
 
+/* ---- boot_control.c ---- */
+
+struct boot_control;
+struct boot_control_events { /* on the loop's thread */
+    void (*power_button)(void *context);
+    void (*kill)(void *context);
+    void *context;
+};
+/* Takes the name and listens. `facts`: fields of the answer to "info", as JSON without braces; not kept.
+ * out    *out also after a failure, for boot_control_free, which makes the name free again; then fds are closed
+ * fails  as control_folder_open, control_lock, control_listen; E_NOMEM */
+enum atoll_status boot_control_new(const char *name, const char *facts, struct boot_control **out,
+                                   struct atoll_error *err);
+void boot_control_free(struct boot_control *control); /* NULL is allowed, here and below */
+/* Where its files are, which are removed at the end; or NULL. */
+const char *boot_control_folder(const struct boot_control *control);
+/* A machine's loop, until detach; clients stay over resets. */
+enum atoll_status boot_control_attach(struct boot_control *control, struct vm_loop *loop,
+                                      const struct boot_control_events *events, struct atoll_error *err);
+void boot_control_detach(struct boot_control *control);
+/* Any thread, under the machine lock; what follows from them happens on the loop. */
+void boot_control_join(struct boot_control *control, struct vm_stream_device device);
+void boot_control_output(struct boot_control *control, const uint8_t *bytes, size_t n);
+void boot_control_room(struct boot_control *control);
+
+/* ---- boot_detach.c ---- */
+
+/* Goes on in a process of its own, without a terminal, whose messages are passed on until it runs.
+ * out    *out_told: in that process, to be closed by boot_detach_running; -1 in the one that stays
+ * Returns CLI_OK in the new process; in the other one *out_stays is true and the exit status is returned. */
+int boot_detach(const char *name, int *out_told, bool *out_stays);
+void boot_detach_running(int *told); /* the machine runs; -1: nothing is told */
+
 /* ---- console.c ---- */
 
 struct boot_console;
@@ -96,6 +131,7 @@ struct boot_console_config {
     bool
         hidden; /* standard input and output are a command's; the console is watched, and told when the guest panics */
     struct boot_script *script; /* or NULL; as long as it runs, input is its own, and a terminal as it was */
+    struct boot_control *control; /* or NULL; hears and writes, too */
 };
 /* Standard input and output as the guest's console. A terminal goes into raw mode until free.
  * fails  E_NOMEM, E_IO */
@@ -105,8 +141,6 @@ struct vm_host_stream *boot_console_stream(struct boot_console *console);
 void boot_console_free(struct boot_console *console); /* NULL is allowed */
 struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
-/* The terminal as it was; any thread, any signal handler. */
-void boot_console_restore(void);
 /* The same for the streams of a command, where the console is hidden. */
 struct vm_stream_end boot_console_command_end(struct boot_console *console);
 void boot_console_join_command(struct boot_console *console, struct vm_stream_device device);
@@ -154,6 +188,7 @@ struct boot_jail_wants {
     const char *kernel, *initrd, *net, *vsock; /* NULL: not there */
     const struct boot_disks *disks;            /* open */
     const struct boot_script *script;          /* or NULL */
+    const struct boot_control *control;        /* or NULL */
     const struct sandbox *sandbox;             /* its folders */
     bool makes_code;                           /* the engine does */
 };

@@ -31,7 +31,7 @@ static void forbidden(const char *thread, const char *call, int number) {
                                  digits + at,
                                  "), which is not allowed: the machine is ended\n"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) n = put(line, n, sizeof line, words[i]);
-    boot_console_restore();
+    cli_terminal_restore();
     (void)!write(STDERR_FILENO, line, n);
     _exit(CLI_INTERNAL);
 }
@@ -42,7 +42,7 @@ void boot_jail_thread(void *jail, enum vm_role role) {
         [VM_ROLE_VCPU] = JAIL_VCPU, [VM_ROLE_DISK] = JAIL_DISK, [VM_ROLE_FOLDER] = JAIL_FOLDER};
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     if (jail_thread(jail, roles[role], &err) == ATOLL_OK) return;
-    boot_console_restore();
+    cli_terminal_restore();
     cli_error("boot", &err);
     _exit(CLI_INTERNAL);
 }
@@ -183,6 +183,7 @@ static void add_all(struct named *named, const struct boot_jail_wants *wants) {
     add_path(named, boot_disks_scratch(wants->disks), JAIL_SCRATCH);
     add_folders(named, wants->sandbox);
     add_script(named, wants->script);
+    add_path(named, boot_control_folder(wants->control), JAIL_SOCKETS | JAIL_SCRATCH);
     if (wants->net) add_network(named, wants->net);
     if (!wants->vsock) return;
     named->owned[1] = folder_of(wants->vsock, strcspn(wants->vsock, ","));

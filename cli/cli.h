@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include "bytecode/bytecode.h"
 
 /* What atoll exits with. `run` passes a program's own status through instead. */
@@ -54,6 +55,7 @@ struct cli_verb {
     X(run)                                                                                                   \
     X(profile)                                                                                               \
     X(boot)                                                                                                  \
+    X(vm)                                                                                                    \
     X(validate)                                                                                              \
     X(asm)                                                                                                   \
     X(dis)                                                                                                   \
@@ -110,6 +112,8 @@ size_t cli_utf8_size(const char *text);
 /* Prints text as a JSON string. Bytes that are no UTF-8 become U+FFFD: JSON has no form for them. Returns
  * whether there were any. */
 bool cli_json_string(const char *text);
+/* The same to another file; at most about `max` bytes of text. */
+bool cli_json_write(FILE *out, const char *text, size_t max);
 /* Tells why a tool could not read `file`; returns CLI_FAILED, or CLI_INTERNAL when memory ran out. */
 int cli_input_failed(const char *file, const struct atoll_error *err);
 

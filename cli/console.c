@@ -1,24 +1,23 @@
-/* cli/console.c: the guest's console on standard input and output. The terminal's state is of the process, and
- * has to come back on every way out, hence the statics. */
+/* cli/console.c: the guest's console on standard input and output, with a script and attached terminals listening. */
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <termios.h>
 #include <unistd.h>
 #include "cli/boot.h"
 #include "sysvm/dev/host_stream.h"
 
-enum { ESCAPE = 1 /* Ctrl-a */, LINE_MAX_BYTES = 256, N_LINES = 12 };
+enum { LINE_MAX_BYTES = 256, N_LINES = 12 };
 
 struct boot_console {
     struct vm_loop *loop;
     struct vm_host_stream *stream;
     struct boot_console_events events;
-    struct boot_script *script;        /* or NULL */
-    struct vm_stream_device device;    /* what input is for */
-    bool hidden, is_terminal, escaped; /* escaped: the last key was Ctrl-a */
+    struct boot_script *script;     /* or NULL */
+    struct boot_control *control;   /* or NULL */
+    struct vm_stream_device device; /* what input is for */
+    struct cli_keys keys;
+    bool hidden, is_terminal;
     bool saw_panic;
     char panic[LINE_MAX_BYTES];          /* the line that said so first */
     char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
@@ -26,62 +25,17 @@ struct boot_console {
     size_t n; /* bytes of it */
 };
 
-/* ---- the terminal ---- */
-
-static struct termios before;
-static volatile sig_atomic_t is_raw;
-static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
-
-static void restore(void) {
-    if (!is_raw) return;
-    is_raw = 0;
-    tcsetattr(STDIN_FILENO, TCSADRAIN, &before);
-}
-
-void boot_console_restore(void) { restore(); }
-
-/* A fault of ours: the handler is gone after this call, so that it strikes again with its default action. */
-static void on_fault(int number) {
-    restore();
-    raise(number);
-}
-
-static bool make_raw(void) {
-    struct termios raw;
-    if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before)) return false;
-    raw = before;
-    cfmakeraw(&raw);
-    if (isatty(STDOUT_FILENO)) raw.c_oflag |= OPOST; /* messages of ours have no \r */
-    is_raw = 1;
-    if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)) is_raw = 0;
-    struct sigaction action = {.sa_handler = on_fault, .sa_flags = (int)SA_RESETHAND | SA_NODEFER};
-    for (size_t i = 0; i < sizeof deadly / sizeof *deadly; i++) sigaction(deadly[i], &action, NULL);
-    return is_raw;
-}
-
 /* ---- keys ---- */
 
-static void print_keys(void) {
-    static const char text[] = "\n  Ctrl-a x  quit\n  Ctrl-a h  this help\n  Ctrl-a Ctrl-a  Ctrl-a itself\n";
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+static void on_key_quit(void *context) {
+    struct boot_console *console = context;
+    console->events.quit(console->events.context);
 }
 
 /* What stays for the guest. */
 static size_t filter_keys(void *context, uint8_t *bytes, size_t n) {
     struct boot_console *console = context;
-    size_t kept = 0;
-    for (size_t i = 0; i < n; i++) {
-        bool command = console->escaped;
-        console->escaped = !command && bytes[i] == ESCAPE;
-        if (console->escaped) continue;
-        if (command && bytes[i] == 'x')
-            console->events.quit(console->events.context);
-        else if (command && bytes[i] == 'h')
-            print_keys();
-        else
-            bytes[kept++] = bytes[i];
-    }
-    return kept;
+    return cli_keys_filter(&console->keys, bytes, n);
 }
 
 /* ---- what went by ---- */
@@ -126,6 +80,7 @@ void boot_console_print_last(const struct boot_console *console) {
 
 static void want_stream(struct boot_console *console) {
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
+    boot_control_room(console->control);
     if (boot_script_runs(console->script))
         boot_script_room(console->script);
     else
@@ -144,6 +99,7 @@ static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
     size_t taken = console->hidden ? n : stream.ops->write(stream.end, bytes, n);
     watch(console, bytes, taken, true);
     if (!console->hidden) boot_script_output(console->script, bytes, taken);
+    if (!console->hidden) boot_control_output(console->control, bytes, taken);
     return taken;
 }
 
@@ -165,6 +121,7 @@ static size_t take_command_output(void *end, const uint8_t *bytes, size_t n) {
     size_t taken = stream.ops->write(stream.end, bytes, n);
     if (console->script) watch(console, bytes, taken, false);
     boot_script_output(console->script, bytes, taken);
+    boot_control_output(console->control, bytes, taken);
     return taken;
 }
 
@@ -177,12 +134,13 @@ struct vm_stream_end boot_console_command_end(struct boot_console *console) {
 
 static void join(struct boot_console *console, struct vm_stream_device device, const char *line_end) {
     console->device = device;
+    boot_control_join(console->control, device);
     if (boot_script_runs(console->script)) {
         boot_script_join(console->script, device, line_end);
         vm_host_stream_join_output(console->stream, device);
         return;
     }
-    if (console->is_terminal) console->is_terminal = make_raw();
+    if (console->is_terminal) console->is_terminal = cli_terminal_raw(false);
     vm_host_stream_join(console->stream, device);
 }
 
@@ -212,7 +170,9 @@ enum atoll_status boot_console_new(const struct boot_console_config *config, str
     console->loop = config->loop;
     console->events = config->events;
     console->hidden = config->hidden;
+    console->keys = (struct cli_keys){.quits = "quit", .quit = on_key_quit, .context = console};
     console->script = config->script;
+    console->control = config->control;
     console->is_terminal = (!config->hidden || boot_is_terminal()) && isatty(STDIN_FILENO);
     struct vm_host_stream_config stream = {.alloc = &atoll_default_alloc,
                                            .loop = config->loop,
@@ -232,6 +192,6 @@ enum atoll_status boot_console_new(const struct boot_console_config *config, str
 void boot_console_free(struct boot_console *console) {
     if (!console) return;
     vm_host_stream_free(console->stream);
-    restore();
+    cli_terminal_restore();
     free(console);
 }

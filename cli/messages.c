@@ -13,27 +13,29 @@ size_t cli_utf8_size(const char *text) {
     return 0;
 }
 
-bool cli_json_string(const char *text) {
+bool cli_json_write(FILE *out, const char *text, size_t max) {
     bool replaced = false;
-    putchar('"');
-    while (*text) {
+    putc('"', out);
+    for (const char *end = text + strnlen(text, max); text < end;) {
         size_t size = cli_utf8_size(text);
         unsigned char first = (unsigned char)*text;
         if (!size) {
-            fputs("\\ufffd", stdout);
+            fputs("\\ufffd", out);
             replaced = true;
         } else if (first == '"' || first == '\\') {
-            printf("\\%c", first);
+            fprintf(out, "\\%c", first);
         } else if (first < 0x20 || first == 0x7F) {
-            printf("\\u%04x", first);
+            fprintf(out, "\\u%04x", first);
         } else {
-            fwrite(text, 1, size, stdout);
+            fwrite(text, 1, size, out);
         }
         text += size ? size : 1;
     }
-    putchar('"');
+    putc('"', out);
     return replaced;
 }
+
+bool cli_json_string(const char *text) { return cli_json_write(stdout, text, SIZE_MAX); }
 
 /* What moves the cursor or is no text: C0, DEL, C1 and bytes that are no UTF-8. */
 static bool drives_terminal(const char *at, size_t size) {
