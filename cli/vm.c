@@ -357,8 +357,9 @@ static int check(struct vm *vm, const char *word, size_t *out_action) {
     if (!word) return cli_usage(vm->verb, "list, info, console, stop or kill is missing");
     if (find_action(word, out_action) != CLI_OK)
         return cli_usage(vm->verb, "\"%s\" is none of list, info, console, stop, kill", word);
-    if (actions[*out_action].has_name != (vm->name != NULL))
-        return cli_usage(vm->verb, vm->name ? "list takes no name" : "%s needs the name of a machine", word);
+    if (vm->name && !actions[*out_action].has_name) return cli_usage(vm->verb, "list takes no name");
+    if (!vm->name && actions[*out_action].has_name)
+        return cli_usage(vm->verb, "%s needs the name of a machine", word);
     if (vm->name && !control_name_valid(vm->name))
         return cli_usage(vm->verb, "no machine is called \"%s\"", vm->name);
     if (vm->json && *out_action > 1) return cli_usage(vm->verb, "--json is for list and info");
