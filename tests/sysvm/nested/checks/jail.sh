@@ -16,7 +16,7 @@ atoll disk create jail.qcow2 16M || fail "no image"
 command $cloud --dir $share::/mnt/share --disk jail.qcow2 --disk jail-base.img:overlay --disk jail-base.img:snapshot \
     --net user:allow=tcp:host:8080,allow=dns --vsock /tmp/jail-vsock --cpus 2 --stats -- sh -c '
     cd /mnt/share && cat file && echo written >new && mkdir d && mv new d/ && cat d/new && ln -s d/new link && ln d/new hard &&
-        cat link hard && chmod 640 hard && busybox truncate -s 3 hard && touch -d 2001-02-03 hard && busybox mkfifo fifo &&
+        cat link hard && chmod 640 hard && busybox truncate -s 3 hard && touch -d @981158400 hard && busybox mkfifo fifo &&
         busybox chown 12:34 hard && busybox stat -c "%a %u %g %s %Y" hard && rm link && busybox ls
     for disk in vda vdb vdc; do
         echo "this is $disk" | dd of=/dev/$disk bs=512 seek=9 conv=sync,fsync 2>/dev/null
