@@ -134,7 +134,8 @@ static int export_filter(const struct jail *jail, scmp_filter_ctx f, struct jail
 }
 
 static int allow_sanitizers(scmp_filter_ctx f) {
-    static const int wanted[] = {NR(ptrace), NR(clone), NR(prctl), NR(wait4), NR(readlink), NR(open)};
+    static const int wanted[] = {NR(ptrace), NR(getppid), NR(getdents), NR(clone),
+                                 NR(prctl),  NR(wait4),   NR(readlink), NR(open)};
     int error = 0;
     for (size_t i = 0; JAIL_SANITIZED && i < N(wanted) && !error; i++) error = allow(f, wanted[i]);
     return error;
