@@ -86,8 +86,9 @@ struct interp_code { /* of one function */
 };
 /* rt_module.tier_data. Code for a guarded memory 0 and checked code exist side by side. */
 struct interp_module {
-    pthread_mutex_t lock;                  /* guards the making of code */
-    struct interp_code *_Atomic *codes[2]; /* by own function; [1] = memory 0 is guarded */
+    pthread_mutex_t lock; /* guards the making of code and of the tables */
+    /* By own function; [1] = memory 0 is guarded. Made on demand, read without the lock. */
+    struct interp_code *_Atomic *_Atomic codes[2];
 };
 
 /* One host -> wasm entry. */

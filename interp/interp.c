@@ -23,7 +23,8 @@ bool interp_guarded(const struct rt_instance *instance) {
 static struct interp_module *module_data(const struct rt_module *module) { return module->tier_data; }
 
 static struct interp_code *known_code(const struct rt_module *module, uint32_t func, bool guarded) {
-    struct interp_code *_Atomic *codes = module_data(module)->codes[guarded];
+    struct interp_code *_Atomic *codes =
+        atomic_load_explicit(&module_data(module)->codes[guarded], memory_order_acquire);
     return codes ? atomic_load_explicit(&codes[func - module->bc->n_imported_funcs], memory_order_acquire)
                  : NULL;
 }
@@ -59,13 +60,15 @@ struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func
                                    const bc_stop *stop) {
     struct interp_module *data = module_data(module);
     pthread_mutex_lock(&data->lock);
-    if (!data->codes[guarded])
-        data->codes[guarded] = atoll_new(module->engine->alloc, n_own(module), sizeof(void *));
-    struct interp_code *code = data->codes[guarded] ? known_code(module, func, guarded) : NULL;
-    if (!code && data->codes[guarded]) {
+    struct interp_code *_Atomic *codes = data->codes[guarded];
+    if (!codes) {
+        codes = atoll_new(module->engine->alloc, n_own(module), sizeof(void *));
+        atomic_store_explicit(&data->codes[guarded], codes, memory_order_release);
+    }
+    struct interp_code *code = codes ? known_code(module, func, guarded) : NULL;
+    if (!code && codes) {
         code = make_code(module, func, guarded, stop);
-        atomic_store_explicit(&data->codes[guarded][func - module->bc->n_imported_funcs], code,
-                              memory_order_release);
+        atomic_store_explicit(&codes[func - module->bc->n_imported_funcs], code, memory_order_release);
     }
     pthread_mutex_unlock(&data->lock);
     return code;
