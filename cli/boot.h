@@ -1,6 +1,8 @@
 /* cli/boot.h: what the files of `atoll boot` share.
  *
- *   boot.c      flags -> machine -> run -> exit status
+ *   boot_flags.c     flags, NAME.vm -> struct boot_options
+ *   boot_files.c     what a machine starts from: kernel, initial RAM disk, command line
+ *   boot.c      options -> machine -> run -> exit status
  *   boot_disk.c --disk -> images -> devices of the machine
  *   console.c   the guest's console: the terminal's raw mode, escape keys, what a panic says
  *   boot_folders.c   folders of the host in the guest, and what a guest with a command starts from
@@ -13,6 +15,7 @@
 
 #include "cli/cli.h"
 #include "cli/terminal.h"
+#include "cli/vm_file.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/host_stream.h"
 #include "sysvm/guest/guest.h"
@@ -179,6 +182,50 @@ enum atoll_status boot_folders_attach(const struct boot_folders *f, struct sandb
 /* owns  *out, for guest_archive_free. Returns CLI_OK or, after a message, the exit status. */
 int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
                          const struct cli_file *kernel, struct guest_archive *out);
+
+/* ---- boot_flags.c ---- */
+
+struct boot_options {
+    const struct cli_verb *verb;
+    const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
+    uint64_t memory_bytes, n_cpus, timeout_ns;
+    enum vm_engine_choice engine_choice;
+    bool self_unpacking, strace, stats, verbose, no_jail, helped;
+    struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
+    const char *file_path;
+    struct boot_folders folders;
+    struct boot_disks disks;
+    struct boot_script *script; /* NULL: none */
+    const char *name;           /* of the control socket; NULL: none */
+    bool detach;
+    char *default_kernel; /* owned; NULL: --kernel was given */
+};
+/* Takes all flags. Returns CLI_OK or, after a message, the exit status (where o->helped, none was needed);
+ * boot_options_free follows in any case. */
+int boot_options_read(struct boot_options *o, struct cli_parser *p);
+void boot_options_free(struct boot_options *o);
+
+/* ---- boot_files.c ---- */
+
+/* What a machine starts from, read before it is made. */
+struct boot_files {
+    struct cli_file kernel, initrd;
+    struct guest_archive archive; /* owns the initrd where it was put together here */
+    char *cmdline;
+};
+/* All of these return CLI_OK or, after a message, the exit status. */
+int boot_read_file(const char *path, uint64_t max_bytes, struct cli_file *out); /* 0: of any size */
+/* The kernel that runs the host, where Debian and others put it; becomes --kernel. */
+int boot_find_kernel(struct boot_options *o);
+/* Before anything is made: a name that is wrong is the likeliest mistake. */
+int boot_check_files(const struct boot_options *o);
+/* boot_files_free follows in any case. */
+int boot_files_read(const struct boot_options *o, struct sandbox *sb, struct boot_files *files);
+void boot_files_free(struct boot_files *files);
+
+/* ---- boot.c ---- */
+
+int boot_run(struct cli_parser *p);
 
 /* ---- boot_jail.c ---- */
 

@@ -99,6 +99,16 @@ static int dial(const struct fixture *f, const char *name) {
     return fd;
 }
 
+/* The process behind a socket. */
+static pid_t peer_of(const struct fixture *f, const char *name) {
+    struct ucred peer = {0};
+    socklen_t size = sizeof peer;
+    int fd = dial(f, name);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
+    close(fd);
+    return peer.pid;
+}
+
 /* Reads until `text` has come; false: the connection ended before. */
 static bool hear(int fd, char *seen, size_t size, const char *text) {
     size_t n = strlen(seen);
@@ -187,20 +197,55 @@ static void a_start_that_fails_is_told(void **state) {
 
 static void what_a_killed_process_left_is_removed(void **state) {
     struct fixture *f = *state;
-    struct ucred peer;
-    socklen_t size = sizeof peer;
     char byte;
     assert_int_equal(BOOT(f, "hang", "--name", "dead"), 0);
     int fd = dial(f, "dead");
-    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size), 0);
-    assert_int_equal(kill(peer.pid, SIGKILL), 0);
+    pid_t pid = peer_of(f, "dead");
+    assert_int_equal(kill(pid, SIGKILL), 0);
     assert_true(recv(fd, &byte, 1, 0) <= 0);
     close(fd);
-    while (!kill(peer.pid, 0)) usleep(1000); /* the lock goes with the process */
+    while (!kill(pid, 0)) usleep(1000); /* the lock goes with the process */
     assert_int_equal(n_left(f), 2);
     assert_int_equal(ATOLL(f, "vm", "list", "--json"), 0);
     assert_string_equal(f->out, "[]\n");
     assert_int_equal(n_left(f), 0);
+}
+
+static void a_process_that_does_not_answer_is_killed(void **state) {
+    struct fixture *f = *state;
+    assert_int_equal(BOOT(f, "hang", "--name", "deaf"), 0);
+    pid_t pid = peer_of(f, "deaf");
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    assert_int_equal(ATOLL(f, "vm", "info", "deaf"), 125);
+    assert_says(f, "deaf");
+    assert_int_equal(ATOLL(f, "vm", "kill", "deaf"), 0);
+    assert_int_equal(n_left(f), 0);
+    while (!kill(pid, 0)) usleep(1000);
+}
+
+/* Whose folder and socket somebody has opened to all: the process looks at who connects. */
+static void another_user_is_not_answered(void **state) {
+    struct fixture *f = *state;
+    char folder[80], path[96];
+    int status;
+    if (geteuid()) skip();
+    assert_int_equal(BOOT(f, "hang", "--name", "mine"), 0);
+    snprintf(folder, sizeof folder, "%s/atoll", f->folder);
+    snprintf(path, sizeof path, "%s/mine.sock", folder);
+    assert_int_equal(chmod(f->folder, 0755) | chmod(folder, 0755) | chmod(path, 0777), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        char byte;
+        if (setgid(65534) || setuid(65534)) _exit(2);
+        int fd = dial(f, "mine");
+        send(fd, "{\"do\":\"info\"}\n", 14, MSG_NOSIGNAL);
+        _exit(recv(fd, &byte, 1, 0) > 0); /* closed without a word */
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    assert_int_equal(ATOLL(f, "vm", "list"), 125);
+    assert_int_equal(chmod(folder, 0700), 0);
+    assert_int_equal(ATOLL(f, "vm", "kill", "mine"), 0);
 }
 
 static void nothing_is_left_after_any_end(void **state) {
@@ -383,6 +428,8 @@ int main(int argc, char **argv) {
         TEST(stop_presses_the_button_and_then_ends_it),
         TEST(a_start_that_fails_is_told),
         TEST(what_a_killed_process_left_is_removed),
+        TEST(a_process_that_does_not_answer_is_killed),
+        TEST(another_user_is_not_answered),
         TEST(nothing_is_left_after_any_end),
         TEST(requests_are_json_and_hostile),
         TEST(a_console_shows_what_was_written_and_takes_keys),

@@ -1,0 +1,300 @@
+/* cli/boot_flags.c: what `atoll boot` is told: by flags, and by a machine as a file, whose lines are flags. */
+#include <stdlib.h>
+#include <string.h>
+#include "cli/boot.h"
+#include "cli/control.h"
+#include "sysvm/layout.h"
+#include "sysvm/net/net.h"
+#include "sysvm/net/vsock.h"
+
+enum {
+    BOOT_KERNEL = 1,
+    BOOT_INITRD,
+    BOOT_APPEND,
+    BOOT_MEMORY,
+    BOOT_CPUS,
+    BOOT_TIMEOUT,
+    BOOT_ENGINE,
+    BOOT_SELF_UNPACKING,
+    BOOT_DISK,
+    BOOT_NET,
+    BOOT_VSOCK,
+    BOOT_STRACE,
+    BOOT_STATS,
+    BOOT_VERBOSE,
+    BOOT_ROOTFS,
+    BOOT_RW,
+    BOOT_DIR,
+    BOOT_ENV,
+    BOOT_MODULES,
+    BOOT_NO_JAIL,
+    BOOT_SCRIPT,
+    BOOT_NAME,
+    BOOT_DETACH
+};
+static const struct cli_flag flags[] = {
+    {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
+    {BOOT_INITRD, "initrd", 0, "FILE", "initial RAM disk"},
+    {BOOT_APPEND, "append", 0, "TEXT", "the kernel's command line (default: console=ttyS0)"},
+    {BOOT_MEMORY, "memory", 0, "SIZE", "guest memory, from 16M (default: 512M)"},
+    {BOOT_CPUS, "cpus", 0, "N", "processors, up to 128 (default: 1)"},
+    {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
+    {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
+    {BOOT_SELF_UNPACKING, "self-unpacking", 0, NULL, "let a bzImage unpack (and randomise) itself"},
+    {BOOT_DISK, "disk", 0, "FILE[:OPTION]...",
+     "disk image (again: one more); ro, raw, qcow2, snapshot, overlay[=FILE], direct, serial=TEXT, "
+     "backing=FILE, "
+     "nolock (docs/disks.md)"},
+    {BOOT_NET, "net", 0, "NET",
+     "grant a network: user[:OPTION,...], tap=INTERFACE or none (docs/network.md)"},
+    {BOOT_VSOCK, "vsock", 0, "PATH[,cid=N]",
+     "stream sockets between guest and host, at UNIX sockets (docs/network.md)"},
+    {BOOT_STRACE, "strace", 0, NULL, "print every request to the sandbox and its answer to standard error"},
+    {BOOT_STATS, "stats", 0, NULL,
+     "print at the end how often which device was accessed, and what the jail held"},
+    {BOOT_VERBOSE, "verbose", 'v', NULL, "say which engine runs the guest and why, and what the jail holds"},
+    {BOOT_ROOTFS, "rootfs", 0, "DIR", "the folder DIR is the guest's root, and a command runs there"},
+    {BOOT_RW, "rw", 0, NULL, "the guest's changes of the root are made in DIR (default: thrown away)"},
+    {BOOT_DIR, "dir", 'd', "HOST[::GUEST][:ro]", "grant a directory, under another name, read-only"},
+    {BOOT_ENV, "env", 'e', "NAME[=VALUE]", "a variable for the command; without a value, atoll's own"},
+    {BOOT_MODULES, "modules", 0, "DIR",
+     "the kernel's modules (default: beside it, or the host's of its release)"},
+    {BOOT_NO_JAIL, "no-jail", 0, NULL,
+     "keep rights and system calls that a machine does not need, to debug (docs/jail.md)"},
+    {BOOT_SCRIPT, "script", 0, "FILE", "waits for the console's output and answers it (docs/scripts.md)"},
+    {BOOT_NAME, "name", 0, "NAME", "lets \"atoll vm\" find the machine by this name (docs/control.md)"},
+    {BOOT_DETACH, "detach", 0, NULL, "return when the machine runs, and print its name"},
+    {0}};
+
+static bool parse_engine(const char *text, enum vm_engine_choice *out) {
+    static const char *const names[] = {"auto", "kvm", "soft"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(text, names[i])) continue;
+        *out = (enum vm_engine_choice)i;
+        return true;
+    }
+    return false;
+}
+
+static int take_net(struct boot_options *o, const char *value) {
+    struct atoll_error err;
+    if (vnet_spec_check(value, &err) != ATOLL_OK) return cli_usage(o->verb, "--net: %s", err.text);
+    o->net = value;
+    o->folders.network = true;
+    return CLI_OK;
+}
+
+static int take_vsock(struct boot_options *o, const char *value) {
+    struct atoll_error err;
+    if (virtio_vsock_check(value, &err) != ATOLL_OK) return cli_usage(o->verb, "--vsock: %s", err.text);
+    o->vsock = value;
+    return CLI_OK;
+}
+
+static int take_word(struct boot_words *words, const char *word) {
+    if (boot_words_add(words, word)) return CLI_OK;
+    cli_message("out of memory");
+    return CLI_INTERNAL;
+}
+
+static int take_script(struct boot_options *o, const char *path) {
+    struct cli_file file;
+    boot_script_free(o->script); /* the last one counts */
+    o->script = NULL;
+    int result = boot_read_file(path, 0, &file);
+    if (result != CLI_OK) return result;
+    result = boot_script_new(cli_file_name(path), (const char *)file.bytes, file.size, 1, &o->script);
+    cli_file_close(&file);
+    return result;
+}
+
+/* What only means something together. */
+static int check_flags(const struct boot_options *o) {
+    const struct boot_folders *f = &o->folders;
+    const char *alone = f->args.n     ? f->args.items[0]
+                        : f->writable ? "--rw"
+                        : f->env.n    ? "--env"
+                        : f->modules  ? "--modules"
+                                      : NULL;
+    if (!f->rootfs && alone) return cli_usage(o->verb, "\"%s\" is for guests with --rootfs", alone);
+    if (f->rootfs && o->initrd_path) return cli_usage(o->verb, "--rootfs has an initial RAM disk of its own");
+    return CLI_OK;
+}
+
+/* Returns CLI_OK or, after a message, what to exit with. */
+static int take_flag(struct boot_options *o, int id, const char *value) {
+    bool valid = true;
+    switch (id) {
+    case BOOT_KERNEL: o->kernel_path = value; break;
+    case BOOT_INITRD: o->initrd_path = value; break;
+    case BOOT_DISK: return boot_disks_add(&o->disks, o->verb, value);
+    case BOOT_APPEND: o->cmdline = value; break;
+    case BOOT_MEMORY:
+        valid = cli_parse_size(value, &o->memory_bytes) && o->memory_bytes >= VM_BOOT_MEMORY_MIN &&
+                o->memory_bytes <= VM_MEMORY_MAX && o->memory_bytes % VM_PAGE == 0;
+        break;
+    case BOOT_CPUS:
+        valid = cli_parse_count(value, &o->n_cpus) && o->n_cpus >= 1 && o->n_cpus <= VM_CPUS_MAX;
+        break;
+    case BOOT_TIMEOUT: valid = cli_parse_duration(value, &o->timeout_ns) && o->timeout_ns; break;
+    case BOOT_ENGINE: valid = parse_engine(value, &o->engine_choice); break;
+    case BOOT_SELF_UNPACKING: o->self_unpacking = true; break;
+    case BOOT_NET: return take_net(o, value);
+    case BOOT_VSOCK: return take_vsock(o, value);
+    case BOOT_STRACE: o->strace = true; break;
+    case BOOT_STATS: o->stats = true; break;
+    case BOOT_VERBOSE: o->verbose = true; break;
+    case BOOT_ROOTFS: o->folders.rootfs = value; break;
+    case BOOT_RW: o->folders.writable = true; break;
+    case BOOT_DIR: return take_word(&o->folders.dirs, value);
+    case BOOT_ENV:
+        valid = value[0] && value[0] != '=';
+        if (valid) return take_word(&o->folders.env, value);
+        break;
+    case BOOT_MODULES: o->folders.modules = value; break;
+    case BOOT_NO_JAIL: o->no_jail = true; break;
+    case BOOT_SCRIPT: return take_script(o, value);
+    case BOOT_NAME:
+        o->name = value;
+        valid = control_name_valid(value);
+        break;
+    case BOOT_DETACH: o->detach = true; break;
+    default: return CLI_USAGE;
+    }
+    return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
+}
+
+/* ---- a machine as a file ---- */
+
+/* True: the flag is to be set; *out_status is CLI_USAGE after a message where a line is wrong. */
+static bool is_set(const struct boot_options *o, const struct cli_vm_entry *entry,
+                   const struct cli_flag *flag, int *out_status) {
+    static const char *const words[] = {"true", "yes", "on", "false", "no", "off"};
+    if (flag->value) return true;
+    for (size_t i = 0; i < 6; i++)
+        if (strcmp(entry->value, words[i]) == 0) return i < 3;
+    cli_message("%s:%u: %s is true or false, not \"%s\"", o->file_path, entry->line, entry->name,
+                entry->value);
+    *out_status = CLI_USAGE;
+    return false;
+}
+
+/* Lines of text are a script. */
+static int take_text(struct boot_options *o, const struct cli_vm_entry *entry, const struct cli_flag *flag) {
+    boot_script_free(o->script);
+    o->script = NULL;
+    if (flag->id == BOOT_SCRIPT)
+        return boot_script_new(o->file_path, entry->value, strlen(entry->value), entry->line + 1, &o->script);
+    cli_message("%s:%u: %s is one line", o->file_path, entry->line, entry->name);
+    return CLI_USAGE;
+}
+
+static int take_entry(struct boot_options *o, const struct cli_vm_entry *entry) {
+    const char *names[sizeof flags / sizeof *flags];
+    size_t n = 0;
+    int status = CLI_OK;
+    for (const struct cli_flag *flag = flags; flag->name; flag++) {
+        names[n++] = flag->name;
+        if (strcmp(flag->name, entry->name)) continue;
+        if (!is_set(o, entry, flag, &status)) return status;
+        if (entry->is_text) return take_text(o, entry, flag);
+        status = take_flag(o, flag->id, entry->value);
+        if (status != CLI_OK) cli_message("%s:%u: this line is not taken", o->file_path, entry->line);
+        return status;
+    }
+    names[n] = NULL;
+    const char *near = cli_nearest(entry->name, names);
+    cli_message("%s:%u: there is no flag \"%s\"%s%s", o->file_path, entry->line, entry->name,
+                near ? "; perhaps " : "", near ? near : "");
+    return CLI_USAGE;
+}
+
+/* What the file says counts as if it stood on the command line instead of the file's name. */
+static int take_file(struct boot_options *o, const char *path) {
+    struct cli_file file;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    size_t size = strlen(path);
+    if (size < 3 || strcmp(path + size - 3, ".vm"))
+        return cli_usage(o->verb, "\"%s\" is no flag, and no file NAME.vm", path);
+    if (o->file_path) return cli_usage(o->verb, "one file at a time, not \"%s\", too", path);
+    o->file_path = path;
+    int result = boot_read_file(path, CLI_VM_FILE_MAX, &file);
+    if (result != CLI_OK) return result;
+    enum atoll_status status = cli_vm_file_parse((const char *)file.bytes, file.size, &o->file, &err);
+    cli_file_close(&file);
+    if (status != ATOLL_OK) {
+        cli_error(path, &err);
+        return status == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_USAGE;
+    }
+    for (size_t i = 0; i < o->file.n_entries && result == CLI_OK; i++)
+        result = take_entry(o, o->file.entries + i);
+    return result;
+}
+
+static int take_flags(struct boot_options *o, struct cli_parser *p) {
+    for (int id; (id = cli_next(p)) != CLI_END;) {
+        if (id == CLI_HELP) o->helped = true;
+        if (id == CLI_HELP || id == CLI_BAD) return CLI_USAGE;
+        int result = id != CLI_ARGUMENT ? take_flag(o, id, p->value)
+                     : p->flags_ended   ? take_word(&o->folders.args, p->value) /* behind "--" */
+                                        : take_file(o, p->value);
+        if (result != CLI_OK) return result;
+    }
+    return CLI_OK;
+}
+
+int boot_options_read(struct boot_options *o, struct cli_parser *p) {
+    o->verb = p->verb;
+    o->memory_bytes = UINT64_C(512) << 20;
+    o->n_cpus = 1;
+    int result = take_flags(o, p);
+    return result == CLI_OK ? check_flags(o) : result;
+}
+
+void boot_options_free(struct boot_options *o) {
+    boot_script_free(o->script);
+    boot_disks_free(&o->disks);
+    boot_words_free(&o->folders.dirs);
+    boot_words_free(&o->folders.env);
+    boot_words_free(&o->folders.args);
+    free(o->default_kernel);
+    cli_vm_file_free(&o->file);
+}
+
+const struct cli_verb cli_verb_boot = {
+    .name = "boot",
+    .arguments = "[NAME.vm] [-- CMD [ARGS...]]",
+    .summary = "boot a guest operating system",
+    .text =
+        "Boots a Linux kernel (bzImage, ELF vmlinux, also compressed with gzip, xz, zstd, lz4 or lzma) or "
+        "any "
+        "kernel with a PVH entry in a virtual machine whose serial console is standard input and output. A "
+        "guest that resets is booted again.\n\n"
+        "NAME.vm is a machine as a file: a line \"flag = value\" for each flag, \"flag = true\" for one "
+        "without "
+        "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. Flags behind it go "
+        "before "
+        "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
+        "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n\n"
+        "With --rootfs DIR that folder is the guest's root, through virtio-fs, and CMD (/bin/sh) runs there "
+        "with "
+        "standard input, output and error of its own; it has a terminal when atoll has one. What it changes "
+        "is "
+        "thrown away at the end, unless --rw. Modules that the kernel needs come from its module folder. "
+        "SIGINT, "
+        "SIGTERM, SIGHUP and SIGQUIT go to CMD; a second one ends the guest.\n\n"
+        "--dir HOST::GUEST gives the guest a folder: with --rootfs it is mounted at GUEST, else the guest "
+        "mounts "
+        "it (mount -t virtiofs GUEST WHERE). Nothing outside the folder can be reached. When atoll does not "
+        "run "
+        "as root, its user's files are root's to the guest.\n\n"
+        "With --script FILE, or \"script = <<END\" and lines up to END in NAME.vm, a script waits for what "
+        "the "
+        "guest writes and answers it; when it is over, input is the user's.\n\n"
+        "The exit status is 0 when the guest powers off, with --rootfs that of CMD (128 + n: ended by signal "
+        "n); 123 when the script failed, 124 after --timeout, 255 when it panics or crashes, "
+        "125 when atoll failed, 126 when the kernel cannot be booted or CMD "
+        "not run, 127 when there is no such file.",
+    .flags = flags,
+    .run = boot_run,
+};
