@@ -12,6 +12,8 @@ boot() {
         </dev/null >/tmp/out 2>/tmp/err
     status=$?
 }
+# Waits for a line of the guest that "boot ... &" boots, or for its end.
+await() { while kill -0 $! 2>/dev/null && ! grep -q "$1" /tmp/out; do sleep 1; done; }
 show() { tail -n 15 /tmp/out; tail -n 15 /tmp/err; }
 expect_status() { [ "$status" = "$1" ] || { fail "status $status, not $1"; show; }; }
 expect_output() { grep -q -- "$1" /tmp/out || { fail "no \"$1\" in the output"; show; }; }

@@ -26,11 +26,12 @@ inner=$work/inner
 mkdir -p "$inner"/{bin,proc,sys,dev,etc,tmp,mnt}
 cp "$busybox" "$inner/bin/busybox"
 cp "$here/inner-init" "$inner/init"
+cp "$here/inner-dhcp" "$inner/dhcp"
 # The cloud kernel's drivers; what each check needs is loaded by inner-init.
 mkdir -p "$inner/modules"
 for module in drivers/virtio/{virtio_ring,virtio,virtio_pci_legacy_dev,virtio_pci_modern_dev,virtio_pci,virtio_balloon} \
     drivers/char/{hw_random/virtio-rng,virtio_console} drivers/block/virtio_blk drivers/net/{net_failover,virtio_net} \
-    net/core/failover; do
+    net/core/failover drivers/acpi/button drivers/input/evdev; do
     file=$kernels/cloud/modules/kernel/$module.ko
     if [[ -e $file ]]; then cp "$file" "$inner/modules/"; fi
 done

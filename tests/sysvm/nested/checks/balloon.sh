@@ -1,9 +1,6 @@
 # Memory that the guest has freed goes back to the host by itself: 200 MiB of a file that is removed.
 resident() { awk '/RssShmem/ { print $2 }' "/proc/$(pidof atoll)/status"; }
-# Waits for a line of the guest, or for its end.
-await() { while [ -n "$(pidof atoll)" ] && ! grep -q "$1" /tmp/out; do sleep 1; done; }
 boot $cloud balloon --timeout 300 &
-sleep 2
 await 'memory taken'
 full=$(resident) left=$full
 await 'memory free'
