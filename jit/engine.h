@@ -3,6 +3,7 @@
 #define ATOLL_JIT_ENGINE_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include "jit/alloc.h"
 #include "jit/code.h"
 #include "jit/internal.h"
@@ -23,9 +24,24 @@ struct jit_engine {
     const uint8_t *traps; /* thunks: 16 bytes a trap */
     const uint8_t *leave, *bridge, *far_tail, *far_tail_end, *throw, *throw_ref;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
-    void *disassembler;  /* dump_code.c: the library, once it was wanted */
-    struct jit_hot *hot; /* hot.c; NULL: everything is compiled in advance */
+    void *disassembler;           /* dump_code.c: the library, once it was wanted */
+    struct jit_hot *hot;          /* hot.c; NULL: everything is compiled in advance */
+    _Atomic uint64_t n_published; /* jit_publish */
 };
+
+/* Code that another thread made is entered by compiled code, which finds its address in rt_func.jit_code by a plain
+ * load. On x86 such a load is ordered before all that follows it, but the C memory model knows of no load there, nor
+ * does ThreadSanitizer. So the thread that makes code counts it (jit_publish) when all of it is written and its
+ * address is nowhere yet; and every way from compiled code into C begins with a look at that counter (jit_seen):
+ * bridge, traps, throws, slow instructions, the return to who entered. What the code brought along (slow
+ * instructions, layouts of the objects that it made, places, handlers) may be read behind it. */
+static inline void jit_publish(struct jit_engine *engine) {
+    atomic_fetch_add_explicit(&engine->n_published, 1, memory_order_release);
+}
+static inline void jit_seen(const struct rt_store *store) {
+    const struct jit_engine *engine = store->engine->jit_data;
+    atomic_load_explicit(&engine->n_published, memory_order_acquire);
+}
 
 /* ---- index.c ---- */
 
@@ -54,8 +70,8 @@ struct jit_regs { /* what the bridge saves */
 enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack,
                         struct rt_instance *caller);
 enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance);
-struct jit_resume { /* how a compiled function goes on at a handler */
-    uint64_t saved[JIT_N_SAVED]; /* registers as jit_saved_registers lists them; before: as they are at the throw */
+struct jit_resume {              /* how a compiled function goes on at a handler */
+    uint64_t saved[JIT_N_SAVED]; /* as jit_saved_registers lists them; before: as they are at the throw */
     const uint8_t *pc;
     uintptr_t sp;
     struct rt_instance *instance;
@@ -66,7 +82,8 @@ struct jit_resume { /* how a compiled function goes on at a handler */
  * `trap`. RT_TRAP_NONE: a handler was found in this run's compiled frames and *resume filled; else the trap to leave
  * with. */
 enum rt_trap jit_throw(struct rt_instance *instance, uintptr_t sp, uint64_t tag, struct jit_resume *resume);
-enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t exception, struct jit_resume *resume);
+enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t exception,
+                           struct jit_resume *resume);
 enum rt_trap jit_raise(struct rt_instance *instance, uintptr_t sp, uint64_t trap, struct jit_resume *resume);
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
 /* rt_tier.call_loop */
@@ -157,6 +174,8 @@ void jit_hot_lock(const struct jit_engine *engine);
 void jit_hot_unlock(const struct jit_engine *engine);
 /* The function's code is there; the caller holds the lock. */
 bool jit_is_ready(const struct jit_module *jit, uint32_t own);
+/* It is, or the function stays interpreted: no thread is at it. The caller holds the lock. */
+bool jit_is_decided(const struct jit_module *jit, uint32_t own);
 
 /* ---- dump_code.c ---- */
 

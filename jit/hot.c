@@ -19,7 +19,7 @@
 #define LONGEST_PAUSE_NS UINT64_C(16000000)
 #define LOOPS_A_FUNCTION 16
 
-enum state { COLD, WANTED, READY, DECLINED };
+enum state { COLD, WANTED, READY, DECLINED }; /* from READY on the compiler is done with it */
 struct jit_heat {
     uint8_t state, seen; /* seen: how often, up to 255 */
 };
@@ -101,7 +101,8 @@ static void finish(struct jit_hot *hot, const struct job *job, enum atoll_status
     uint8_t *state = job->loop ? &job->loop->state : &heat_of(job->module, job->func)->state;
     count(job, code, seconds);
     *state = status ? DECLINED : READY;
-    if (status || job->loop) return;
+    if (status || job->loop) return; /* where a loop goes on is told under the lock */
+    jit_publish(job->module->engine->jit_data);
     for (struct link *l = hot->instances; l; l = l->next)
         if (l->instance->module == job->module) jit_use(l->instance->own_funcs + own, code);
 }
@@ -216,6 +217,10 @@ void jit_hot_unlock(const struct jit_engine *engine) {
 
 bool jit_is_ready(const struct jit_module *jit, uint32_t own) {
     return jit->heat ? jit->heat[own].state == READY : jit->compiled;
+}
+
+bool jit_is_decided(const struct jit_module *jit, uint32_t own) {
+    return jit->heat ? jit->heat[own].state >= READY : jit->compiled;
 }
 
 /* ---- instances and modules ---- */

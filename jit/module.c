@@ -473,7 +473,10 @@ void jit_module_stats(const struct rt_module *module, struct jit_stats *out) {
 
 const char *jit_declined(const struct rt_module *module, uint32_t func) {
     const struct jit_module *jit = module->jit_data;
-    return jit && func >= module->bc->n_imported_funcs
-               ? jit->codes[func - module->bc->n_imported_funcs].declined
-               : NULL;
+    if (!jit || func < module->bc->n_imported_funcs) return NULL;
+    uint32_t own = func - module->bc->n_imported_funcs;
+    jit_hot_lock(module->engine->jit_data);
+    const char *why = jit_is_decided(jit, own) ? jit->codes[own].declined : NULL;
+    jit_hot_unlock(module->engine->jit_data);
+    return why;
 }

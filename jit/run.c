@@ -21,6 +21,13 @@ void jit_run_stands(struct rt_store *store, struct rt_instance *instance) {
     run->pc = NULL;
 }
 
+/* Compiled code at sp called. */
+static void stand(struct rt_instance *instance, uintptr_t sp) {
+    jit_seen(instance->store);
+    instance->store->native_sp = sp;
+    jit_run_stands(instance->store, instance);
+}
+
 /* ---- the walk ---- */
 
 /* A call's place stands at its return address, where the next instruction may have its own. */
@@ -127,14 +134,14 @@ static enum rt_trap stop_reason(struct rt_store *store, enum rt_trap trap) {
 
 enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance) {
     struct rt_store *store = instance->store;
-    store->native_sp = sp;
-    jit_run_stands(store, instance);
+    stand(instance, sp);
     rt_store_capture(store);
     return stop_reason(store, trap);
 }
 
 static _Noreturn void land(struct jit_run *run, enum rt_trap trap) {
     struct rt_store *store = run->activation.store;
+    jit_seen(store);
     rt_store_capture(store);
     jit_engine_of(store)->leave_from_host(trap, run->instance);
     __builtin_unreachable();
@@ -237,11 +244,6 @@ static enum rt_trap unwind(struct rt_store *store, struct jit_resume *resume) {
     return trap;
 }
 
-static void stand(struct rt_instance *instance, uintptr_t sp) {
-    instance->store->native_sp = sp;
-    jit_run_stands(instance->store, instance);
-}
-
 enum rt_trap jit_throw(struct rt_instance *instance, uintptr_t sp, uint64_t tag, struct jit_resume *resume) {
     struct rt_store *store = instance->store;
     stand(instance, sp);
@@ -299,6 +301,7 @@ static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entr
     set_limit(store, outer_entry && outer_limit != UINTPTR_MAX ? outer_limit : limit_here(store));
     rt_activation_push(&run.activation);
     enum rt_trap trap = entry(code, slots, func->instance, store);
+    jit_seen(store);
     rt_activation_pop(&run.activation);
     set_limit(store, outer_limit);
     store->native_entry = outer_entry;
@@ -368,6 +371,7 @@ enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *st
     const struct atoll_alloc *alloc = store->engine->alloc;
     uint32_t n = type->param_slots > type->result_slots ? type->param_slots : type->result_slots;
     union rt_slot *base = store->stack_top, *scan_top = store->scan_top;
+    jit_seen(store);
     jit_run_stands(store, caller);
     enum rt_trap trap = RT_TRAP_STACK_EXHAUSTED;
     if (store->stack_end - base > (ptrdiff_t)n &&

@@ -52,6 +52,7 @@ void jit_slows_free(struct rt_module *module) {
 
 enum rt_trap jit_slow_run(struct rt_instance *instance, union rt_slot *slots, const struct jit_slow *slow) {
     struct rt_store *store = instance->store;
+    jit_seen(store);
     jit_run_stands(store, instance);
     store->n_frames = 0;
     enum rt_trap trap = interp_snippet_run(instance, slow->snippet, slots);
