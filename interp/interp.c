@@ -332,6 +332,7 @@ HANDLER(LEAVE_COMPILED)
     enum rt_trap trap = (enum rt_trap)r0;
     (void)mem;
     if (UNLIKELY(trap != RT_TRAP_NONE)) {
+        if (trap == RT_TAIL_CALL) GOTO_HANDLER(TAIL_FROM_COMPILED);
         if (trap == RT_TRAP_UNCAUGHT_EXCEPTION && store->thrown_tag &&
             fp[-2].ref) { /* on at the caller's call */
             ip = (const uint64_t *)fp[-3].ref - 1;
@@ -346,6 +347,28 @@ HANDLER(LEAVE_COMPILED)
     s0 = results[0].f32;
     ip = fp[-3].ref;
     fp = fp[-2].ref;
+    DISPATCH();
+}
+
+/* The machine code that took the frame's place ends with a tail call, which takes the place of both. There is room: what
+ * the arguments need above the frame they need below it, too. */
+HANDLER(TAIL_FROM_COMPILED)
+{
+    struct rt_func *callee = store->tail;
+    const struct rt_func *self = fp[-1].ref;
+    const struct rt_type *type = callee->type;
+    const uint64_t *back = fp[-3].ref;
+    void *caller = fp[-2].ref;
+    union rt_slot *base = frame_window(fp);
+    if (callee->instance != self->instance && back[0] != (uint64_t)(uintptr_t)interp_do_RELOAD) back--;
+    memmove(base, store->stack_top, type->param_slots * sizeof *base);
+    fp = base + interp_window(type->param_slots, type->result_slots) + INTERP_HEADER_SLOTS;
+    fp[-3].ref = (void *)(uintptr_t)back;
+    fp[-2].ref = caller;
+    fp[-1].ref = callee;
+    inst = callee->instance;
+    mem = inst->memory0_base;
+    ip = __atomic_load_n((const uint64_t *const *)&callee->code, __ATOMIC_ACQUIRE);
     DISPATCH();
 }
 

@@ -86,6 +86,9 @@ enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t 
                            struct jit_resume *resume);
 enum rt_trap jit_raise(struct rt_instance *instance, uintptr_t sp, uint64_t trap, struct jit_resume *resume);
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
+/* rt_tier.call_compiled */
+enum rt_trap jit_enter_from_interpreter(struct rt_store *store, struct rt_func *func,
+                                        union rt_slot *args_results);
 /* rt_tier.call_loop */
 enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,
                             union rt_slot *frame);

@@ -447,7 +447,7 @@ const struct rt_tier jit_tier = {.name = "jit",
                                  .module_free = module_free,
                                  .engine_new = engine_new,
                                  .engine_free = engine_free,
-                                 .call_compiled = jit_enter};
+                                 .call_compiled = jit_enter_from_interpreter};
 
 const struct rt_tier auto_tier = {.name = "auto",
                                   .prepare = auto_prepare,
@@ -455,7 +455,7 @@ const struct rt_tier auto_tier = {.name = "auto",
                                   .module_free = module_free,
                                   .engine_new = auto_engine_new,
                                   .engine_free = engine_free,
-                                  .call_compiled = jit_enter,
+                                  .call_compiled = jit_enter_from_interpreter,
                                   .hot = jit_hot,
                                   .call_loop = jit_enter_loop,
                                   .instance_free = jit_hot_instance_free};

@@ -10,6 +10,7 @@ struct jit_run {                     /* one entry */
     struct rt_instance *instance;    /* of the innermost frame, while the host runs */
     uintptr_t sp;                    /* of that frame, as it was before its call */
     const uint8_t *pc;               /* where it faulted, or NULL: at its return address, just below sp */
+    bool for_interpreter;            /* which takes over tail calls of functions without code */
 };
 
 static struct jit_run *run_of(struct rt_store *store) { return (struct jit_run *)store->activation; }
@@ -286,15 +287,16 @@ static uintptr_t limit_here(const struct rt_store *store) {
 }
 
 static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entry *entry, const void *code,
-                          union rt_slot *slots) {
+                          union rt_slot *slots, bool for_interpreter) {
     struct jit_engine *engine = jit_engine_of(store);
     if (!entry) return RT_TRAP_OUT_OF_MEMORY;
-    struct jit_run run = {.activation = {.store = store,
+    struct jit_run run = {.for_interpreter = for_interpreter,
+                          .activation = {.store = store,
                                          .code_begin = engine->memory.base,
                                          .code_end = engine->memory.base + engine->memory.size,
                                          .on_fault = on_fault,
                                          .walk = walk}};
-    uintptr_t outer_entry = store->native_entry, outer_sp = store->native_sp;
+    uintptr_t outer_entry = store->native_entry, outer_call = store->native_call, outer_sp = store->native_sp;
     uintptr_t outer_limit = store->native_entry ? atomic_load(&store->native_limit) : 0;
     union rt_slot *scan_top = store->scan_top;
     store->scan_top = store->stack_top;
@@ -305,18 +307,24 @@ static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entr
     rt_activation_pop(&run.activation);
     set_limit(store, outer_limit);
     store->native_entry = outer_entry;
+    store->native_call = outer_call;
     store->native_sp = outer_sp;
     store->scan_top = scan_top;
     return trap;
 }
 
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
-    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results);
+    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results, false);
+}
+
+enum rt_trap jit_enter_from_interpreter(struct rt_store *store, struct rt_func *func,
+                                        union rt_slot *args_results) {
+    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results, true);
 }
 
 enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,
                             union rt_slot *frame) {
-    return enter(store, func, jit_entry_of(func, true), code, frame);
+    return enter(store, func, jit_entry_of(func, true), code, frame, true);
 }
 
 /* ---- calls of functions without code ---- */
@@ -364,6 +372,16 @@ static enum rt_trap call_host(struct rt_store *store, struct rt_func *func, stru
     return trap;
 }
 
+/* Whether what calls at sp, without a frame of its own any more, returns to the interpreter, which entered this run:
+ * at once or by way of the thunk for tail calls into other instances. */
+static bool returns_to_interpreter(struct rt_store *store, uintptr_t sp) {
+    const struct jit_engine *engine = jit_engine_of(store);
+    const uint8_t *pc = return_address(sp);
+    if (!run_of(store)->for_interpreter) return false;
+    if (pc > engine->far_tail && pc < engine->far_tail_end) sp += JIT_FAR_TAIL_BYTES + 8;
+    return sp == store->native_call;
+}
+
 enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack,
                         struct rt_instance *caller) {
     const struct rt_type *type = func->type;
@@ -382,6 +400,10 @@ enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *st
         jit_place_args(type->params, type->n_params, args);
         take_arguments(type, args, regs, stack, base);
         if (args != few) atoll_free(alloc, args, type->n_params * sizeof *args);
+        if (!func->host && returns_to_interpreter(store, (uintptr_t)stack)) {
+            store->tail = func;
+            return RT_TAIL_CALL;
+        }
         store->stack_top = base + n;
         store->scan_top = base + n;
         store->n_frames = 0;

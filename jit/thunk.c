@@ -6,6 +6,7 @@
  *   throw   a throw's site -> jit_throw, then its handler, or leave
  *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
 #include <stddef.h>
+#include <string.h>
 #include "jit/alloc.h"
 #include "jit/engine.h"
 
@@ -97,6 +98,7 @@ bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type,
     load(a, R15, RDX, offsetof(struct rt_instance, memory0_base));
     mov(a, RAX, RDI);
     if (area) add_rsp(a, -(int32_t)area);
+    store(a, RSP, RCX, offsetof(struct rt_store, native_call));
     int32_t slot = 0;
     if (at_loop) mov(a, jit_int_args[0], RBX);
     for (uint32_t i = 0; i < type->n_params && !at_loop; i++) {
@@ -126,6 +128,7 @@ enum {
     LABEL_BRIDGE,
     LABEL_FAR_TAIL,
     LABEL_FAR_TAIL_END,
+    LABEL_FAR_AGAIN,
     LABEL_FROM_HOST,
     LABEL_THROW,
     LABEL_THROW_REF,
@@ -214,22 +217,37 @@ static void unwind(struct x86 *a, uint32_t *labels) {
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(R11));
 }
 
-/* A tail call into another instance, rax = the function: our caller expects its own instance back. */
-static void far_tail(struct x86 *a, uint32_t *labels) {
-    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
-    labels[LABEL_FAR_TAIL] = (uint32_t)a->size;
-    add_rsp(a, -JIT_FAR_TAIL_BYTES);
-    store(a, R14, RSP, 8);
+/* r14 and r15 <- of the instance of rax; a host function sees that of its caller. */
+static void enter_instance(struct x86 *a) {
     load(a, R11, RAX, offsetof(struct rt_func, instance));
     x86_op(a, X86_TEST | X86_W, R11, x86_reg(R11));
-    x86_op(a, (X86_CMOV + CC_NE) | X86_W, R14, x86_reg(R11)); /* a host function: as from here */
+    x86_op(a, (X86_CMOV + CC_NE) | X86_W, R14, x86_reg(R11));
     load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
+}
+
+/* A tail call into another instance, rax = the function: our caller expects its own instance back. Where the caller is
+ * this thunk already, which keeps the instance of the first one, there is nothing more to keep. */
+static void far_tail(struct x86 *a, uint32_t *labels) {
+    align_label(a, labels, LABEL_FAR_TAIL);
+    x86_bytes(a, 0x1D8D4C, 3); /* lea r11, [rip + distance to `back`] */
+    size_t distance_at = a->size;
+    x86_bytes(a, 0, 4);
+    x86_op(a, X86_CMP | X86_W, R11, x86_mem(RSP, 0));
+    x86_branch(a, CC_E, LABEL_FAR_AGAIN);
+    add_rsp(a, -JIT_FAR_TAIL_BYTES);
+    store(a, R14, RSP, 8);
+    enter_instance(a);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    uint32_t back = (uint32_t)(a->size - (distance_at + 4));
     load(a, R14, RSP, 8);
     load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
     add_rsp(a, JIT_FAR_TAIL_BYTES);
     x86_bytes(a, 0xC3, 1);
     labels[LABEL_FAR_TAIL_END] = (uint32_t)a->size;
+    align_label(a, labels, LABEL_FAR_AGAIN);
+    enter_instance(a);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    if (!a->failed) memcpy(a->bytes + distance_at, &back, sizeof back);
 }
 
 enum atoll_status jit_thunks_make(struct jit_engine *engine) {

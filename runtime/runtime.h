@@ -336,6 +336,8 @@ struct rt_store {
         native_limit;       /* where it has to stop; above everything while the program is interrupted */
     uintptr_t native_sp;    /* the stack pointer of the compiled code that called the host last */
     uintptr_t native_entry; /* that of the entry into compiled code, where a trap leaves to */
+    uintptr_t native_call;  /* the same at its call of compiled code */
+    struct rt_func *tail;   /* RT_TAIL_CALL: whom */
     struct rt_observer *observer; /* not owned; NULL: nobody looks */
     /* what ended the last call */
     enum rt_trap trap;
@@ -492,6 +494,11 @@ enum rt_trap rt_const_eval(struct rt_instance *instance, struct bc_range expr, u
 
 /* ---- what a tier provides ---- */
 
+/* No trap: compiled code that the interpreter entered ended with a tail call of a function that has none. The
+ * interpreter makes the call: store->tail, with its arguments at store->stack_top, where its frame has room. So
+ * functions of both kinds call each other in tail position in constant stack. */
+#define RT_TAIL_CALL ((enum rt_trap)(RT_TRAP_COUNT + 1))
+
 struct rt_tier {
     const char *name;
     /* Called once an instance, before it runs: sets funcs' `code`. What takes long looks at the store's interrupt
@@ -505,13 +512,13 @@ struct rt_tier {
     enum atoll_status (*engine_new)(
         struct rt_engine *engine); /* makes engine->jit_data and bridge; NULL: none */
     void (*engine_free)(struct rt_engine *engine);
-    /* Runs a function that has machine code, for the interpreter; as `call`. NULL: there are none. */
+    /* Runs a function that has machine code, for the interpreter; as `call`, or RT_TAIL_CALL. NULL: there are none. */
     enum rt_trap (*call_compiled)(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
     /* A tier that compiles what is hot; NULL: it does not. The interpreter is at func's start (loop = BC_NONE), or
      * goes back to the head of the loop at byte `loop` of the module. Returns machine code that goes on at the
      * loop's head, for call_loop, or NULL. */
     const void *(*hot)(struct rt_store *store, struct rt_func *func, uint32_t loop);
-    /* Runs `code` on the frame whose parameters begin at `frame`; results replace them. */
+    /* Runs `code` on the frame whose parameters begin at `frame`; results replace them. As call_compiled. */
     enum rt_trap (*call_loop)(struct rt_store *store, struct rt_func *func, const void *code,
                               union rt_slot *frame);
     void (*instance_free)(struct rt_instance *instance); /* frees instance->tier_data */

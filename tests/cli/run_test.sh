@@ -118,8 +118,7 @@ expect 0 "" validate "$dir/pages.wat"
 expect 2 "No such file" run --dir "$dir/missing" "$dir/echo.wat"
 expect 2 "" run --env =x "$dir/echo.wat"
 
-# a backtrace has who will be returned to: those who left by a tail call are gone. One tier at a time: where one of two
-# functions is compiled and the other not yet, tail calls between them use native stack.
+# a backtrace has who will be returned to: those who left by a tail call are gone
 cat >"$dir/tail.wat" <<'END'
 (module (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32))) (memory (export "memory") 1)
   (func $boom (param i32) (if (i32.eqz (local.get 0)) (then unreachable)) (return_call $again (local.get 0)))
@@ -129,7 +128,7 @@ cat >"$dir/tail.wat" <<'END'
   (func $gone (return_call $stays))
   (func $main (export "_start") (call $gone)))
 END
-for tier in interp jit; do
+for tier in interp jit auto; do
     expect 134 "trap: unreachable" run --tier=$tier "$dir/tail.wat"
     check "three frames are left: $(cat "$dir/out")" [ "$(grep -c 'tail.wat:[0-9]' "$dir/out")" -eq 3 ]
     check "the innermost first" [ "$(awk 'NR > 1 { sub(/[+].*/, "", $2); printf "%s ", $2 }' "$dir/out")" = "boom stays main " ]
