@@ -1,4 +1,5 @@
-/* bench/guest/guest.h: a program that is measured in a guest: as main() of bench/programs, in one binary with the others. */
+/* bench/guest/guest.h: a program that is measured in a guest: as main() of bench/programs, in one binary with the
+ * others. */
 #ifndef GUEST_H
 #define GUEST_H
 

@@ -2,9 +2,9 @@
  *
  *     bench NAME NANOSECONDS CHECKSUM
  *
- * as the first process of a machine: those of bench=NAME,NAME on the kernel's command line (all without it), then "bench
- * end", and the machine is switched off, or reset where bench_off=reboot is there. Elsewhere: those of the arguments, in the folder for their files that
- * comes first; "--list" prints the names and groups of all. */
+ * as the first process of a machine: those of bench=NAME,NAME on the kernel's command line (all without it), then
+ * "bench end", and the machine is switched off, or reset where bench_off=reboot is there. Elsewhere: those of the
+ * arguments, in the folder for their files that comes first; "--list" prints the names and groups of all. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
