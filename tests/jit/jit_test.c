@@ -255,6 +255,38 @@ static void a_crowded_function_is_compiled(void **state) {
     free(text);
 }
 
+/* More values change places at the end of the loop than a quadratic compiler has time for: chains and cycles of them. */
+static void a_loop_passes_thousands_of_values_on(void **state) {
+    enum { LOCALS = 8000, ROOM = 160 * LOCALS };
+    struct pair p;
+    char *text = malloc(ROOM);
+    size_t n = 0;
+    (void)state;
+    assert_non_null(text);
+#define ADD(...) (n += (size_t)snprintf(text + n, ROOM - n, __VA_ARGS__))
+    ADD("(module (memory 2) (func (export \"f\") (param i32 i32) (result i64) (local");
+    for (int i = 0; i < LOCALS; i++) ADD(" i64");
+    ADD(")");
+    for (int i = 2; i < LOCALS + 2; i++)
+        ADD("(local.set %d (i64.add (i64.load (i32.const %d)) (i64.const %d)))", i, 8 * i, i);
+    ADD("(loop $l");
+    for (int i = 2; i < LOCALS + 2; i++) ADD(" local.get %d", i);
+    /* the first half in one cycle, then pairs */
+    for (int i = LOCALS + 1; i >= 2; i--)
+        ADD(" local.set %d", i < LOCALS / 2 ? i + 1 : i == LOCALS / 2 ? 2 : (i ^ 1) < LOCALS + 2 ? i ^ 1 : i);
+    ADD("(br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))(i64.const 0)");
+    for (int i = 2; i < LOCALS + 2; i++)
+        ADD("(i64.xor (i64.mul (local.get %d) (i64.const %d)))", i, 2 * i + 1);
+    ADD("))");
+#undef ADD
+    open_pair(&p, text, NULL);
+    assert_true(compiled(&p, "f"));
+    same(&p, "f", 1, 0);
+    same(&p, "f", 7, 0);
+    close_pair(&p);
+    free(text);
+}
+
 static void a_stop_ends_compilation(void **state) {
     struct world w;
     struct rt_instance *instance;
@@ -291,21 +323,22 @@ static void what_has_no_machine_code_says_why(void **state) {
 static void operands_that_wait_around_a_loop_keep_their_values(void **state) {
     struct pair p;
     (void)state;
-    open_pair(&p,
-              "(module (func $round) (func (export \"f\") (param i32 i32) (result i32) (local i32 i32 i32 i32)"
-              "  (local.set 5 (local.get 0))"
-              "  (loop $out"
-              "    (local.set 5 (i32.sub (local.get 5) (i32.const 1))) (call $round)"
-              "    (i32.const 0)"
-              "    (if (result i32) (local.get 1) (then (local.get 5)) (else (i32.const 0)))"
-              "    (i32.const 3)"
-              "    (if (result i32) (local.get 2) (then (i32.const 95))"
-              "     (else (loop $in (local.set 3 (i32.add (local.get 3) (i32.const 4)))"
-              "       (br_if $in (i32.lt_u (local.get 3) (i32.const 40)))) (i32.const 7)))"
-              "    (i32.add) (i32.mul) (i32.add) (local.set 4 (i32.add (i32.mul (local.get 4) (i32.const 31))))"
-              "    (local.set 2 (i32.const 1)) (br_if $out (local.get 5)))"
-              "  (local.get 4)))",
-              NULL);
+    open_pair(
+        &p,
+        "(module (func $round) (func (export \"f\") (param i32 i32) (result i32) (local i32 i32 i32 i32)"
+        "  (local.set 5 (local.get 0))"
+        "  (loop $out"
+        "    (local.set 5 (i32.sub (local.get 5) (i32.const 1))) (call $round)"
+        "    (i32.const 0)"
+        "    (if (result i32) (local.get 1) (then (local.get 5)) (else (i32.const 0)))"
+        "    (i32.const 3)"
+        "    (if (result i32) (local.get 2) (then (i32.const 95))"
+        "     (else (loop $in (local.set 3 (i32.add (local.get 3) (i32.const 4)))"
+        "       (br_if $in (i32.lt_u (local.get 3) (i32.const 40)))) (i32.const 7)))"
+        "    (i32.add) (i32.mul) (i32.add) (local.set 4 (i32.add (i32.mul (local.get 4) (i32.const 31))))"
+        "    (local.set 2 (i32.const 1)) (br_if $out (local.get 5)))"
+        "  (local.get 4)))",
+        NULL);
     for (uint64_t i = 2; i < 12; i++) same(&p, "f", i, ~i & 1);
     close_pair(&p);
 }
@@ -321,6 +354,7 @@ int main(void) {
         cmocka_unit_test(no_page_is_writable_and_executable),
         cmocka_unit_test(code_memory_is_used_again),
         cmocka_unit_test(a_crowded_function_is_compiled),
+        cmocka_unit_test(a_loop_passes_thousands_of_values_on),
         cmocka_unit_test(a_stop_ends_compilation),
         cmocka_unit_test(what_has_no_machine_code_says_why),
     };

@@ -1,4 +1,4 @@
-/* tests/fuzz/against_interp/compare.c: runs a module in both tiers and compares their transcripts, which are text. */
+/* tests/fuzz/against_interp/compare.c: runs a module in all tiers and compares their transcripts, which are text. */
 #include <inttypes.h>
 #include <signal.h>
 #include <unistd.h>
@@ -11,8 +11,11 @@
 #define MAX_SLOTS 256
 #define RENEW     200 /* modules an engine: it keeps their types */
 
+enum { INTERP, JIT, AUTO, TIERS }; /* AUTO: functions and running loops are compiled where they come by */
+static const struct rt_tier *const tiers[TIERS] = {&interp_tier, &jit_tier, &auto_tier};
+
 struct compare {
-    struct rt_engine *engines[2]; /* interp, jit */
+    struct rt_engine *engines[TIERS];
     struct compare_counts counts;
 };
 struct run {
@@ -20,7 +23,7 @@ struct run {
     struct rt_instance *instance;
     struct bc_buf *out;
     uint32_t n_calls, max_calls;
-    bool leads; /* the interpreter: the other makes the calls that it made */
+    bool leads; /* the interpreter: the others make the calls that it made */
     bool cut;   /* it came to a limit that machine code does not have at the same place */
 };
 
@@ -211,7 +214,7 @@ static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes
     return copy;
 }
 
-/* ---- both ---- */
+/* ---- all ---- */
 
 static struct rt_engine *new_engine(const struct rt_tier *tier) {
     struct rt_engine *engine;
@@ -220,6 +223,7 @@ static struct rt_engine *new_engine(const struct rt_tier *tier) {
                                .features = BC_FEATURES_DEFAULT | UINT64_C(1) << BC_FEATURE_WIDE_ARITHMETIC,
                                .fuel = interp,
                                .keep_code = true,
+                               .hot_at_once = true,
                                .stack_bytes = 2 << 20,
                                .max_gc_heap_bytes = 64 << 20};
     FUZZ_CHECK(!rt_engine_new(&config, &engine, NULL));
@@ -227,7 +231,7 @@ static struct rt_engine *new_engine(const struct rt_tier *tier) {
 }
 
 static void free_engines(struct compare *c) {
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < TIERS; i++)
         if (c->engines[i]) rt_engine_unref(c->engines[i]);
     memset(c->engines, 0, sizeof c->engines);
 }
@@ -246,7 +250,9 @@ void compare_free(struct compare *c) {
 
 const struct compare_counts *compare_counted(const struct compare *c) { return &c->counts; }
 
-static void put_difference(struct bc_buf *report, const struct bc_buf *x, const struct bc_buf *y) {
+/* The first line that is not the same. */
+static void put_difference(struct bc_buf *report, const char *name, const struct bc_buf *x,
+                           const struct bc_buf *y) {
     size_t at = 0, line = 0;
     while (at < x->size && at < y->size && x->data[at] == y->data[at])
         if (x->data[at++] == '\n') line = at;
@@ -254,7 +260,7 @@ static void put_difference(struct bc_buf *report, const struct bc_buf *x, const 
     for (int i = 0; i < 2; i++) {
         size_t end = line;
         while (end < sides[i]->size && sides[i]->data[end] != '\n') end++;
-        bc_buf_text(report, "%s: %.*s\n", i ? "jit   " : "interp", (int)(end - line),
+        bc_buf_text(report, "%-6s: %.*s\n", i ? name : "interp", (int)(end - line),
                     (const char *)sides[i]->data + line);
     }
 }
@@ -285,50 +291,62 @@ static bool compare_restored(struct compare *c, struct rt_module *compiled, cons
     if (!ok && report) {
         bc_buf_text(report, "restored code, %" PRIu32 " of %" PRIu32 " functions:\n", now.n_restored,
                     then.n_compiled);
-        put_difference(report, before->out, &out);
+        put_difference(report, "again", before->out, &out);
     }
     rt_module_unref(copy);
     bc_buf_fini(&out);
     return ok;
 }
 
+static bool load_all(struct compare *c, const uint8_t *bytes, size_t n_bytes, struct rt_module **modules,
+                     struct bc_buf *report) {
+    struct atoll_error err = {0};
+    for (int i = 0; i < TIERS; i++) {
+        if (!c->engines[i]) c->engines[i] = new_engine(tiers[i]);
+        if (!rt_module_load(c->engines[i], bytes, n_bytes, true, "generated", modules + i, &err)) continue;
+        if (report) bc_buf_text(report, "not valid: %s at %#" PRIx64 "\n", err.text, err.offset);
+        return false;
+    }
+    return true;
+}
+
+static void count(struct compare_counts *counts, struct rt_module *const *modules, const struct run *lead) {
+    struct jit_stats stats, hot;
+    jit_module_stats(modules[JIT], &stats);
+    jit_module_stats(modules[AUTO], &hot);
+    counts->functions += modules[0]->bc->n_funcs - modules[0]->bc->n_imported_funcs;
+    counts->compiled += stats.n_compiled;
+    counts->loops += hot.n_loops;
+    counts->traps += count_traps(lead->out);
+    counts->cut += lead->cut;
+}
+
 enum compare_result compare_module(struct compare *c, const uint8_t *bytes, size_t n_bytes,
                                    struct bc_buf *report) {
-    struct rt_module *modules[2] = {NULL, NULL};
-    struct bc_buf outs[2];
-    struct run runs[2] = {{0}, {0}};
-    struct atoll_error err = {0};
-    bool ok = true;
+    struct rt_module *modules[TIERS] = {NULL};
+    struct bc_buf outs[TIERS];
+    struct run runs[TIERS] = {{0}};
     if (c->counts.modules++ % RENEW == 0) free_engines(c);
-    for (int i = 0; i < 2; i++) {
-        bc_buf_init(outs + i, &atoll_default_alloc);
-        if (!c->engines[i]) c->engines[i] = new_engine(i ? &jit_tier : &interp_tier);
-        ok = ok && !rt_module_load(c->engines[i], bytes, n_bytes, true, "generated", modules + i, &err);
-    }
-    if (!ok && report) bc_buf_text(report, "not valid: %s at %#" PRIx64 "\n", err.text, err.offset);
-    for (int i = 0; i < 2 && ok; i++) {
+    for (int i = 0; i < TIERS; i++) bc_buf_init(outs + i, &atoll_default_alloc);
+    bool ok = load_all(c, bytes, n_bytes, modules, report);
+    for (int i = 0; i < TIERS && ok; i++) {
         runs[i].out = outs + i;
-        runs[i].leads = i == 0;
-        runs[i].max_calls = i ? runs[0].n_calls : UINT32_MAX;
-        runs[i].cut = runs[0].cut; /* then the state at the end is not the same */
+        runs[i].leads = i == INTERP;
+        runs[i].max_calls = i ? runs[INTERP].n_calls : UINT32_MAX;
+        runs[i].cut = runs[INTERP].cut; /* then the state at the end is not the same */
         ok = run_module(modules[i], runs + i, &c->counts);
     }
-    enum compare_result result = !ok                    ? COMPARE_INVALID
-                                 : same(outs, outs + 1) ? COMPARE_SAME
-                                                        : COMPARE_DIFFERENT;
-    if (result == COMPARE_DIFFERENT && report) put_difference(report, outs, outs + 1);
-    if (result == COMPARE_SAME && c->counts.modules % 4 == 1 &&
-        !compare_restored(c, modules[1], bytes, n_bytes, runs + 1, report))
+    enum compare_result result = ok ? COMPARE_SAME : COMPARE_INVALID;
+    for (int i = 1; i < TIERS && result == COMPARE_SAME; i++) {
+        if (same(outs, outs + i)) continue;
         result = COMPARE_DIFFERENT;
-    if (ok) {
-        struct jit_stats stats;
-        jit_module_stats(modules[1], &stats);
-        c->counts.functions += modules[0]->bc->n_funcs - modules[0]->bc->n_imported_funcs;
-        c->counts.compiled += stats.n_compiled;
-        c->counts.traps += count_traps(outs);
-        c->counts.cut += runs[0].cut;
+        if (report) put_difference(report, tiers[i]->name, outs, outs + i);
     }
-    for (int i = 0; i < 2; i++) {
+    if (result == COMPARE_SAME && c->counts.modules % 4 == 1 &&
+        !compare_restored(c, modules[JIT], bytes, n_bytes, runs + JIT, report))
+        result = COMPARE_DIFFERENT;
+    if (ok) count(&c->counts, modules, runs);
+    for (int i = 0; i < TIERS; i++) {
         if (modules[i]) rt_module_unref(modules[i]);
         bc_buf_fini(outs + i);
     }

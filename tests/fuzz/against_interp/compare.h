@@ -1,4 +1,5 @@
-/* tests/fuzz/against_interp/compare.h: one module run by the interpreter and as machine code, in one process. */
+/* tests/fuzz/against_interp/compare.h: one module run by the interpreter, and as machine code made before it starts
+ * and while it runs, in one process. */
 #ifndef ATOLL_TESTS_FUZZ_COMPARE_H
 #define ATOLL_TESTS_FUZZ_COMPARE_H
 
@@ -11,7 +12,9 @@ enum compare_result {
     COMPARE_INVALID /* it cannot be loaded or linked */
 };
 struct compare_counts {
-    uint64_t modules, functions, compiled, calls, traps, cut; /* cut: modules whose calls were not all made */
+    uint64_t modules, functions, compiled, calls, traps;
+    uint64_t loops; /* entered while they ran */
+    uint64_t cut;   /* modules whose calls were not all made */
 };
 
 struct compare *compare_new(void);

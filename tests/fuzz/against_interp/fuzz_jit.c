@@ -147,9 +147,9 @@ static int judge_many(uint64_t first, uint64_t count, const char *folder) {
         report_finding(shared->seed, found, folder);
     }
     const struct compare_counts *n = &shared->counts;
-    printf("modules %" PRIu64 ", functions %" PRIu64 ", compiled %" PRIu64 ", calls %" PRIu64
-           ", traps %" PRIu64 ", cut short %" PRIu64 ", failed %" PRIu64 "\n",
-           n->modules, n->functions, n->compiled, n->calls, n->traps, n->cut, n_found);
+    printf("modules %" PRIu64 ", functions %" PRIu64 ", compiled %" PRIu64 ", loops %" PRIu64
+           ", calls %" PRIu64 ", traps %" PRIu64 ", cut short %" PRIu64 ", failed %" PRIu64 "\n",
+           n->modules, n->functions, n->compiled, n->loops, n->calls, n->traps, n->cut, n_found);
     return n_found != 0;
 }
 
