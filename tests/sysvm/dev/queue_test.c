@@ -1,5 +1,7 @@
 /* tests/sysvm/dev/queue_test.c: the queue walker: what a good driver offers arrives, what a bad one writes into
  * rings and descriptors ends in NEEDS_RESET and nowhere else. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include "tests/sysvm/dev/probe_device.h"
 
 #define RAM_BYTES (1u << 20)
@@ -466,6 +468,75 @@ static void buffers_may_lie_over_the_rings_themselves(void **state) {
     expect_broken(f);
 }
 
+/* ---- another processor writes meanwhile ---- */
+
+struct liar {
+    uint8_t *table; /* two indirect descriptors */
+    atomic_bool done;
+};
+
+/* Puts good and bad values into a descriptor, field by field, in turn. The race is the guest's, and meant. */
+__attribute__((no_sanitize("thread"))) static void *lie(void *context) {
+    static const struct {
+        uint64_t gpa;
+        uint32_t n_bytes;
+        uint16_t flags, next;
+    } faces[] = {{0x1000, 64, FAKE_NEXT, 1},
+                 {RAM_BYTES - 1, 1, 0, 0},
+                 {RAM_BYTES - 64, UINT32_MAX, FAKE_WRITE, 0xFFFF},
+                 {UINT64_MAX, 2, FAKE_NEXT | FAKE_INDIRECT, 0},
+                 {0, 0x80000000, FAKE_NEXT | FAKE_WRITE, 1}};
+    struct liar *liar = context;
+    for (unsigned i = 0; !atomic_load(&liar->done); i++) {
+        volatile struct {
+            uint64_t gpa;
+            uint32_t n_bytes;
+            uint16_t flags, next;
+        } *d = (void *)(liar->table + 16 * (size_t)(i / 5 % 2));
+        d->gpa = faces[i % 5].gpa;
+        d->n_bytes = faces[i % 5].n_bytes;
+        d->flags = faces[i % 5].flags;
+        d->next = faces[i % 5].next;
+    }
+    return NULL;
+}
+
+static void expect_inside_ram(const struct fixture *f) {
+    const uint8_t *ram = fake_at(f->d, 0, RAM_BYTES);
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < (unsigned)f->chain.n_out + f->chain.n_in; i++) {
+        const uint8_t *from = f->chain.iov[i].iov_base;
+        assert_true(from >= ram && from < ram + RAM_BYTES);
+        assert_true(f->chain.iov[i].iov_len <= (size_t)(ram + RAM_BYTES - from));
+        sum += f->chain.iov[i].iov_len;
+    }
+    assert_int_equal(sum, f->chain.out_bytes + f->chain.in_bytes);
+}
+
+/* Whatever is read when: what was checked is what is used, so a chain that comes lies in RAM. */
+static void descriptors_that_change_while_they_are_read_lead_nowhere_else(void **state) {
+    (void)state;
+    enum { POPS = 2000 };
+    struct fixture *f = start(ALL, 2);
+    pthread_t thread;
+    uint64_t table = fake_put(f->d, NULL, 32);
+    struct liar liar = {.table = fake_at(f->d, table, 32)};
+    assert_int_equal(pthread_create(&thread, NULL, lie, &liar), 0);
+    for (unsigned i = 0; i < POPS; i++) {
+        offer_raw(f, table, 32, FAKE_INDIRECT, 0);
+        if (vq_pop(f->q, &f->chain) == VQ_CHAIN) {
+            expect_inside_ram(f);
+            vq_push(f->q, &f->chain, 0);
+            continue;
+        }
+        f->d->next_free = table + 32; /* the places of the last rings */
+        fake_start(f->d, ALL);
+    }
+    atomic_store(&liar.done, true);
+    pthread_join(thread, NULL);
+    stop(f);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_chain_arrives_in_the_drivers_order),
@@ -494,6 +565,7 @@ int main(void) {
         cmocka_unit_test(a_chain_from_before_a_reset_is_dropped),
         cmocka_unit_test(a_chain_is_pushed_once),
         cmocka_unit_test(buffers_may_lie_over_the_rings_themselves),
+        cmocka_unit_test(descriptors_that_change_while_they_are_read_lead_nowhere_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
