@@ -23,7 +23,7 @@ struct boot {
     struct jail *jail;            /* NULL: not entered */
     struct boot_control *control; /* NULL: without a name */
     char own_name[32];            /* where --detach has none */
-    int told;                     /* who waits for the start; -1: nobody */
+    struct boot_background background;
     uint64_t deadline_ns;
     int signals; /* signalfd */
     /* of the machine that runs; another one after a reset */
@@ -100,7 +100,7 @@ static void on_power_button(void *context) {
 
 static void on_running(void *context) {
     struct boot *boot = context;
-    boot_detach_running(&boot->told);
+    boot_detach_running(&boot->background);
 }
 
 static void on_panic(void *context) {
@@ -189,7 +189,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     if (status == ATOLL_OK) status = boot_console_new(&console, &boot->console, err);
     if (status == ATOLL_OK && boot->control)
         status = boot_control_attach(boot->control, boot->loop, &control, err);
-    if (status == ATOLL_OK && boot->told >= 0 && vm_loop_post(boot->loop, on_running, boot))
+    if (status == ATOLL_OK && boot->background.told >= 0 && vm_loop_post(boot->loop, on_running, boot))
         status = atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     if (status == ATOLL_OK && boot->o.script)
         status = boot_script_attach(boot->o.script, boot->loop, &script, err);
@@ -396,13 +396,16 @@ static int run_somewhere(struct boot *boot) {
     if (!boot->o.detach) return run_all(boot);
     snprintf(boot->own_name, sizeof boot->own_name, "vm-%d", (int)getpid());
     if (!boot->o.name) boot->o.name = boot->own_name;
-    int result = boot_detach(boot->o.name, &boot->told, &stays);
+    int result = boot_detach(boot->o.name, boot->o.log_path, &boot->background, &stays);
     if (stays) boot_script_leave(boot->o.script);
-    return stays || result != CLI_OK ? result : run_all(boot);
+    if (stays || result != CLI_OK) return result;
+    result = run_all(boot);
+    if (boot->o.log_path) cli_message("boot: machine %s ended with status %d", boot->o.name, result);
+    return result;
 }
 
 int boot_run(struct cli_parser *p) {
-    struct boot boot = {.told = -1};
+    struct boot boot = {.background = {-1, -1}};
     int result = boot_options_read(&boot.o, p);
     if (result == CLI_OK) result = run_somewhere(&boot);
     boot_control_free(boot.control);

@@ -110,11 +110,15 @@ void boot_control_room(struct boot_control *control);
 
 /* ---- boot_detach.c ---- */
 
-/* Goes on in a process of its own, without a terminal, whose messages are passed on until it runs.
- * out    *out_told: in that process, to be closed by boot_detach_running; -1 in the one that stays
+struct boot_background {
+    int told, log; /* who waits for the start; where messages go from then on. -1: nobody, nowhere */
+};
+/* Goes on in a process of its own, without a terminal, whose messages are passed on until it runs, and then are lines of
+ * the file `log_path` (NULL: lost).
+ * out    *out: in that process, for boot_detach_running; empty in the one that stays
  * Returns CLI_OK in the new process; in the other one *out_stays is true and the exit status is returned. */
-int boot_detach(const char *name, int *out_told, bool *out_stays);
-void boot_detach_running(int *told); /* the machine runs; -1: nothing is told */
+int boot_detach(const char *name, const char *log_path, struct boot_background *out, bool *out_stays);
+void boot_detach_running(struct boot_background *b); /* the machine runs */
 
 /* ---- console.c ---- */
 
@@ -198,6 +202,7 @@ struct boot_options {
     struct boot_script *script; /* NULL: none */
     const char *name;           /* of the control socket; NULL: none */
     bool detach;
+    const char *log_path; /* of --detach; NULL: none */
     char *default_kernel; /* owned; NULL: --kernel was given */
 };
 /* Takes all flags. Returns CLI_OK or, after a message, the exit status (where o->helped, none was needed);

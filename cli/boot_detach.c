@@ -18,9 +18,11 @@ static int tell_errno(const char *what) {
     return CLI_INTERNAL;
 }
 
-/* The new process: standard streams lead nowhere, but messages to whoever waits for the start. */
-static int leave(const struct pipes *p, int *out_told) {
+/* The new process: standard streams lead nowhere, but messages to whoever waits for the start, and then into the log. */
+static int leave(const struct pipes *p, const char *log_path, struct boot_background *out) {
     setsid();
+    if (log_path) out->log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);
+    if (log_path && out->log < 0) return tell_errno(log_path);
     int null = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
         return tell_errno("/dev/null");
@@ -29,7 +31,7 @@ static int leave(const struct pipes *p, int *out_told) {
     close(p->told[0]);
     close(p->messages[0]);
     close(p->messages[1]);
-    *out_told = p->told[1];
+    out->told = p->told[1];
     return CLI_OK;
 }
 
@@ -68,9 +70,9 @@ static int wait_for_start(const struct pipes *p, pid_t pid, const char *name) {
     return CLI_OK;
 }
 
-int boot_detach(const char *name, int *out_told, bool *out_stays) {
+int boot_detach(const char *name, const char *log_path, struct boot_background *out, bool *out_stays) {
     struct pipes p;
-    *out_told = -1;
+    *out = (struct boot_background){-1, -1};
     *out_stays = true;
     if (pipe2(p.told, O_CLOEXEC)) return tell_errno("pipe");
     if (pipe2(p.messages, O_CLOEXEC)) return tell_errno("pipe");
@@ -78,7 +80,7 @@ int boot_detach(const char *name, int *out_told, bool *out_stays) {
     if (pid < 0) return tell_errno("fork");
     if (!pid) {
         *out_stays = false;
-        return leave(&p, out_told);
+        return leave(&p, log_path, out);
     }
     close(p.told[1]);
     close(p.messages[1]);
@@ -88,9 +90,14 @@ int boot_detach(const char *name, int *out_told, bool *out_stays) {
     return status;
 }
 
-void boot_detach_running(int *told) {
-    if (*told < 0) return;
-    while (write(*told, "", 1) < 0 && errno == EINTR) continue;
-    close(*told);
-    *told = -1;
+void boot_detach_running(struct boot_background *b) {
+    if (b->log >= 0) {
+        dup3(b->log, STDERR_FILENO, 0); /* dup2 is not a machine's */
+        close(b->log);
+        b->log = -1;
+    }
+    if (b->told < 0) return;
+    while (write(b->told, "", 1) < 0 && errno == EINTR) continue;
+    close(b->told);
+    b->told = -1;
 }

@@ -30,7 +30,8 @@ enum {
     BOOT_NO_JAIL,
     BOOT_SCRIPT,
     BOOT_NAME,
-    BOOT_DETACH
+    BOOT_DETACH,
+    BOOT_LOG
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -64,6 +65,7 @@ static const struct cli_flag flags[] = {
     {BOOT_SCRIPT, "script", 0, "FILE", "waits for the console's output and answers it (docs/scripts.md)"},
     {BOOT_NAME, "name", 0, "NAME", "lets \"atoll vm\" find the machine by this name (docs/control.md)"},
     {BOOT_DETACH, "detach", 0, NULL, "return when the machine runs, and print its name"},
+    {BOOT_LOG, "log", 0, "FILE", "with --detach: append messages after the start, and how it ended, to FILE"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -117,6 +119,8 @@ static int check_flags(const struct boot_options *o) {
                         : f->modules  ? "--modules"
                                       : NULL;
     if (!f->rootfs && alone) return cli_usage(o->verb, "\"%s\" is for guests with --rootfs", alone);
+    if (o->log_path && !o->detach)
+        return cli_usage(o->verb, "--log is for machines in the background (--detach)");
     if (f->rootfs && o->initrd_path) return cli_usage(o->verb, "--rootfs has an initial RAM disk of its own");
     return CLI_OK;
 }
@@ -159,6 +163,7 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
         valid = control_name_valid(value);
         break;
     case BOOT_DETACH: o->detach = true; break;
+    case BOOT_LOG: o->log_path = value; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);

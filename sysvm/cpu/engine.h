@@ -103,8 +103,8 @@ enum { VM_ENGINE_WHY = 200 };
 enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
                                    const struct vm_engine_ops **out, char why[VM_ENGINE_WHY],
                                    struct atoll_error *err);
-/* Instructions a second of a small loop in 64-bit mode: the best of a few short runs, about 0.1 s at most on
- * the slowest hosts seen. fails as create */
+/* Instructions a second of a small loop in 64-bit mode: the best of short runs, for 0.1 s or until one was
+ * fast. fails as create */
 enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,
                                     uint64_t *out_rate, struct atoll_error *err);
 #define VM_ENGINE_FAST                                                                                       \

@@ -195,6 +195,32 @@ static void a_start_that_fails_is_told(void **state) {
     assert_int_equal(n_left(f), 0);
 }
 
+/* What is in a file, in f->out. */
+static void read_log(struct fixture *f, const char *path) {
+    int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, f->out, sizeof f->out - 1);
+    close(fd);
+    f->out[n > 0 ? n : 0] = 0;
+}
+
+static void a_log_keeps_what_is_said_after_the_start(void **state) {
+    struct fixture *f = *state;
+    char path[80];
+    snprintf(path, sizeof path, "%s/log", f->folder);
+    assert_int_equal(BOOT(f, "panic-reset", "--name", "panics", "--log", path), 0);
+    assert_string_equal(f->out, "panics\n");
+    while (n_left(f)) usleep(1000);
+    do read_log(f, path);
+    while (!strstr(f->out, "ended with status"));
+    assert_says(f, "boot: the guest panicked: ");
+    assert_says(f, "boot: machine panics ended with status 255\n");
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(BOOT(f, "hang", "--name", "x", "--log", "/nowhere/log"), 125);
+    assert_says(f, "/nowhere/log: No such file");
+    assert_int_equal(ATOLL(f, "boot", "--kernel", kernel, "--log", path), 2);
+}
+
 static void what_a_killed_process_left_is_removed(void **state) {
     struct fixture *f = *state;
     char byte;
@@ -427,6 +453,7 @@ int main(int argc, char **argv) {
         TEST(several_have_names_of_their_own),
         TEST(stop_presses_the_button_and_then_ends_it),
         TEST(a_start_that_fails_is_told),
+        TEST(a_log_keeps_what_is_said_after_the_start),
         TEST(what_a_killed_process_left_is_removed),
         TEST(a_process_that_does_not_answer_is_killed),
         TEST(another_user_is_not_answered),
