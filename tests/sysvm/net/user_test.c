@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include "tests/sysvm/net/wire.h"
 
 #define GUEST "10.0.2.15"
@@ -217,6 +218,34 @@ static void a_guest_cannot_use_up_the_descriptors(void **state) {
     close(server);
 }
 
+/* Who connects is on the host's side, and may be anybody there. */
+static void a_forwarded_port_cannot_use_up_the_descriptors(void **state) {
+    (void)state;
+    enum { SEEN = 500, CLIENTS = 700 };
+    struct rlimit limit;
+    uint16_t port;
+    int clients[CLIENTS], probe = host_socket(SOCK_STREAM, &port);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    limit.rlim_cur = limit.rlim_max < 4096 ? limit.rlim_max : 4096;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    close(probe);
+    struct wire *w = open_user("user:hostfwd=tcp::%u-:22", port);
+    size_t before = n_descriptors();
+    struct sockaddr_in to = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        clients[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        assert_true(clients[i] >= 0);
+        connect(clients[i], (struct sockaddr *)&to, sizeof to);
+        if (i < SEEN) free(wire_take_ip4(w, IPPROTO_TCP)); /* it came to the guest */
+        assert_true(n_descriptors() - before <= i + 1 + 512);
+    }
+    free(wire_take_ip4(w, IPPROTO_TCP)); /* those that came are tried again, and the others wait outside */
+    assert_true(n_descriptors() - before <= CLIENTS + 512);
+    for (unsigned i = 0; i < CLIENTS; i++) close(clients[i]);
+    wire_close(w);
+}
+
 static void specs_that_say_nothing_are_refused(void **state) {
     (void)state;
     static const char *const bad[] = {"",
@@ -262,6 +291,7 @@ int main(void) {
         cmocka_unit_test(a_port_in_use_cannot_be_forwarded),
         cmocka_unit_test(frames_wait_for_room_but_not_all),
         cmocka_unit_test(a_guest_cannot_use_up_the_descriptors),
+        cmocka_unit_test(a_forwarded_port_cannot_use_up_the_descriptors),
         cmocka_unit_test(specs_that_say_nothing_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
