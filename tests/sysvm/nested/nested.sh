@@ -3,7 +3,9 @@
 # atoll is the program under test there. One outer boot runs all checks (checks/NAME.sh), results are told apart by
 # name. usage: nested.sh ATOLL KERNELS RESULTS [CHECK...]
 #   KERNELS  the folder of prepare.sh; the variable ATOLL_NESTED_KERNELS goes before
-#   RESULTS  a folder: NAME.ok or NAME.failed with what the check printed; console: all there was
+#   CHECK    of checks/, or a path
+#   RESULTS  a folder: NAME.ok, NAME.failed or NAME.skipped with what the check printed; console: all there was
+# ATOLL_NESTED_EXTRA names a folder that goes into the outer machine's root, too.
 # 77: something it needs is missing
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -14,6 +16,7 @@ skip() { echo "skipped: $*"; exit 77; }
 busybox=$(command -v busybox) || skip "no busybox (busybox-static)"
 if ldd "$busybox" >/dev/null 2>&1; then skip "$busybox is not static (busybox-static)"; fi
 "$here/prepare.sh" "$kernels" || exit $?
+(($#)) || set -- $(cd "$here/checks" && basename -s .sh -- *.sh)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -29,7 +32,7 @@ cp "$here/inner-init" "$inner/init"
 cp "$here/inner-dhcp" "$inner/dhcp"
 # The cloud kernel's drivers; what each check needs is loaded by inner-init.
 mkdir -p "$inner/modules"
-for module in drivers/virtio/{virtio_ring,virtio,virtio_pci_legacy_dev,virtio_pci_modern_dev,virtio_pci,virtio_balloon} \
+for module in drivers/virtio/{virtio_ring,virtio,virtio_pci_legacy_dev,virtio_pci_modern_dev,virtio_pci,virtio_mmio,virtio_balloon} \
     drivers/char/{hw_random/virtio-rng,virtio_console} drivers/block/virtio_blk drivers/net/{net_failover,virtio_net} \
     net/core/failover drivers/acpi/button drivers/input/evdev; do
     file=$kernels/cloud/modules/kernel/$module.ko
@@ -71,20 +74,29 @@ packed_in() {
     tail -c +$(((sectors + 1) * 512 + offset + 1)) "$1" | head -c "$((size))"
 }
 packed_in "$kernels/generic/vmlinuz" >"$outer/kernels/generic/vmlinux.xz"
-for module in virt/lib/irqbypass arch/x86/kvm/kvm drivers/crypto/ccp/ccp arch/x86/kvm/kvm-amd drivers/net/tun; do
+for module in virt/lib/irqbypass arch/x86/kvm/kvm drivers/crypto/ccp/ccp arch/x86/kvm/kvm-amd drivers/net/tun \
+    drivers/virtio/{virtio_ring,virtio,virtio_pci_legacy_dev,virtio_pci_modern_dev,virtio_pci} drivers/block/virtio_blk; do
     file=$(find "$kernels/cloud/modules/kernel/$module.ko" 2>/dev/null) && cp "$file" "$outer/modules/"
 done
 cp "$work/inner.cpio.gz" "$outer/kernels/"
-if (($#)); then
-    for check in "$@"; do cp "$here/checks/$check.sh" "$outer/checks/"; done
-else
-    cp "$here"/checks/*.sh "$outer/checks/"
-fi
+disks=()
+for check; do
+    if [[ $check == debian ]]; then
+        "$here/prepare.sh" "$kernels" debian >"$results/debian.skipped" || continue
+        rm "$results/debian.skipped"
+        mkdir "$outer/kernels/debian"
+        cp "$kernels"/debian/{vmlinuz,initrd.img} "$outer/kernels/debian/"
+        disks=(-drive "file=$kernels/debian/disk.img,if=virtio,format=raw,readonly=on")
+    fi
+    [[ $check == */* ]] || check=$here/checks/$check.sh
+    cp "$check" "$outer/checks/"
+done
+[[ -z ${ATOLL_NESTED_EXTRA:-} ]] || cp -r "$ATOLL_NESTED_EXTRA/." "$outer/"
 cpio_of "$outer" | gzip -1 >"$work/outer.cpio.gz"
 
 # ---- the outer boot ----
 timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5 qemu-system-x86_64 -M q35 -accel tcg,thread=multi -smp 2 \
-    -cpu max,+svm,+npt -m 2048 -display none -serial "file:$work/console" -monitor none -no-reboot \
+    -cpu max,+svm,+npt -m 2048 "${disks[@]}" -display none -serial "file:$work/console" -monitor none -no-reboot \
     -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
     -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$work/qemu" 2>&1 || true
 tr -d '\r' <"$work/console" | cat - "$work/qemu" >"$results/console"

@@ -4,4 +4,5 @@
 for end in ok failed running; do
     [ -e "$1/$2.$end" ] && cat "$1/$2.$end"
 done
+[ -e "$1/$2.skipped" ] && { cat "$1/$2.skipped"; exit 77; }
 [ -e "$1/$2.ok" ] || { echo "$2 did not end well"; exit 1; }

@@ -10,7 +10,7 @@ expect_output "guest: rtc $today"
 expect_output '[1-9][0-9]* .*PCI-MSI .*virtio0-input'
 expect_output 'PCI-MSI .*virtio1-reporting_vq'
 
-atoll boot --kernel $cloud --initrd $inner --append "console=ttyS0 panic=-1 quiet do=devices pci=nomsi" --timeout 300 \
+atoll boot --engine=kvm --kernel $cloud --initrd $inner --append "console=ttyS0 panic=-1 quiet do=devices pci=nomsi" --timeout 300 \
     </dev/null >/tmp/out 2>/tmp/err
 status=$?
 expect_status 0

@@ -6,7 +6,7 @@
     sleep 5
     echo "ping from outside"
     sleep 10
-} | atoll boot --kernel $cloud --initrd $inner --append "console=ttyS0 quiet do=read" --timeout 450 >/tmp/out 2>/tmp/err
+} | atoll boot --engine=kvm --kernel $cloud --initrd $inner --append "console=ttyS0 quiet do=read" --timeout 450 >/tmp/out 2>/tmp/err
 status=$?
 expect_status 0
 expect_output 'guest: got ping from outside'

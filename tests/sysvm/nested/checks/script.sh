@@ -27,3 +27,19 @@ END
 boot $cloud shell --script /tmp/bad.script --timeout 600
 expect_status 123
 expect_error 'bad.script:3:1: .* ended with status 42'
+
+# With --rootfs a script talks to the command, whose status comes back.
+. /rootfs_lib.sh
+cat >/tmp/root.script <<'END'
+timeout 400s
+run "cd /etc && test \"$(cat file)\" = 'of the host'"
+copy-in "/tmp/in.bin" "/tmp/in.bin"
+copy-out "/tmp/in.bin" "/tmp/root.bin"
+type "echo told; exit 7"
+expect "told"
+wait off
+END
+rm -f /tmp/root.bin
+command $cloud --script /tmp/root.script -- sh
+expect_status 7
+cmp /tmp/in.bin /tmp/root.bin || fail "the copy from the command is another one"

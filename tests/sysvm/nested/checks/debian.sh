@@ -1,0 +1,19 @@
+# Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
+# login prompt, a login, and off.
+cat >/tmp/login.script <<'END'
+timeout 600s
+fail "the kernel panicked" when "Kernel panic"
+expect "debian login: "
+type "root"
+expect "# "
+run "test $(cat /proc/1/comm) = systemd && systemctl is-active --wait multi-user.target && test $(nproc) = 2"
+run "touch /written && sync"
+type "poweroff"
+wait off
+END
+TMPDIR=/tmp atoll boot --engine=kvm --disk /dev/vda:snapshot --kernel /kernels/debian/vmlinuz --initrd /kernels/debian/initrd.img --cpus 2 \
+    --append "root=/dev/vda rw console=ttyS0 quiet" --script /tmp/login.script --timeout 900 </dev/null >/tmp/out 2>/tmp/err
+status=$?
+expect_status 0
+expect_output 'Debian GNU/Linux 12 debian ttyS0'
+expect_output 'reboot: Power down'
