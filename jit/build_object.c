@@ -80,45 +80,48 @@ static void array_access(struct build *b, const struct bc_instr *in) {
     if (value == IR_NONE) build_push(b, v);
 }
 
-/* A test for a concrete struct or array type, or for i31; false for others. */
-static bool is_of(struct build *b, uint32_t ref, uint32_t heap, bool nullable, uint32_t *out) {
-    const struct bc_module *bc = b->f->bc;
-    uint64_t type = 0; /* none: i31 */
-    if (heap < BC_HEAP_ABSTRACT) {
-        if (bc->types[heap].form == BC_TYPE_FUNC) return false;
-        type = heap + 1u;
-    } else if (heap != BC_HEAP_ABSTRACT + BC_HEAP_I31) {
-        return false;
-    }
-    uint32_t v = build_new(b, IR_REF_IS, IR_I32);
-    if (b->f->failed) return true;
-    b->f->ins[v].a = ref;
-    b->f->ins[v].imm = type;
-    b->f->ins[v].lane = nullable;
-    *out = v;
-    return true;
+/* Of everything in its hierarchy, or of nothing but null. */
+static bool is_top(uint32_t heap) {
+    heap -= BC_HEAP_ABSTRACT;
+    return heap == BC_HEAP_ANY || heap == BC_HEAP_FUNC || heap == BC_HEAP_EXTERN || heap == BC_HEAP_EXN;
+}
+static bool is_bottom(uint32_t heap) {
+    heap -= BC_HEAP_ABSTRACT;
+    return heap == BC_HEAP_NONE || heap == BC_HEAP_NOFUNC || heap == BC_HEAP_NOEXTERN ||
+           heap == BC_HEAP_NOEXN;
 }
 
-static bool test_or_cast(struct build *b, const struct bc_instr *in) {
-    uint32_t ref = b->n_stack ? b->stack[b->n_stack - 1] : 0, is = 0;
+/* Whether the reference is of the type: an i32. */
+static uint32_t is_of(struct build *b, uint32_t ref, uint32_t heap, bool nullable) {
+    struct ir_func *f = b->f;
+    if (is_top(heap) && nullable) return ir_const(f, IR_I32, 1);
+    if (is_bottom(heap) && !nullable) return ir_const(f, IR_I32, 0);
+    if (is_top(heap)) return ir_binary(f, b->block, BC_I64_NE, IR_I32, ref, ir_const(f, IR_I64, 0));
+    if (is_bottom(heap)) return ir_unary(f, b->block, BC_I64_EQZ, IR_I32, ref);
+    uint32_t v = build_new(b, IR_REF_IS, IR_I32);
+    if (f->failed) return 0;
+    f->ins[v].a = ref;
+    f->ins[v].imm = heap;
+    f->ins[v].lane = nullable;
+    return v;
+}
+
+static void test_or_cast(struct build *b, const struct bc_instr *in) {
+    uint32_t ref = b->n_stack ? b->stack[b->n_stack - 1] : 0;
     bool nullable = in->op == BC_REF_TEST_NULL || in->op == BC_REF_CAST_NULL;
-    if (!is_of(b, ref, in->heap_type, nullable, &is)) return false;
+    uint32_t is = is_of(b, ref, in->heap_type, nullable);
     if (in->op == BC_REF_CAST || in->op == BC_REF_CAST_NULL) {
         build_trap_if(b, ir_unary(b->f, b->block, BC_I32_EQZ, IR_I32, is), RT_TRAP_CAST_FAILURE);
     } else {
         build_pop(b);
         build_push(b, is);
     }
-    return true;
 }
 
 /* lane: bit 1 = the type that is tested for is nullable */
 void build_branch_on_cast(struct build *b, const struct bc_instr *in) {
-    uint32_t ref = b->n_stack ? b->stack[b->n_stack - 1] : 0, is = 0;
-    if (!is_of(b, ref, in->heap_type2, in->lane >> 1 & 1, &is)) {
-        b->f->declined = "br_on_cast to an abstract or function type";
-        return;
-    }
+    uint32_t ref = b->n_stack ? b->stack[b->n_stack - 1] : 0;
+    uint32_t is = is_of(b, ref, in->heap_type2, in->lane >> 1 & 1);
     if (in->op == BC_BR_ON_CAST_FAIL) is = ir_unary(b->f, b->block, BC_I32_EQZ, IR_I32, is);
     build_branch_if(b, is, in->index);
 }
@@ -151,7 +154,7 @@ bool build_object(struct build *b, const struct bc_instr *in) {
     case BC_REF_TEST:
     case BC_REF_TEST_NULL:
     case BC_REF_CAST:
-    case BC_REF_CAST_NULL: return test_or_cast(b, in);
+    case BC_REF_CAST_NULL: test_or_cast(b, in); return true;
     case BC_REF_I31:
     case BC_I31_GET_S:
     case BC_I31_GET_U: i31(b, in); return true;

@@ -411,46 +411,6 @@ static void emit_trap_on(struct emit *e, const struct ir_ins *i) {
     emit_trap_if(e, cc, (enum rt_trap)i->imm, i->where);
 }
 
-/* Objects know their layout, layouts their type, types what is above them. */
-static void emit_ref_is(struct emit *e, const struct ir_ins *i) {
-    struct x86 *a = &e->a;
-    const struct rt_type *type = i->imm ? e->f->module->types[i->imm - 1] : NULL;
-    int ref = emit_in_register(e, i->a, i->reg_a, SCRATCH);
-    uint32_t done = emit_label(e);
-    if (!type) { /* null has no low bit */
-        x86_op(a, X86_MOV_LOAD, i->reg, x86_reg(ref));
-        x86_alu_imm(a, 4, 0, x86_reg(i->reg), 1);
-        if (!i->lane) return;
-        x86_op(a, X86_TEST | X86_W, ref, x86_reg(ref));
-        x86_branch(a, CC_NE, done);
-        x86_const(a, i->reg, 1);
-        emit_bind(e, done);
-        return;
-    }
-    x86_const(a, i->reg, i->lane);
-    x86_op(a, X86_TEST | X86_W, ref, x86_reg(ref));
-    x86_branch(a, CC_E, done);
-    x86_const(a, i->reg, 0);
-    x86_op_imm(a, X86_CODE(0, 0, 0xF6) | X86_BYTE_RM, 0, x86_reg(ref), 1, 1); /* test: an i31? */
-    x86_branch(a, CC_NE, done);
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(ref, offsetof(struct rt_object, layout)));
-    x86_op_imm(a, X86_CODE(0, 0, 0x80), 7, x86_mem(SCRATCH, offsetof(struct rt_layout, form)),
-               RT_OBJECT_ARRAY, 1);
-    x86_branch(a, CC_A, done);
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_layout, type)));
-    if (!type->final) {
-        x86_alu_imm(a, 7, 0, x86_mem(SCRATCH, offsetof(struct rt_type, depth)), (int32_t)type->depth);
-        x86_branch(a, CC_B, done);
-        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_type, display)));
-        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, 8 * (int32_t)type->depth));
-    }
-    emit_address_of(e, i->reg, JIT_RELOC_TYPE, (uint32_t)i->imm - 1);
-    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(i->reg));
-    x86_const(a, i->reg, 0); /* which leaves the flags */
-    x86_op(a, X86_SETCC + CC_E, 0, x86_reg(i->reg));
-    emit_bind(e, done);
-}
-
 static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b) {
     switch (i->op) {
     case IR_PHI:

@@ -37,7 +37,7 @@
     X(TABLE_FUNC, 1, 0)    /* a index; imm = type, index = table: the checked function */                    \
     X(NON_NULL, 1, 0)      /* a reference; imm = trap */                                                     \
     X(TRAP_IF, 1, 0)       /* a condition; imm = trap */                                                     \
-    X(REF_IS, 0, 0)        /* a reference; imm = struct or array type + 1, 0 = i31; lane: null is one, too */    \
+    X(REF_IS, 0, 0)        /* a reference; imm = heap type, no top or bottom; lane: null is one, too */          \
     X(SLOW, 1, 0)          /* list: operands; imm = index in the module's slow instructions */               \
     X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
                               imm = byte offset in the outgoing area */      \
