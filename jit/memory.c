@@ -1,6 +1,6 @@
 /* jit/memory.c: memory for machine code. One range of addresses an owner, so that any code reaches any other
- * by a 32-bit distance; its pages are readable and executable, and written through a second mapping of the
- * same memory that exists for the time of the writing only. */
+ * by a 32-bit distance; its pages are readable and executable. They are written as the file that they are: no
+ * mapping of them is ever writable. */
 #include <string.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -76,11 +76,10 @@ void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n
 }
 
 enum atoll_status jit_memory_write(struct jit_memory *memory, uint8_t *at, const uint8_t *bytes, size_t n) {
-    size_t offset = (size_t)(at - memory->base), from = offset & ~(PAGE - 1);
-    size_t to = (offset + n + PAGE - 1) & ~(PAGE - 1);
-    uint8_t *view = mmap(NULL, to - from, PROT_READ | PROT_WRITE, MAP_SHARED, memory->fd, (off_t)from);
-    if (view == MAP_FAILED) return ATOLL_E_NOMEM;
-    memcpy(view + (offset - from), bytes, n);
-    munmap(view, to - from);
+    off_t offset = at - memory->base;
+    for (ssize_t done; n; n -= (size_t)done, bytes += done, offset += done) {
+        done = pwrite(memory->fd, bytes, n, offset);
+        if (done < 0) return ATOLL_E_NOMEM;
+    }
     return ATOLL_OK;
 }

@@ -30,8 +30,7 @@ void jit_memory_close(struct jit_memory *memory); /* one that failed to open, or
 /* A place for n bytes, or NULL when the memory is full. */
 uint8_t *jit_memory_take(struct jit_memory *memory, size_t n);
 void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n);
-/* Copies code to its place through a mapping that is gone afterwards: no page is ever writable and
- * executable. */
+/* Copies code to its place by writing to the file behind it: no mapping is ever writable. */
 enum atoll_status jit_memory_write(struct jit_memory *memory, uint8_t *at, const uint8_t *bytes, size_t n);
 
 #endif

@@ -34,10 +34,10 @@ static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,
     bool may_write =
         page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) && !soft_code_has(cpu->engine->code, gpa);
     view->entries[i] = (struct soft_tlb_entry){
-        .read = soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE,
-        .write = may_write ? linear : SOFT_TLB_NONE,
-        .fetch = soft_may(cpu, v, SOFT_ACCESS_FETCH, page) ? linear : SOFT_TLB_NONE,
-        .addend = (uint64_t)(uintptr_t)host - linear,
+        .read = soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE(i),
+        .write = may_write ? linear : SOFT_TLB_NONE(i),
+        .fetch = soft_may(cpu, v, SOFT_ACCESS_FETCH, page) ? linear : SOFT_TLB_NONE(i),
+        .host = (uint64_t)(uintptr_t)host,
     };
 }
 
@@ -52,7 +52,7 @@ static bool find(struct soft_cpu *cpu, enum soft_view view, uint64_t linear, enu
                  struct place *out) {
     const struct soft_tlb_entry *entry = soft_tlb_entry(cpu, view, linear);
     if (tag_of(entry, access) == (linear & SOFT_PAGE_MASK)) {
-        out->host = (uint8_t *)(uintptr_t)(linear + entry->addend);
+        out->host = soft_tlb_host(entry, linear);
         out->gpa = cpu->tlb.views[view].gpa[linear / VM_PAGE % SOFT_TLB_ENTRIES] + linear % VM_PAGE;
         return true;
     }
@@ -135,8 +135,7 @@ bool soft_write_slow(struct soft_cpu *cpu, enum soft_view view, uint64_t linear,
 
 void *soft_writable(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes) {
     const struct soft_tlb_entry *entry = soft_tlb_entry(cpu, cpu->tlb.view, linear);
-    if (((linear + n_bytes - 1) & SOFT_PAGE_MASK) == entry->write)
-        return (void *)(uintptr_t)(linear + entry->addend);
+    if (((linear + n_bytes - 1) & SOFT_PAGE_MASK) == entry->write) return soft_tlb_host(entry, linear);
     struct pieces pieces;
     if (!find_all(cpu, cpu->tlb.view, linear, n_bytes, SOFT_ACCESS_WRITE, &pieces)) return NULL;
     if (pieces.n_bytes[1] || !pieces.place[0].host) {

@@ -5,6 +5,7 @@
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/vector.h"
+#include "sysvm/cpu/translate/translate.h"
 
 enum { INSNS_MAX = 48, CHUNK_BYTES = 1 << 20 };
 
@@ -22,7 +23,9 @@ void soft_blocks_free(struct soft_blocks *blocks) {
 
 /* ---- room ---- */
 
-static void forget_all(struct soft_blocks *blocks) {
+static void forget_all(struct soft_cpu *cpu) {
+    struct soft_blocks *blocks = cpu->blocks;
+    soft_translations_drop(cpu);
     memset(blocks->table, 0, sizeof blocks->table);
     memset(blocks->jumps, 0, sizeof blocks->jumps);
     blocks->chunk = 0;
@@ -30,20 +33,21 @@ static void forget_all(struct soft_blocks *blocks) {
 }
 
 /* Room for the largest block; what it does not need is given back by soft_blocks_get. */
-static struct soft_block *room(struct soft_blocks *blocks) {
+static struct soft_block *room(struct soft_cpu *cpu) {
+    struct soft_blocks *blocks = cpu->blocks;
     enum { MOST = sizeof(struct soft_block) + INSNS_MAX * sizeof(struct soft_insn) };
     if (blocks->n_chunks && blocks->used + MOST > CHUNK_BYTES) {
         blocks->chunk++;
         blocks->used = 0;
     }
-    if (blocks->chunk == SOFT_BLOCKS_CHUNKS) forget_all(blocks);
+    if (blocks->chunk == SOFT_BLOCKS_CHUNKS) forget_all(cpu);
     if (blocks->chunk == blocks->n_chunks) {
         char *chunk = atoll_new(blocks->alloc, 1, CHUNK_BYTES);
         if (!chunk && !blocks->n_chunks) return NULL;
         if (chunk)
             blocks->chunks[blocks->n_chunks++] = chunk;
         else
-            forget_all(blocks);
+            forget_all(cpu);
     }
     return (struct soft_block *)(blocks->chunks[blocks->chunk] + blocks->used);
 }
@@ -88,6 +92,7 @@ static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8
     memcpy(bytes, page + offset, n);
     if (soft_decode(cpu->mode, bytes, n, insn) != SOFT_DECODED) return false;
     soft_native_prepare(cpu, insn);
+    insn->offset = (uint16_t)offset;
     block->n_insns++;
     block->n_bytes += insn->length;
     return true;
@@ -101,13 +106,14 @@ static bool fill(struct soft_cpu *cpu, struct soft_block *block, const uint8_t *
     return block->n_insns && (atomic_load(&block->page->chunks) & marks) == marks;
 }
 
-static const struct soft_block *make(struct soft_cpu *cpu, uint64_t gpa, struct soft_block **at) {
+static struct soft_block *make(struct soft_cpu *cpu, uint64_t gpa, struct soft_block **at) {
     struct soft_blocks *blocks = cpu->blocks;
     const uint8_t *page = vm_memory_at(cpu->engine->config.memory, gpa & SOFT_PAGE_MASK, VM_PAGE);
     struct soft_code_page *code = page ? soft_code_make_page(cpu->engine->code, gpa) : NULL;
-    struct soft_block *block = code ? room(blocks) : NULL;
+    struct soft_block *block = code ? room(cpu) : NULL;
     if (!block) return NULL;
-    *block = (struct soft_block){.page = code, .gpa = gpa, .mode = (uint8_t)cpu->mode};
+    *block = (struct soft_block){
+        .page = code, .gpa = gpa, .mode = (uint8_t)cpu->mode, .view = (uint8_t)cpu->tlb.view};
     if (!fill(cpu, block, page)) return NULL;
     blocks->used += (sizeof *block + block->n_insns * sizeof *block->insns + 15) & ~(size_t)15;
     block->next = *at;
@@ -115,12 +121,12 @@ static const struct soft_block *make(struct soft_cpu *cpu, uint64_t gpa, struct 
     return block;
 }
 
-const struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa) {
+struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa) {
     struct soft_block **first =
-        cpu->blocks->table + ((gpa ^ gpa >> 13) + cpu->mode * 977u) % SOFT_BLOCKS_TABLE;
+        cpu->blocks->table + ((gpa ^ gpa >> 13) + cpu->mode * 977u + cpu->tlb.view * 31u) % SOFT_BLOCKS_TABLE;
     for (struct soft_block **at = first; *at; at = &(*at)->next) {
         struct soft_block *block = *at;
-        if (block->gpa != gpa || block->mode != cpu->mode) continue;
+        if (block->gpa != gpa || block->mode != cpu->mode || block->view != cpu->tlb.view) continue;
         if (soft_block_lives(block)) return block;
         *at = block->next;
         break;

@@ -14,7 +14,14 @@ struct soft_block {
     uint64_t gpa, generation;
     uint32_t n_bytes;
     uint16_t n_insns;
-    uint8_t mode; /* enum soft_mode */
+    uint8_t mode;          /* enum soft_mode */
+    uint8_t view;          /* enum soft_view: whose rights its accesses have */
+    bool overwrites_flags; /* before anything that could tell what they were */
+    uint32_t heat;         /* how often it was interpreted */
+    /* translate/: NULL, or the machine code; polled: the same with a look at requests first; leave: goes nowhere but
+     * out, to where the block starts. */
+    const uint8_t *code, *polled, *leave;
+    struct soft_block *next_translated; /* of those whose pages have one hash */
     struct soft_insn insns[];
 };
 
@@ -22,7 +29,7 @@ struct soft_block {
 enum { SOFT_JUMPS = 1 << 12, SOFT_BLOCKS_TABLE = 1 << 14, SOFT_BLOCKS_CHUNKS = 24 };
 struct soft_jump {
     uint64_t key, version; /* soft_jump_key, cpu->tlb.version */
-    const struct soft_block *block;
+    struct soft_block *block;
 };
 
 struct soft_blocks {
@@ -34,13 +41,13 @@ struct soft_blocks {
     size_t used;                      /* of the chunk in use */
 };
 
-/* Memory is bounded: when it is full, all blocks go. fails: NULL */
+/* Memory is bounded: when it is full, all blocks go, and all that was translated. fails: NULL */
 struct soft_blocks *soft_blocks_new(const struct atoll_alloc *alloc);
 void soft_blocks_free(struct soft_blocks *blocks); /* NULL is allowed */
 
 /* The block at gpa, made where there is none that lives. NULL: there is none to keep: no RAM, an instruction that
  * crosses the page's end or is none, no memory; soft_step_one runs it. Valid until the next call. */
-const struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa);
+struct soft_block *soft_blocks_get(struct soft_cpu *cpu, uint64_t gpa);
 
 static inline bool soft_block_lives(const struct soft_block *block) {
     return atomic_load_explicit(&block->page->generation, memory_order_acquire) == block->generation;
@@ -54,12 +61,12 @@ static inline struct soft_jump *soft_jump_at(struct soft_cpu *cpu, uint64_t line
     return cpu->blocks->jumps + (linear ^ linear >> 12) % SOFT_JUMPS;
 }
 /* The block that `linear` led to; NULL: it has to be found by its physical address. */
-static inline const struct soft_block *soft_jump_find(struct soft_cpu *cpu, uint64_t linear) {
+static inline struct soft_block *soft_jump_find(struct soft_cpu *cpu, uint64_t linear) {
     const struct soft_jump *jump = soft_jump_at(cpu, linear);
     if (jump->key != soft_jump_key(cpu, linear) || jump->version != cpu->tlb.version) return NULL;
     return jump->block && soft_block_lives(jump->block) ? jump->block : NULL;
 }
-static inline void soft_jump_keep(struct soft_cpu *cpu, uint64_t linear, const struct soft_block *block) {
+static inline void soft_jump_keep(struct soft_cpu *cpu, uint64_t linear, struct soft_block *block) {
     *soft_jump_at(cpu, linear) = (struct soft_jump){soft_jump_key(cpu, linear), cpu->tlb.version, block};
 }
 

@@ -17,6 +17,9 @@ struct soft_code { /* a pointer for every 2 MiB of RAM */
     const struct vm_memory *memory;
     size_t n_groups;
     _Atomic(struct group *) *groups;
+    pthread_mutex_t lock; /* guards the list of pages that were written, the last ones */
+    uint64_t n_changes;
+    struct soft_code_page *changes[SOFT_CODE_CHANGES];
 };
 
 struct soft_code *soft_code_new(const struct atoll_alloc *alloc, const struct vm_memory *memory) {
@@ -26,6 +29,7 @@ struct soft_code *soft_code_new(const struct atoll_alloc *alloc, const struct vm
     code->memory = memory;
     code->n_groups = (vm_memory_size(memory) + GROUP_BYTES - 1) / GROUP_BYTES;
     code->groups = atoll_new(alloc, code->n_groups, sizeof *code->groups);
+    pthread_mutex_init(&code->lock, NULL);
     if (code->groups) return code;
     soft_code_free(code);
     return NULL;
@@ -35,6 +39,7 @@ void soft_code_free(struct soft_code *code) {
     if (!code) return;
     for (size_t i = 0; code->groups && i < code->n_groups; i++)
         atoll_free(code->alloc, atomic_load(code->groups + i), sizeof(struct group));
+    pthread_mutex_destroy(&code->lock);
     atoll_free(code->alloc, (void *)code->groups, code->n_groups * sizeof *code->groups);
     atoll_free(code->alloc, code, sizeof *code);
 }
@@ -83,6 +88,26 @@ bool soft_code_mark(struct soft_code_page *page, uint64_t offset, uint64_t n_byt
     return atomic_fetch_or(&page->chunks, marks) == 0;
 }
 
+static void tell(struct soft_engine *engine, struct soft_code_page *page) {
+    struct soft_code *code = engine->code;
+    pthread_mutex_lock(&code->lock);
+    code->changes[code->n_changes++ % SOFT_CODE_CHANGES] = page;
+    pthread_mutex_unlock(&code->lock);
+    for (unsigned i = 0; i < engine->config.n_cpus; i++)
+        if (engine->cpus[i]) soft_wake(engine->cpus[i], SOFT_REQUEST_CODE);
+}
+
+int soft_code_changes(struct soft_code *code, uint64_t *in_out_seen,
+                      struct soft_code_page *out[SOFT_CODE_CHANGES]) {
+    pthread_mutex_lock(&code->lock);
+    uint64_t seen = *in_out_seen, n = code->n_changes - seen;
+    for (uint64_t i = 0; i < n && n <= SOFT_CODE_CHANGES; i++)
+        out[i] = code->changes[(seen + i) % SOFT_CODE_CHANGES];
+    *in_out_seen = code->n_changes;
+    pthread_mutex_unlock(&code->lock);
+    return n <= SOFT_CODE_CHANGES ? (int)n : -1;
+}
+
 void soft_code_written(struct soft_engine *engine, uint64_t gpa, uint64_t n_bytes) {
     for (uint64_t done = 0, n; done < n_bytes; done += n) {
         uint64_t offset = (gpa + done) % VM_PAGE;
@@ -91,5 +116,6 @@ void soft_code_written(struct soft_engine *engine, uint64_t gpa, uint64_t n_byte
         if (!page || !(atomic_load(&page->chunks) & chunks_of(offset, n))) continue;
         atomic_store(&page->chunks, 0);
         atomic_fetch_add(&page->generation, 1);
+        tell(engine, page);
     }
 }

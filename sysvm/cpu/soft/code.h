@@ -36,8 +36,14 @@ static inline bool soft_code_has(const struct soft_code *code, uint64_t gpa) {
     return page && atomic_load_explicit(&page->chunks, memory_order_acquire) != 0;
 }
 
-/* gpa .. gpa + n_bytes was, or is about to be, written by anybody: blocks decoded from there die. Any thread; to be
- * called after the bytes have changed. */
+/* gpa .. gpa + n_bytes was, or is about to be, written by anybody: blocks decoded from there die, and all processors are
+ * asked to look (SOFT_REQUEST_CODE). Any thread; to be called after the bytes have changed. */
 void soft_code_written(struct soft_engine *engine, uint64_t gpa, uint64_t n_bytes);
+
+/* The pages whose generations grew since *in_out_seen (0 at first), which becomes now: their number, or -1: they are
+ * more than SOFT_CODE_CHANGES. Any thread. */
+enum { SOFT_CODE_CHANGES = 64 };
+int soft_code_changes(struct soft_code *code, uint64_t *in_out_seen,
+                      struct soft_code_page *out[SOFT_CODE_CHANGES]);
 
 #endif

@@ -4,6 +4,7 @@
  *                                                             -> mmu.h  memory as instructions see it
  *                                                             -> system.h  privileged state, exceptions
  *                                                             -> vector.h  x87, MMX, SSE, AVX
+ *                  what runs often -> translate/, machine code of the host
  * A processor is used by its own thread alone; `requests` is the door for all others. */
 #ifndef ATOLL_SYSVM_SOFT_CPU_H
 #define ATOLL_SYSVM_SOFT_CPU_H
@@ -20,6 +21,7 @@ struct soft_insn;
 struct soft_engine;
 struct soft_apic;
 struct soft_blocks;
+struct soft_translator;
 
 /* ---- bits of registers ---- */
 
@@ -148,8 +150,9 @@ enum soft_request {
     SOFT_REQUEST_NMI = 1 << 2,
     SOFT_REQUEST_INIT = 1 << 3,
     SOFT_REQUEST_SIPI = 1 << 4,
-    SOFT_REQUEST_TLB = 1 << 5, /* forget translations: code was found in a page, or another vCPU says so */
-    SOFT_REQUEST_STOP = 1 << 6 /* cpu->stop says why: reset or failure found on this vCPU's own thread */
+    SOFT_REQUEST_TLB = 1 << 5,  /* forget translations: code was found in a page, or another vCPU says so */
+    SOFT_REQUEST_STOP = 1 << 6, /* cpu->stop says why: reset or failure found on this vCPU's own thread */
+    SOFT_REQUEST_CODE = 1 << 7  /* code was written to: what was translated from it must not run any more */
 };
 
 /* XSAVE's standard layout: legacy 512, header 64, AVX (high halves of ymm0..15) at 576. */
@@ -165,7 +168,28 @@ struct soft_leave {
     uint8_t answers[SOFT_LEAVE_MAX][8];
 };
 
+/* What translated code reaches from its stack pointer; see translate/. */
+enum { SOFT_NATIVE_STACK = 1 << 15, SOFT_STAMPS = 1 << 16, SOFT_TARGETS = 1 << 12 };
+struct soft_target { /* of indirect jumps: where the code for a linear address stands */
+    uint64_t linear;
+    const void *code;
+};
+struct soft_translated {
+    const void *step, *exit, *indirect; /* common pieces of code */
+    uint64_t host_stack;
+    uint32_t outcome;              /* enum soft_step of an instruction that ended a run of translated code */
+    uint32_t epochs[SOFT_N_VIEWS]; /* grow when linear addresses of code may lead elsewhere */
+    struct soft_target targets[SOFT_N_VIEWS][SOFT_TARGETS];
+    uint32_t stamps[SOFT_STAMPS]; /* of jumps to other pages: the epoch in which they were right */
+};
+
 struct soft_cpu {
+    /* While translated code runs, the host's stack pointer stands at page_base: signals of the host find room here. */
+    _Alignas(64) uint8_t native_stack[SOFT_NATIVE_STACK];
+    uint64_t page_base; /* translated code: the linear address of the page that it is in */
+    uint16_t flags;     /* translated code: al and ah after `lahf; seto al`: the arithmetic flags */
+    _Atomic uint32_t requests;
+    uint64_t spill;
     uint64_t gpr[16];
     uint64_t rip;    /* of the instruction that runs, until it retires */
     uint64_t rflags; /* exact between instructions */
@@ -188,14 +212,15 @@ struct soft_cpu {
     uint64_t kvmclock, kvmclock_wall; /* MSRs of kvmclock.c */
     struct soft_fault fault;
     struct soft_msrs msrs;
-    _Atomic uint32_t requests;
     unsigned index;
     struct soft_engine *engine;
     struct soft_apic *apic;
-    struct soft_blocks *blocks; /* run.c: decoded code */
-    uint64_t n_instructions;    /* retired */
+    struct soft_blocks *blocks;         /* run.c: decoded code */
+    struct soft_translator *translator; /* NULL: there is none, everything is interpreted */
+    uint64_t n_instructions;            /* retired */
     _Alignas(64) uint8_t fp[SOFT_FP_BYTES];
     struct soft_tlb tlb;
+    struct soft_translated translated;
 };
 
 /* To be called after every change of CR0, EFER, CS or RFLAGS.VM: derives cpu->mode. */

@@ -11,6 +11,7 @@
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
 #include "sysvm/cpu/soft/vector.h"
+#include "sysvm/cpu/translate/translate.h"
 
 /* ---- sleep ---- */
 
@@ -199,6 +200,7 @@ static void vcpu_free(void *object) {
     pthread_mutex_lock(&engine->chips.lock); /* a timer may be asking it for something */
     engine->cpus[cpu->index] = NULL;
     pthread_mutex_unlock(&engine->chips.lock);
+    soft_translator_free(cpu->translator);
     soft_blocks_free(cpu->blocks);
     atoll_free(engine->config.alloc, ((struct room *)((char *)cpu - offsetof(struct room, cpu)))->start,
                ROOM);
@@ -213,6 +215,7 @@ static enum atoll_status vcpu_new(void *object, unsigned index, void **out_vcpu,
         return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     }
     cpu->blocks = blocks;
+    cpu->translator = soft_translator_new(engine->config.alloc, cpu);
     soft_reset(cpu, false);
     cpu->waits_for_sipi = index != 0;
     pthread_mutex_lock(&engine->chips.lock);

@@ -41,6 +41,7 @@ struct soft_insn {
     uint64_t immediate;
     struct soft_operand operands[SOFT_OPERANDS_MAX];
     uint16_t mnemonic; /* ZydisMnemonic */
+    uint16_t offset;   /* in its page; of an instruction in a block */
     uint8_t length;
     uint8_t operand_bytes; /* effective operand size: 1 (byte forms), 2, 4, 8 */
     uint8_t address_bytes; /* 2, 4, 8 */

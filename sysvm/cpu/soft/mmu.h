@@ -66,6 +66,11 @@ static inline struct soft_tlb_entry *soft_tlb_entry(struct soft_cpu *cpu, enum s
     return &cpu->tlb.views[view].entries[linear / VM_PAGE % SOFT_TLB_ENTRIES];
 }
 
+/* The byte at `linear` of the page that the entry is for. */
+static inline void *soft_tlb_host(const struct soft_tlb_entry *entry, uint64_t linear) {
+    return (void *)(uintptr_t)(entry->host + linear % VM_PAGE);
+}
+
 /* One access where the host has one of that width: what another processor sees is never half of it. */
 static inline void soft_copy(void *to, const void *from, unsigned n_bytes) {
     switch (n_bytes) {
@@ -82,7 +87,7 @@ static inline bool soft_read_view(struct soft_cpu *cpu, enum soft_view view, uin
     const struct soft_tlb_entry *entry = soft_tlb_entry(cpu, view, linear);
     if (((linear + n_bytes - 1) & SOFT_PAGE_MASK) != entry->read)
         return soft_read_slow(cpu, view, linear, out, n_bytes);
-    soft_copy(out, (const void *)(uintptr_t)(linear + entry->addend), n_bytes);
+    soft_copy(out, soft_tlb_host(entry, linear), n_bytes);
     return true;
 }
 
@@ -91,7 +96,7 @@ static inline bool soft_write_view(struct soft_cpu *cpu, enum soft_view view, ui
     const struct soft_tlb_entry *entry = soft_tlb_entry(cpu, view, linear);
     if (((linear + n_bytes - 1) & SOFT_PAGE_MASK) != entry->write)
         return soft_write_slow(cpu, view, linear, bytes, n_bytes);
-    soft_copy((void *)(uintptr_t)(linear + entry->addend), bytes, n_bytes);
+    soft_copy(soft_tlb_host(entry, linear), bytes, n_bytes);
     return true;
 }
 

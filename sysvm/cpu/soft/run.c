@@ -10,6 +10,7 @@
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
 #include "sysvm/cpu/soft/vector.h"
+#include "sysvm/cpu/translate/translate.h"
 
 /* ---- writers of code ---- */
 
@@ -116,21 +117,22 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
 }
 
 /* NULL: cpu->fault says why nothing can be fetched, or has SOFT_NO_FAULT: there is no block to keep. */
-static const struct soft_block *find_block(struct soft_cpu *cpu, uint64_t linear) {
+static struct soft_block *find_block(struct soft_cpu *cpu, uint64_t linear) {
     uint64_t gpa;
     if (!soft_code_address(cpu, linear, &gpa)) return NULL;
     cpu->fault.vector = SOFT_NO_FAULT;
-    const struct soft_block *block = soft_blocks_get(cpu, gpa);
+    struct soft_block *block = soft_blocks_get(cpu, gpa);
     if (block) soft_jump_keep(cpu, linear, block);
     return block;
 }
 
 static enum soft_step run_some(struct soft_cpu *cpu) {
     const uint64_t linear = code_at(cpu);
-    const struct soft_block *block = soft_jump_find(cpu, linear);
+    struct soft_block *block = soft_jump_find(cpu, linear);
     if (!block) block = find_block(cpu, linear);
     if (!block && cpu->fault.vector != SOFT_NO_FAULT) return SOFT_FAULT;
     if (!block || !is_within_limit(cpu, block->n_bytes)) return soft_step_one(cpu);
+    if (soft_translated_ready(cpu, block)) return soft_translated_run(cpu, block);
     return run_block(cpu, block);
 }
 
@@ -155,6 +157,7 @@ static bool take_requests(struct soft_cpu *cpu, struct vm_exit *out) {
         requests & SOFT_REQUEST_NMI && !cpu->nmi_blocked && !cpu->interrupt_shadow && !cpu->waits_for_sipi;
     if (nmi) taken |= SOFT_REQUEST_NMI;
     atomic_fetch_and(&cpu->requests, ~taken);
+    if (requests & SOFT_REQUEST_CODE) soft_translations_check(cpu);
     if (requests & SOFT_REQUEST_INIT) soft_take_init(cpu);
     if (requests & SOFT_REQUEST_SIPI) soft_take_sipi(cpu);
     if (nmi && !soft_deliver(cpu, SOFT_EVENT_NMI, SOFT_NMI)) {

@@ -102,7 +102,7 @@ static void fill(void *host, uint64_t value, unsigned n_bytes, uint64_t n) {
 static const void *readable(struct soft_cpu *cpu, uint64_t linear, uint64_t n_bytes) {
     const struct soft_tlb_entry *entry = soft_tlb_entry(cpu, cpu->tlb.view, linear);
     if (((linear + n_bytes - 1) & SOFT_PAGE_MASK) != entry->read) return NULL;
-    return (const void *)(uintptr_t)(linear + entry->addend);
+    return soft_tlb_host(entry, linear);
 }
 
 /* Each returns how many elements it did; 0: element by element, please. A fault there is found again and told there. */

@@ -1,13 +1,16 @@
 /* sysvm/cpu/soft/tlb.c: forgetting translations. */
 #include "sysvm/cpu/soft/mmu.h"
+#include "sysvm/cpu/translate/translate.h"
 
-static const struct soft_tlb_entry nothing = {SOFT_TLB_NONE, SOFT_TLB_NONE, SOFT_TLB_NONE, 0};
+static struct soft_tlb_entry nothing(unsigned i) {
+    return (struct soft_tlb_entry){SOFT_TLB_NONE(i), SOFT_TLB_NONE(i), SOFT_TLB_NONE(i), 0};
+}
 
 void soft_tlb_init(struct soft_cpu *cpu) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++) {
         struct soft_tlb_view *view = &cpu->tlb.views[v];
         for (unsigned i = 0; i < SOFT_TLB_ENTRIES; i++) {
-            view->entries[i] = nothing;
+            view->entries[i] = nothing(i);
             view->size[i] = 0;
         }
         view->n_used = 0;
@@ -23,7 +26,6 @@ void soft_view_changed(struct soft_cpu *cpu) {
                                                   : SOFT_VIEW_KERNEL;
     if (view == cpu->tlb.view) return;
     cpu->tlb.view = view;
-    cpu->tlb.version++;
 }
 
 /* Keeps the entries of which `keep` is true. */
@@ -37,7 +39,7 @@ static void flush_view(struct soft_tlb_view *view,
             view->used[n++] = i;
             continue;
         }
-        view->entries[i] = nothing;
+        view->entries[i] = nothing(i);
         view->size[i] = 0;
     }
     view->n_used = n;
@@ -66,6 +68,7 @@ void soft_tlb_flush(struct soft_cpu *cpu, bool global_too) {
         flush_view(&cpu->tlb.views[v], global_too ? keep_none : keep_global, 0);
     soft_view_changed(cpu);
     cpu->tlb.version++;
+    soft_translations_moved(cpu, global_too);
 }
 
 void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear) {
@@ -75,9 +78,10 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear) {
         if ((view->large >> (linear >> 21) % 64 & 1) || (view->huge >> (linear >> 30) % 64 & 1))
             flush_view(view, keep_others, linear);
         else if (view->size[i] && view->linear[i] == (linear & SOFT_PAGE_MASK))
-            view->entries[i] = nothing; /* still listed as used: the next fill, or flush, finds it so */
+            view->entries[i] = nothing(i); /* still listed as used: the next fill, or flush, finds it so */
     }
     cpu->tlb.version++;
+    soft_translations_page_moved(cpu, linear);
 }
 
 void soft_tlb_forget_writes(struct soft_cpu *cpu, uint64_t gpa) {
@@ -85,6 +89,6 @@ void soft_tlb_forget_writes(struct soft_cpu *cpu, uint64_t gpa) {
         struct soft_tlb_view *view = &cpu->tlb.views[v];
         for (unsigned k = 0; k < view->n_used; k++)
             if (view->gpa[view->used[k]] == (gpa & SOFT_PAGE_MASK))
-                view->entries[view->used[k]].write = SOFT_TLB_NONE;
+                view->entries[view->used[k]].write = SOFT_TLB_NONE(view->used[k]);
     }
 }

@@ -1,7 +1,7 @@
 /* sysvm/cpu/soft/tlb.h: cached translations of one processor (mmu.h fills and reads them).
  *
- *   entry   read  write  fetch | addend       host address = linear address + addend
- *           three tags: the linear address of a page where that access needs no further check, else SOFT_TLB_NONE
+ *   entry   read  write  fetch | host       where the page is in the host's memory
+ *           three tags: the linear address of a page where that access needs no further check, else soft_tlb_none
  *
  * Direct-mapped by the number of the page. An access of n bytes is served where the page of its *last* byte equals the
  * tag that its first byte finds: one comparison also tells that it stays within the page. What is no RAM has no tag at
@@ -21,11 +21,14 @@ enum soft_view {
 };
 
 enum { SOFT_TLB_ENTRIES = 1024, SOFT_TLB_GLOBAL = 0x80 };
-#define SOFT_TLB_NONE UINT64_MAX
+
+/* The tag that no access finds at entry i: a page far from all that this entry serves, so that neither the page of an
+ * access nor its distance from the tag tells otherwise. */
+#define SOFT_TLB_NONE(i) ((((uint64_t)(i) + SOFT_TLB_ENTRIES / 2) % SOFT_TLB_ENTRIES) << 12)
 
 struct soft_tlb_entry {
     uint64_t read, write, fetch; /* tags */
-    uint64_t addend;
+    uint64_t host;
 };
 
 struct soft_tlb_view {
@@ -40,8 +43,8 @@ struct soft_tlb_view {
 };
 
 struct soft_tlb {
-    /* Grows with every flush, of one page too, and with every change of what an access may do (CPL, CR0, CR3, CR4,
-     * EFER, AC under SMAP): who keeps something derived from translations compares it. */
+    /* Grows with every flush, of one page too, and with every change of what an access of a view may do (CR0, CR3,
+     * CR4, EFER): who keeps something derived from translations compares it. */
     uint64_t version;
     enum soft_view view; /* of the instructions that run now */
     struct soft_tlb_view views[SOFT_N_VIEWS];

@@ -43,7 +43,7 @@ void native_run(const uint8_t *bytes, unsigned n, const struct case_state *in, s
 struct soft_guest;
 struct soft_guest *soft_guest_new(void); /* NULL: no memory */
 /* False: the instruction does not come to an end. */
-bool soft_guest_run(struct soft_guest *guest, const uint8_t *bytes, unsigned n, const struct case_state *in,
+bool soft_guest_run(struct soft_guest *guest, bool translated, const uint8_t *bytes, unsigned n, const struct case_state *in,
                     struct case_state *out);
 
 /* ---- cases (case_make.c) ---- */

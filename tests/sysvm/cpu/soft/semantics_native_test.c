@@ -158,6 +158,20 @@ static void print_input(const struct case_state *in) {
 
 /* ---- running ---- */
 
+static void run_soft(struct context *c, struct tally *tally, bool translated) {
+    const uint8_t *bytes = c->now->bytes;
+    const unsigned n = c->now->n_bytes;
+    bool ended = soft_guest_run(c->guest, translated, bytes, n, &c->in, &c->soft);
+    struct case_traits traits = case_traits(bytes, n);
+    if (ended && compare(c, &traits, false)) return;
+    if (tally->failed++) return;
+    print_case(bytes, n);
+    printf("    %s\n", translated ? "translated" : "interpreted");
+    if (!ended) printf("    the software CPU does not come to an end\n");
+    print_input(&c->in);
+    compare(c, &traits, true);
+}
+
 static void run_case(struct context *c, const struct case_form *form) {
     uint8_t bytes[15];
     unsigned n = 0;
@@ -169,14 +183,8 @@ static void run_case(struct context *c, const struct case_form *form) {
     native_run(bytes, n, &c->in, &c->native);
     struct tally *tally = c->tallies + form->mnemonic;
     tally->cases++;
-    bool ended = soft_guest_run(c->guest, bytes, n, &c->in, &c->soft);
-    struct case_traits traits = case_traits(bytes, n);
-    if (ended && compare(c, &traits, false)) return;
-    if (tally->failed++) return;
-    print_case(bytes, n);
-    if (!ended) printf("    the software CPU does not come to an end\n");
-    print_input(&c->in);
-    compare(c, &traits, true);
+    run_soft(c, tally, false);
+    run_soft(c, tally, true);
 }
 
 static int summary(const struct context *c) {

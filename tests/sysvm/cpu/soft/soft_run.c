@@ -5,6 +5,7 @@
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/vector.h"
+#include "sysvm/cpu/translate/translate.h"
 #include "tests/sysvm/cpu/soft/native_case.h"
 
 extern const struct vm_engine_ops vm_engine_soft;
@@ -98,13 +99,27 @@ static void take_state(struct soft_guest *g, enum soft_step step, struct case_st
     out->cr2 = faulted && cpu->fault.vector == SOFT_PAGE ? cpu->fault.cr2 : 0;
 }
 
-bool soft_guest_run(struct soft_guest *g, const uint8_t *bytes, unsigned n, const struct case_state *in,
-                    struct case_state *out) {
+/* A block of the one instruction, made hot: until the code that it became leaves. What has no block is interpreted. */
+static enum soft_step run_translated(struct soft_cpu *cpu) {
+    struct soft_block *block = soft_blocks_get(cpu, CODE + (cpu->rip - CASE_CODE));
+    if (!block) return soft_step_one(cpu);
+    block->n_insns = 1;
+    block->n_bytes = block->insns[0].length;
+    for (unsigned i = 0; i < 1000; i++)
+        if (soft_translated_ready(cpu, block)) return soft_translated_run(cpu, block);
+    return soft_step_one(cpu);
+}
+
+bool soft_guest_run(struct soft_guest *g, bool translated, const uint8_t *bytes, unsigned n,
+                    const struct case_state *in, struct case_state *out) {
     enum { STEPS_MAX = 1 << 20 };
     put_code(g, bytes, n);
     put_state(g, in);
     enum soft_step step = SOFT_AGAIN;
-    for (unsigned i = 0; i < STEPS_MAX && step == SOFT_AGAIN; i++) step = soft_step_one(g->cpu);
+    for (unsigned i = 0; i < STEPS_MAX && step == SOFT_AGAIN; i++)
+        step = translated ? run_translated(g->cpu) : soft_step_one(g->cpu);
+    g->cpu->requests = 0;
+    soft_translations_check(g->cpu);
     take_state(g, step, out);
     memset(g->code + (CASE_RIP - CASE_CODE), 0xCC, n);
     soft_code_written(g->engine, CODE + (CASE_RIP - CASE_CODE), n);

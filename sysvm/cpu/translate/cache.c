@@ -1,0 +1,215 @@
+/* sysvm/cpu/translate/cache.c: where translations stand, how they are joined, and when they go.
+ *
+ * Memory is bounded: when the code is full, all translations go and are made anew as blocks get hot again. A page of
+ * guest memory that is written to takes its own with it: their entries become jumps out, whoever jumps there. */
+#include <cpuid.h>
+#include <string.h>
+#include "sysvm/cpu/soft/code.h"
+#include "sysvm/cpu/translate/internal.h"
+
+enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = 1 << 20 };
+
+/* ---- beginning and end ---- */
+
+static bool host_bit(unsigned leaf, unsigned reg, unsigned bit) {
+    unsigned r[4];
+    return __get_cpuid_count(leaf, 0, r, r + 1, r + 2, r + 3) && r[reg] >> bit & 1;
+}
+
+/* Whether lahf and sahf exist in 64-bit mode. */
+static bool host_has_lahf(void) { return host_bit(0x80000001, 2, 0); }
+
+struct soft_translator *soft_translator_new(const struct atoll_alloc *alloc, struct soft_cpu *cpu) {
+    struct soft_translator *translator = host_has_lahf() ? atoll_new(alloc, 1, sizeof *translator) : NULL;
+    if (!translator) return NULL;
+    translator->alloc = alloc;
+    translator->cpu = cpu;
+    translator->has_bmi2 = host_bit(7, 1, 8);
+    translator->n_stamps = FIRST_STAMP;
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) cpu->translated.epochs[v] = 1;
+    if (jit_memory_open(&translator->memory, alloc, CODE_BYTES) || !dbt_make_thunks(translator)) {
+        soft_translator_free(translator);
+        return NULL;
+    }
+    translator->n_links = 1; /* 0 is none */
+    return translator;
+}
+
+void soft_translator_free(struct soft_translator *translator) {
+    if (!translator) return;
+    jit_memory_close(&translator->memory);
+    atoll_free(translator->alloc, translator->links, translator->cap_links * sizeof *translator->links);
+    atoll_free(translator->alloc, translator, sizeof *translator);
+}
+
+/* ---- by page ---- */
+
+static struct soft_block **pages_at(struct soft_translator *translator, const struct soft_code_page *page) {
+    return translator->pages + (uintptr_t)page / sizeof *page % TRANSLATED_HASHES;
+}
+
+static void forget_targets(struct soft_translator *translator, unsigned view) {
+    struct soft_translated *translated = &translator->cpu->translated;
+    memset(translated->targets[view], 0, sizeof translated->targets[view]);
+    memset(translator->linked[view], 0, sizeof translator->linked[view]);
+    translator->depends[view] = false;
+    if (++translated->epochs[view]) return;
+    memset(translated->stamps, 0, sizeof translated->stamps);
+    translated->epochs[view] = 1;
+}
+
+void soft_translations_drop(struct soft_cpu *cpu) {
+    struct soft_translator *translator = cpu->translator;
+    if (!translator) return;
+    for (unsigned i = 0; i < TRANSLATED_HASHES; i++) {
+        for (struct soft_block *block = translator->pages[i]; block; block = block->next_translated) {
+            block->code = block->polled = block->leave = NULL;
+            block->heat = 0;
+        }
+        translator->pages[i] = NULL;
+    }
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) forget_targets(translator, v);
+    if (translator->start) jit_memory_give_back(&translator->memory, translator->start, translator->used);
+    translator->start = NULL;
+    translator->used = 0;
+    translator->n_links = 1;
+    translator->n_stamps = FIRST_STAMP;
+    translator->pending = 0;
+}
+
+/* ---- writing code ---- */
+
+static bool write_jump(struct soft_translator *translator, const uint8_t *at, const uint8_t *to) {
+    int32_t distance = (int32_t)(to - (at + 4));
+    size_t offset = (size_t)(at - translator->memory.base);
+    return !jit_memory_write(&translator->memory, translator->memory.base + offset,
+                             (const uint8_t *)&distance, 4);
+}
+
+/* The block's entries become jumps to its way out. */
+static void close_entries(struct soft_translator *translator, const struct soft_block *block) {
+    const uint8_t *entries[] = {block->polled, block->code};
+    for (unsigned i = 0; i < 2; i++) {
+        uint8_t bytes[5] = {0xE9};
+        int32_t distance = (int32_t)(block->leave - (entries[i] + 5));
+        memcpy(bytes + 1, &distance, 4);
+        size_t offset = (size_t)(entries[i] - translator->memory.base);
+        jit_memory_write(&translator->memory, translator->memory.base + offset, bytes, sizeof bytes);
+    }
+}
+
+/* False: no memory, or no stamps are left. */
+static bool has_room(struct soft_translator *translator, const struct translation *t) {
+    if (translator->n_stamps + t->n_new_stamps > SOFT_STAMPS || translator->n_links + t->n_exits > LINKS_MAX)
+        return false;
+    return translator->n_links + t->n_exits <= translator->cap_links ||
+           !atoll_grow(translator->alloc, (void **)&translator->links, &translator->cap_links,
+                       translator->n_links + t->n_exits, sizeof *translator->links);
+}
+
+static void add_links(struct soft_translator *translator, const struct translation *t, uint8_t *code) {
+    for (unsigned i = 0; i < t->n_exits; i++) {
+        const struct exit *exit = t->exits + i;
+        translator->links[translator->n_links++] =
+            (struct link){.from = t->block,
+                          .target = exit->target,
+                          .at = exit->at ? code + exit->at : NULL,
+                          .at_with_flags = exit->at_with_flags ? code + exit->at_with_flags : NULL,
+                          .stamp = exit->stamp};
+    }
+    translator->n_stamps += t->n_new_stamps;
+}
+
+void dbt_place(struct translation *t, struct soft_block *block) {
+    struct soft_translator *translator = t->translator;
+    uint8_t *code = has_room(translator, t) ? jit_memory_take(&translator->memory, t->a.size) : NULL;
+    if (!code || jit_memory_write(&translator->memory, code, t->a.bytes, t->a.size)) {
+        soft_translations_drop(translator->cpu);
+        return;
+    }
+    if (!translator->start) translator->start = code;
+    translator->used = (size_t)(code - translator->start) + t->a.size;
+    block->leave = code;
+    block->polled = code + t->polled;
+    block->code = code + t->start;
+    struct soft_block **first = pages_at(translator, block->page);
+    block->next_translated = *first;
+    *first = block;
+    add_links(translator, t, code);
+}
+
+/* ---- from block to block ---- */
+
+/* The page of a linear address, by which its targets and stamps are found again; whether they outlive flushes of what
+ * is not global. */
+static void note_page(struct soft_translator *translator, uint64_t linear, unsigned view) {
+    const struct soft_tlb_view *tlb = &translator->cpu->tlb.views[view];
+    const unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES;
+    translator->linked[view][linear / VM_PAGE / 64 % 16] |= UINT64_C(1) << linear / VM_PAGE % 64;
+    if (tlb->linear[i] != (linear & SOFT_PAGE_MASK) || !(tlb->size[i] & SOFT_TLB_GLOBAL))
+        translator->depends[view] = true;
+}
+
+void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block) {
+    struct soft_target *target =
+        translator->cpu->translated.targets[block->view] + (uint32_t)(linear ^ linear >> 11) % SOFT_TARGETS;
+    *target = (struct soft_target){linear, block->polled};
+    note_page(translator, linear, block->view);
+}
+
+/* Within a page, addresses lead where they led when the code was made. What goes forward cannot close a loop. */
+void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_block *to) {
+    struct link *link = translator->links + index;
+    struct soft_translated *translated = &translator->cpu->translated;
+    if (link->from->view != to->view || (!link->stamp && link->from->page != to->page)) return;
+    if (link->stamp) {
+        translated->stamps[link->stamp] = translated->epochs[to->view];
+        note_page(translator, translator->pending_rip, to->view);
+    }
+    if (link->to == to) return;
+    const bool forward = link->target > (int64_t)(link->from->gpa % VM_PAGE);
+    const uint8_t *entry = forward ? to->code : to->polled;
+    if (link->at) write_jump(translator, link->at, entry);
+    if (link->at_with_flags && to->overwrites_flags) write_jump(translator, link->at_with_flags, entry);
+    link->to = to;
+}
+
+/* ---- what ends translations ---- */
+
+void soft_translations_moved(struct soft_cpu *cpu, bool global_too) {
+    struct soft_translator *translator = cpu->translator;
+    if (!translator) return;
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
+        if (global_too || translator->depends[v]) forget_targets(translator, v);
+}
+
+void soft_translations_page_moved(struct soft_cpu *cpu, uint64_t linear) {
+    struct soft_translator *translator = cpu->translator;
+    if (!translator) return;
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
+        if (translator->linked[v][linear / VM_PAGE / 64 % 16] >> linear / VM_PAGE % 64 & 1)
+            forget_targets(translator, v);
+}
+
+static void close_dead(struct soft_translator *translator, const struct soft_code_page *page) {
+    struct soft_block **at = pages_at(translator, page);
+    while (*at) {
+        struct soft_block *block = *at;
+        if (block->page != page || soft_block_lives(block)) {
+            at = &block->next_translated;
+            continue;
+        }
+        close_entries(translator, block);
+        *at = block->next_translated;
+        block->code = block->polled = NULL;
+    }
+}
+
+void soft_translations_check(struct soft_cpu *cpu) {
+    struct soft_translator *translator = cpu->translator;
+    struct soft_code_page *pages[SOFT_CODE_CHANGES];
+    if (!translator) return;
+    int n = soft_code_changes(cpu->engine->code, &translator->n_seen, pages);
+    if (n < 0) soft_translations_drop(cpu);
+    for (int i = 0; i < n; i++) close_dead(translator, pages[i]);
+}

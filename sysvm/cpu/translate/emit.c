@@ -1,0 +1,169 @@
+/* sysvm/cpu/translate/emit.c: a block becomes code: piece by piece, then the ways out, then what is rarely run. */
+#include "sysvm/cpu/translate/internal.h"
+
+int dbt_host(int guest) {
+    static const int8_t hosts[16] = {R8,  RCX,       RDX,       RBX,       R9,  RBP, RSI, RDI,
+                                     R10, HOST_NONE, HOST_NONE, HOST_NONE, R12, R13, R14, R15};
+    return hosts[guest];
+}
+
+/* ---- labels, registers ---- */
+
+uint32_t dbt_label(struct translation *t) { return t->n_labels++; }
+void dbt_here(struct translation *t, uint32_t label) { t->labels[label] = (uint32_t)t->a.size; }
+
+void dbt_get(struct translation *t, int host, int guest) {
+    int from = dbt_host(guest);
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, host, from == HOST_NONE ? gpr_at(guest) : x86_reg(from));
+}
+
+void dbt_set(struct translation *t, int guest, int host) {
+    int to = dbt_host(guest);
+    x86_op(&t->a, X86_MOV_STORE | X86_W, host, to == HOST_NONE ? gpr_at(guest) : x86_reg(to));
+}
+
+/* ---- flags ---- */
+
+void dbt_save_flags(struct translation *t) {
+    x86_bytes(&t->a, 0x9F, 1); /* lahf */
+    x86_op(&t->a, X86_SETCC | CC_O, 0, x86_reg(RAX));
+    x86_op(&t->a, X86_MOV_STORE16, RAX, cpu_at(CPU_AT(flags)));
+}
+
+void dbt_load_flags(struct translation *t) {
+    x86_op(&t->a, X86_MOVZX16, RAX, cpu_at(CPU_AT(flags)));
+    x86_bytes(&t->a, 0x7F04, 2); /* add al, 7F: overflows if al is 1 */
+    x86_bytes(&t->a, 0x9E, 1);   /* sahf */
+}
+
+void dbt_flags_to_host(struct translation *t) {
+    if (t->flags == FLAGS_HOST) return;
+    if (t->flags == FLAGS_SAVED) dbt_load_flags(t);
+    if (t->flags == FLAGS_REMADE) dbt_again(t, t->producer);
+    t->flags = FLAGS_HOST;
+    t->producer = NULL;
+}
+
+void dbt_flags_to_memory(struct translation *t) {
+    if (t->flags == FLAGS_REMADE) dbt_again(t, t->producer);
+    if (t->flags == FLAGS_REMADE || t->flags == FLAGS_HOST) dbt_save_flags(t);
+    t->flags = FLAGS_SAVED;
+}
+
+void dbt_spoil_flags(struct translation *t, const struct piece *piece) {
+    if (t->flags != FLAGS_HOST) return;
+    if (!piece->live && dbt_can_remake(t, t->producer, piece)) {
+        t->flags = FLAGS_REMADE;
+    } else if (piece->live || piece->shown) {
+        dbt_save_flags(t);
+        t->flags = FLAGS_SAVED;
+    } else {
+        t->flags = FLAGS_NONE;
+    }
+}
+
+void dbt_flags_made(struct translation *t, const struct piece *piece) {
+    if (!piece->flags_written) return;
+    t->flags = FLAGS_HOST;
+    t->producer = piece->flags_written == SOFT_ARITHMETIC ? piece : NULL;
+}
+
+/* ---- handlers ---- */
+
+static void call_handler(struct translation *t, const struct piece *piece) {
+    x86_const(&t->a, HOST_B, (uint64_t)(uintptr_t)piece->insn);
+    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 2, cpu_at(CPU_AT(translated.step)));
+}
+
+void dbt_handler(struct translation *t, const struct piece *piece) {
+    dbt_flags_to_memory(t);
+    call_handler(t, piece);
+    t->producer = NULL;
+}
+
+struct cold *dbt_cold(struct translation *t, const struct piece *piece) {
+    struct cold *cold = t->colds + t->n_colds++;
+    *cold = (struct cold){.piece = piece,
+                          .label = dbt_label(t),
+                          .back = dbt_label(t),
+                          .before = t->flags,
+                          .producer = t->producer};
+    return cold;
+}
+
+void dbt_cold_done(struct translation *t, struct cold *cold) {
+    cold->after = t->flags;
+    dbt_here(t, cold->back);
+}
+
+static void dbt_colds(struct translation *t) {
+    for (unsigned i = 0; i < t->n_colds; i++) {
+        const struct cold *cold = t->colds + i;
+        dbt_here(t, cold->label);
+        t->flags = cold->before;
+        t->producer = cold->producer;
+        if (t->flags == FLAGS_REMADE) dbt_flags_to_memory(t);
+        call_handler(t, cold->piece);
+        if (cold->after == FLAGS_HOST) dbt_load_flags(t);
+        x86_jump(&t->a, cold->back);
+    }
+}
+
+/* ---- a block ---- */
+
+static void dbt_piece(struct translation *t, const struct piece *piece) {
+    switch ((enum form)piece->form) {
+    case FORM_HANDLER: dbt_handler(t, piece); return;
+    case FORM_SAME: dbt_same(t, piece); return;
+    case FORM_BIT: dbt_bit(t, piece); return;
+    case FORM_BSWAP: dbt_bswap(t, piece); return;
+    case FORM_CALL: dbt_call(t, piece); return;
+    case FORM_CMPXCHG: dbt_cmpxchg(t, piece); return;
+    case FORM_DIV:
+    case FORM_IDIV: dbt_div(t, piece); return;
+    case FORM_EXTEND: dbt_extend(t, piece); return;
+    case FORM_FENCE:
+        for (unsigned i = 0; i < piece->insn->length; i++) x86_bytes(&t->a, piece->insn->bytes[i], 1);
+        return;
+    case FORM_FLAG: dbt_flag(t, piece); return;
+    case FORM_JCC: dbt_jcc(t, piece); return;
+    case FORM_JMP: dbt_jmp(t, piece); return;
+    case FORM_LEA: dbt_lea(t, piece); return;
+    case FORM_LEAVE: dbt_leave(t, piece); return;
+    case FORM_MOV: dbt_mov(t, piece); return;
+    case FORM_MUL: dbt_mul(t, piece); return;
+    case FORM_NOTHING: return;
+    case FORM_POP: dbt_pop(t, piece); return;
+    case FORM_PUSH: dbt_push(t, piece); return;
+    case FORM_RET: dbt_ret(t, piece); return;
+    }
+}
+
+/* Two ways in: with a look at requests, for jumps that may close a loop, and behind it. In front of both the way out to
+ * where the block starts. */
+static void dbt_all(struct translation *t) {
+    const uint32_t leave = dbt_label(t);
+    dbt_here(t, leave);
+    x86_const(&t->a, HOST_B, LEFT_BEFORE | t->block->insns[0].offset);
+    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
+    t->polled = (uint32_t)t->a.size;
+    x86_alu_imm(&t->a, 7, 0, cpu_at(CPU_AT(requests)), 0);
+    x86_branch(&t->a, CC_NE, leave);
+    t->start = (uint32_t)t->a.size;
+    t->flags = FLAGS_SAVED;
+    for (unsigned i = 0; i < t->n_pieces; i++) dbt_piece(t, t->pieces + i);
+    if (!t->ended) dbt_fall(t);
+    dbt_exits(t);
+    dbt_colds(t);
+}
+
+void dbt_block(struct soft_translator *translator, struct soft_block *block) {
+    struct translation *t = &translator->work;
+    *t = (struct translation){.translator = translator, .block = block, .n_pieces = block->n_insns};
+    x86_init(&t->a, translator->alloc);
+    for (unsigned i = 0; i < t->n_pieces; i++) dbt_read(block->insns + i, t->pieces + i);
+    block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);
+    dbt_all(t);
+    if (x86_finish(&t->a, t->labels)) dbt_place(t, block);
+    x86_fini(&t->a);
+}

@@ -1,0 +1,83 @@
+/* sysvm/cpu/translate/emit_memory.c: addresses, and the way through the TLB. */
+#include "sysvm/cpu/translate/internal.h"
+
+/* ---- addresses ---- */
+
+static uint32_t address_width(const struct piece *piece) {
+    return piece->insn->address_bytes == 8 ? X86_W : 0;
+}
+
+/* base + index * scale + displacement, of which base and index may be none, into `to` (rax or another that is none of
+ * both), as wide as w says; r11 may go. Flags stay. */
+static void effective(struct translation *t, const struct piece *piece, int to, uint32_t w) {
+    const struct soft_insn *insn = piece->insn;
+    int64_t displacement = insn->displacement;
+    int base = HOST_NONE, index = HOST_NONE;
+    if (insn->base == SOFT_RIP) {
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
+        displacement += insn->offset + insn->length;
+        base = HOST_A;
+    } else if (insn->base != SOFT_NO_REG) {
+        base = dbt_host(insn->base);
+        if (base == HOST_NONE) dbt_get(t, base = HOST_A, insn->base);
+    }
+    if (insn->index != SOFT_NO_REG) {
+        index = dbt_host(insn->index);
+        if (index == HOST_NONE) dbt_get(t, index = HOST_B, insn->index);
+    }
+    if (base == HOST_NONE && index == HOST_NONE)
+        x86_const(&t->a, to, w ? (uint64_t)displacement : (uint32_t)displacement);
+    else if (index == HOST_NONE && !displacement && (base != to || !w))
+        x86_op(&t->a, X86_MOV_LOAD | w, to, x86_reg(base));
+    else if (index != HOST_NONE || displacement)
+        x86_op(&t->a, X86_LEA | w, to,
+               (struct x86_rm){(int8_t)base, (int8_t)index, (uint8_t)__builtin_ctz(insn->scale), true,
+                               (int32_t)displacement});
+}
+
+void dbt_linear(struct translation *t, const struct piece *piece) {
+    const unsigned segment = piece->insn->segment;
+    effective(t, piece, HOST_A, address_width(piece));
+    if (segment == VM_FS || segment == VM_GS)
+        x86_op(&t->a, X86_ADD | X86_W, HOST_A,
+               cpu_at(CPU_AT(segments) +
+                      (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
+}
+
+void dbt_lea(struct translation *t, const struct piece *piece) {
+    const int to = dbt_host(piece->reg.reg);
+    /* What is cut to 32 bits twice is cut once. */
+    effective(t, piece, to == HOST_NONE ? HOST_A : to, piece->op & address_width(piece));
+    if (to == HOST_NONE) dbt_set(t, piece->reg.reg, HOST_A);
+}
+
+/* ---- the TLB ---- */
+
+/* Where the entry of a page is in its view's table, in r11, from a linear address in rax. */
+static void dbt_entry(struct translation *t) {
+    enum { BITS = 12 - 5 };
+    _Static_assert(sizeof(struct soft_tlb_entry) == 32, "an index becomes a distance by one shift");
+    if (t->translator->has_bmi2) {
+        x86_vex_imm(&t->a, X86_RORX | X86_W, HOST_B, 0, x86_reg(HOST_A), BITS);
+    } else {
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_reg(HOST_A));
+        x86_shift_imm(&t->a, 5, X86_W, HOST_B, BITS);
+    }
+    x86_alu_imm(&t->a, 4, 0, x86_reg(HOST_B), (SOFT_TLB_ENTRIES - 1) << 5);
+}
+
+static struct x86_rm entry_at(const struct translation *t, size_t field) {
+    const int32_t view = CPU_AT(tlb.views) + (int32_t)(t->block->view * sizeof(struct soft_tlb_view));
+    return x86_mem_index(RSP, HOST_B, 0, view + (int32_t)(offsetof(struct soft_tlb_view, entries) + field));
+}
+
+/* The distance from the tag is that within the page, if it is its page; then all of the access is in the page. */
+void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold) {
+    dbt_entry(t);
+    x86_op(
+        &t->a, X86_SUB | X86_W, HOST_A,
+        entry_at(t, write ? offsetof(struct soft_tlb_entry, write) : offsetof(struct soft_tlb_entry, read)));
+    x86_alu_imm(&t->a, 7, X86_W, x86_reg(HOST_A), (int32_t)(VM_PAGE - n_bytes));
+    x86_branch(&t->a, CC_A, cold->label);
+    x86_op(&t->a, X86_ADD | X86_W, HOST_A, entry_at(t, offsetof(struct soft_tlb_entry, host)));
+}

@@ -1,0 +1,242 @@
+/* sysvm/cpu/translate/internal.h: what the files of the translator share. */
+#ifndef ATOLL_SYSVM_CPU_TRANSLATE_INTERNAL_H
+#define ATOLL_SYSVM_CPU_TRANSLATE_INTERNAL_H
+
+#include "jit/memory.h"
+#include "jit/x86.h"
+#include "sysvm/cpu/soft/mmu.h"
+#include "sysvm/cpu/soft/soft.h"
+#include "sysvm/cpu/translate/translate.h"
+
+/* ---- a block on its way ---- */
+
+enum form {
+    FORM_HANDLER, /* the interpreter's */
+    FORM_SAME,
+    FORM_BIT,
+    FORM_BSWAP,
+    FORM_CALL,
+    FORM_CMPXCHG,
+    FORM_DIV,
+    FORM_EXTEND,
+    FORM_FENCE,
+    FORM_FLAG,
+    FORM_IDIV,
+    FORM_JCC,
+    FORM_JMP,
+    FORM_LEA,
+    FORM_LEAVE,
+    FORM_MOV,
+    FORM_MUL,
+    FORM_NOTHING,
+    FORM_POP,
+    FORM_PUSH,
+    FORM_RET
+};
+
+/* A register operand as an instruction encodes it. */
+struct field {
+    int8_t reg; /* the guest's number, -1: there is none */
+    bool is_high /* ah .. bh */, read, written;
+    uint8_t n_bytes;
+};
+
+struct piece { /* an instruction */
+    const struct soft_insn *insn;
+    uint8_t form;
+    uint8_t memory_bytes; /* 0: no memory operand */
+    bool memory_written;
+    bool observes;     /* it may fault, or the interpreter runs it: then the flags before it are seen */
+    uint8_t imm_bytes; /* as it is written */
+    uint8_t extension; /* of the opcode, in ModRM.reg */
+    uint32_t op;       /* for x86_op, x86_vex */
+    struct field reg, rm, vvvv;
+    uint32_t gpr_read, gpr_written; /* bits by number */
+    uint16_t flags_read, flags_written;
+    /* flow.c. Before this instruction: flags that a later one of the block, or whoever comes behind it, reads; flags
+     * that nobody reads, but that an exception would show. */
+    uint16_t live, shown;
+};
+
+enum { PIECES_MAX = 48, LABELS_MAX = 512, COLD_MAX = PIECES_MAX, EXITS_MAX = PIECES_MAX + 2 };
+
+/* Where the arithmetic flags are, while code is written. */
+enum flags_at {
+    FLAGS_SAVED,  /* cpu->flags has them, the host's do not count */
+    FLAGS_HOST,   /* in the host's flags; cpu->flags is old */
+    FLAGS_REMADE, /* nowhere: piece `producer` run again would make them, and nobody but an exception asks */
+    FLAGS_NONE    /* nowhere, and nobody asks */
+};
+
+/* The way of an instruction that the short path does not serve: behind the block's code. */
+struct cold {
+    const struct piece *piece;
+    uint32_t label, back;
+    enum flags_at before, after;
+    const struct piece *producer;
+};
+
+/* A way out to an address that is known. */
+struct exit {
+    int64_t target; /* relative to cpu->page_base */
+    uint32_t label; /* of the code that leaves */
+    uint32_t at,
+        at_with_flags; /* in the code: the distances of its jumps, 0: none; the latter jumps with the flags
+                                 * in the host's flags */
+    bool saves_flags;  /* its code does so */
+    uint32_t stamp;
+};
+
+struct translation {
+    struct x86 a;
+    struct soft_translator *translator;
+    const struct soft_block *block;
+    struct piece pieces[PIECES_MAX];
+    unsigned n_pieces;
+    enum flags_at flags;
+    const struct piece *producer; /* of the flags, where it is one that can be run again */
+    struct cold colds[COLD_MAX];
+    unsigned n_colds;
+    struct exit exits[EXITS_MAX];
+    unsigned n_exits, n_new_stamps;
+    uint32_t labels[LABELS_MAX];
+    uint32_t n_labels;
+    bool ended;             /* the last instruction always goes elsewhere */
+    uint32_t polled, start; /* in the code */
+};
+
+/* ---- read.c, flow.c ---- */
+
+/* An instruction of a block in 64-bit mode. */
+void dbt_read(const struct soft_insn *insn, struct piece *out);
+/* Fills `live` and `shown` of all; returns what is asked of the flags before the first. */
+uint16_t dbt_flow(struct piece *pieces, unsigned n_pieces);
+/* Whether a piece reads flags, or keeps some that somebody asks for behind it. */
+bool dbt_needs_flags(const struct translation *t, const struct piece *piece);
+/* Whether running `producer` again in front of any later piece, as long as its flags are shown, gives them. */
+bool dbt_can_remake(const struct translation *t, const struct piece *producer, const struct piece *from);
+
+/* ---- registers ---- */
+
+enum { HOST_A = RAX, HOST_B = R11, HOST_NONE = -1 };
+/* The host's register of a guest's; HOST_NONE: it is in memory. */
+int dbt_host(int guest);
+#define CPU_AT(field) ((int32_t)(offsetof(struct soft_cpu, field) - offsetof(struct soft_cpu, page_base)))
+static inline struct x86_rm cpu_at(int32_t at) { return x86_mem(RSP, at); }
+static inline struct x86_rm gpr_at(int guest) { return cpu_at(CPU_AT(gpr) + guest * 8); }
+
+/* ---- emit.c: what all forms use ---- */
+
+uint32_t dbt_label(struct translation *t);
+void dbt_here(struct translation *t, uint32_t label);
+/* A guest's register of 8 bytes into, or from, a host's; flags stay. */
+void dbt_get(struct translation *t, int host, int guest);
+void dbt_set(struct translation *t, int guest, int host);
+
+/* The flags into cpu->flags; rax goes. Into the host's flags from there; rax goes. */
+void dbt_save_flags(struct translation *t);
+void dbt_load_flags(struct translation *t);
+/* Before something that needs all of them in the host's flags, or nowhere but in cpu->flags. */
+void dbt_flags_to_host(struct translation *t);
+void dbt_flags_to_memory(struct translation *t);
+/* Before something of this piece that spoils the host's flags. */
+void dbt_spoil_flags(struct translation *t, const struct piece *piece);
+/* What the piece leaves in the host's flags counts from here on. */
+void dbt_flags_made(struct translation *t, const struct piece *piece);
+
+/* The interpreter's handler, here. */
+void dbt_handler(struct translation *t, const struct piece *piece);
+/* A label of code that lets the handler do this piece, then goes on behind it. To be asked for when the state of the
+ * flags is that before the piece; dbt_cold_done when the short path is complete. */
+struct cold *dbt_cold(struct translation *t, const struct piece *piece);
+void dbt_cold_done(struct translation *t, struct cold *cold);
+
+/* ---- emit_memory.c ---- */
+
+/* The linear address of the memory operand in rax; r11 goes, flags stay unless there is a segment base (then they were
+ * spoilt before). */
+void dbt_linear(struct translation *t, const struct piece *piece);
+/* From a linear address in rax to a host address in rax, n_bytes of it; else to `cold`. r11 and flags go. */
+void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold);
+
+/* ---- emit_integer.c, emit_branch.c ---- */
+
+void dbt_same(struct translation *t, const struct piece *piece);
+/* Only registers: runs the piece again for its flags. */
+void dbt_again(struct translation *t, const struct piece *piece);
+void dbt_bit(struct translation *t, const struct piece *piece);
+void dbt_bswap(struct translation *t, const struct piece *piece);
+void dbt_cmpxchg(struct translation *t, const struct piece *piece);
+void dbt_div(struct translation *t, const struct piece *piece);
+void dbt_extend(struct translation *t, const struct piece *piece);
+void dbt_flag(struct translation *t, const struct piece *piece);
+void dbt_lea(struct translation *t, const struct piece *piece);
+void dbt_mov(struct translation *t, const struct piece *piece);
+void dbt_mul(struct translation *t, const struct piece *piece);
+
+void dbt_leave(struct translation *t, const struct piece *piece);
+void dbt_pop(struct translation *t, const struct piece *piece);
+void dbt_push(struct translation *t, const struct piece *piece);
+void dbt_call(struct translation *t, const struct piece *piece);
+void dbt_jcc(struct translation *t, const struct piece *piece);
+void dbt_jmp(struct translation *t, const struct piece *piece);
+void dbt_ret(struct translation *t, const struct piece *piece);
+/* On to the instruction behind the last. */
+void dbt_fall(struct translation *t);
+/* The code of all exits, behind everything else. */
+void dbt_exits(struct translation *t);
+
+/* ---- the cache ---- */
+
+/* A jump out of a block, to be patched when its target is known. */
+struct link {
+    const struct soft_block *from, *to; /* to: NULL before it is joined */
+    int64_t target;                     /* relative to cpu->page_base */
+    uint8_t *at, *at_with_flags;
+    uint32_t stamp; /* of a jump to another page: index of cpu->translated.stamps; else 0 */
+};
+
+enum { TRANSLATED_HASHES = 1 << 12 };
+struct soft_translator {
+    const struct atoll_alloc *alloc;
+    struct soft_cpu *cpu;
+    struct jit_memory memory;
+    uint8_t *start;    /* behind the thunks */
+    size_t used;       /* of the code from `start` on */
+    const void *enter; /* enter_code */
+    struct link *links;
+    size_t n_links, cap_links;
+    uint32_t n_stamps;
+    struct soft_block *pages[TRANSLATED_HASHES];
+    uint64_t n_seen;                   /* of the engine's list of written pages */
+    uint64_t linked[SOFT_N_VIEWS][16]; /* a filter: pages whose addresses are in targets or behind stamps */
+    bool depends[SOFT_N_VIEWS];        /* some of these pages are not global */
+    /* The way that the last run of translated code left by, 0: none that can be joined. */
+    uint32_t pending, pending_epoch;
+    uint64_t pending_rip;
+    bool has_bmi2; /* the host */
+    struct translation work;
+};
+/* eax as translated code leaves: an index of links, or one of these. */
+enum {
+    LEFT_LINK = 0,
+    LEFT_INDIRECT = 1u << 30,
+    LEFT_BEFORE = 2u << 30 /* | offset in the page */,
+    LEFT_STEP = 3u << 30
+};
+
+/* Code that leaves, enters, calls handlers; fills cpu->translated. False: no memory. */
+bool dbt_make_thunks(struct soft_translator *translator);
+/* uint32_t enter(struct soft_cpu *cpu, const uint8_t *code) */
+typedef uint32_t enter_code(struct soft_cpu *cpu, const uint8_t *code);
+/* Called by translated code: 0: go on behind the instruction. */
+uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
+
+/* Makes the code of a block; block->code stays NULL where it cannot be had. */
+void dbt_block(struct soft_translator *translator, struct soft_block *block);
+/* Places finished code and its links. Where there is no room, all translations go. */
+void dbt_place(struct translation *t, struct soft_block *block);
+void dbt_join(struct soft_translator *translator, uint32_t link, struct soft_block *to);
+void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block);
+
+#endif

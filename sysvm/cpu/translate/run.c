@@ -1,0 +1,98 @@
+/* sysvm/cpu/translate/run.c: translated code is entered, and what it leaves for is done. */
+#include "sysvm/cpu/soft/operand.h"
+#include "sysvm/cpu/translate/internal.h"
+
+enum { HOT = 24 };
+
+static void flags_in(struct soft_cpu *cpu) {
+    const uint64_t flags = cpu->rflags;
+    cpu->flags = (uint16_t)((flags & 0xFF) << 8 | (flags >> 11 & 1));
+}
+static void flags_out(struct soft_cpu *cpu) { cpu->rflags = soft_flags_from(cpu->rflags, cpu->flags); }
+
+bool soft_translated_ready(struct soft_cpu *cpu, struct soft_block *block) {
+    if (block->code) return true;
+    if (!cpu->translator || block->mode != SOFT_LONG64 || block->heat > HOT) return false;
+    if (++block->heat <= HOT) return false;
+    dbt_block(cpu->translator, block);
+    return block->code;
+}
+
+/* ---- an instruction by its handler ---- */
+
+uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    const enum soft_view view = cpu->tlb.view;
+    cpu->rip = cpu->page_base + insn->offset;
+    flags_out(cpu);
+    enum soft_step step = insn->run(cpu, insn);
+    cpu->translated.outcome = step;
+    if (step != SOFT_FAULT && cpu->leave.n_done) soft_leave_forget(cpu);
+    if (step != SOFT_NEXT) {
+        if (step == SOFT_END || step == SOFT_HALT) cpu->rip += insn->length;
+        if (step == SOFT_HALT) cpu->halted = true;
+        return 1;
+    }
+    flags_in(cpu);
+    /* Code that it wrote may be this block's; rights that it changed are not those the block was made for. */
+    if (cpu->tlb.view == view &&
+        !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
+        return 0;
+    cpu->rip += insn->length;
+    return 1;
+}
+
+/* ---- runs ---- */
+
+static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {
+    union {
+        const void *address;
+        enter_code *code;
+    } thunk = {cpu->translator->enter};
+    cpu->page_base = cpu->rip & SOFT_PAGE_MASK;
+    return thunk.code(cpu, block->code);
+}
+
+/* Where the code left, it may be joined with what comes now. */
+static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
+    struct soft_translator *translator = cpu->translator;
+    const bool joins = translator->pending && translator->pending_rip == cpu->rip &&
+                       translator->pending_epoch == cpu->translated.epochs[block->view];
+    if (joins)
+        dbt_join(translator, translator->pending, block);
+    else
+        dbt_remember(translator, cpu->rip, block);
+    translator->pending = 0;
+}
+
+/* False: the run ends. */
+static bool leave(struct soft_cpu *cpu, uint32_t left) {
+    struct soft_translator *translator = cpu->translator;
+    const uint32_t argument = left & (LEFT_INDIRECT - 1);
+    switch (left & ~(LEFT_INDIRECT - 1)) {
+    case LEFT_LINK: {
+        const struct link *link = translator->links + argument;
+        cpu->rip = cpu->page_base + (uint64_t)link->target;
+        translator->pending = argument;
+        translator->pending_rip = cpu->rip;
+        translator->pending_epoch = cpu->translated.epochs[link->from->view];
+        return true;
+    }
+    case LEFT_INDIRECT: return true;
+    case LEFT_BEFORE: cpu->rip = cpu->page_base + argument; return false;
+    default: return false;
+    }
+}
+
+enum soft_step soft_translated_run(struct soft_cpu *cpu, struct soft_block *block) {
+    for (;;) {
+        arrive(cpu, block);
+        cpu->translated.outcome = SOFT_JUMPED;
+        flags_in(cpu);
+        uint32_t left = enter(cpu, block);
+        if (left != LEFT_STEP) flags_out(cpu);
+        if (!leave(cpu, left) || atomic_load_explicit(&cpu->requests, memory_order_acquire)) break;
+        block = soft_jump_find(cpu, cpu->rip);
+        if (!block || !soft_translated_ready(cpu, block)) break;
+    }
+    return cpu->translated.outcome;
+}
