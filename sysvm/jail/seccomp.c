@@ -90,6 +90,12 @@ static int allow_names(scmp_filter_ctx f) {
     return error ? error : allow_masked(f, NR(prctl), 0, NUMBER_MASK, PR_SET_VMA);
 }
 
+/* Code is written, and its memory given back, through the file that it is; the loop may do so anyway. */
+static int allow_making_code(scmp_filter_ctx f) {
+    int error = allow(f, NR(pwrite64));
+    return error ? error : allow(f, NR(fallocate));
+}
+
 /* Threads but no processes. */
 static int allow_threads(scmp_filter_ctx f) {
     enum { THREAD = CLONE_VM | CLONE_THREAD | CLONE_SIGHAND };
@@ -155,6 +161,7 @@ static int fill_filter(struct jail *jail, unsigned role, scmp_filter_ctx f) {
     if (!error) error = seccomp_attr_set(f, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRAP);
     if (!error) error = allow_listed(f, thread, &jail->holds.n_calls[role]);
     if (!error) error = allow_memory(f, jail->config.makes_code && thread & (LOOP | V));
+    if (!error && jail->config.makes_code && thread == V) error = allow_making_code(f);
     if (!error) error = allow_names(f);
     if (!error && thread & (V | D)) error = refuse_opening(f);
     if (!error && thread == LOOP) error = allow_process(f);

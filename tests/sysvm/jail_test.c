@@ -290,6 +290,8 @@ static void an_engine_that_translates_executes_memory(void **state) {
         struct attempt a = {.deed = do_execute_memory, .role = role, .makes_code = true};
         assert_int_equal(attempt(a, line), role == JAIL_VCPU || role == JAIL_ROLES ? DONE : FORBIDDEN);
     }
+    struct attempt writes = {.deed = do_pwrite, .role = JAIL_VCPU, .makes_code = true};
+    assert_int_equal(attempt(writes, line), DONE);
 }
 
 static int make_dirs(void **state) {

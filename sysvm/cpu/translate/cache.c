@@ -9,6 +9,20 @@
 
 enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = 1 << 20 };
 
+/* ---- addresses ---- */
+
+static void forget_targets(struct soft_translator *translator, unsigned view) {
+    struct soft_translated *translated = &translator->cpu->translated;
+    /* No entry is found by the address that it would be at. */
+    memset(translated->targets[view], 0, sizeof translated->targets[view]);
+    translated->targets[view][0].linear = 1;
+    memset(translator->linked[view], 0, sizeof translator->linked[view]);
+    translator->depends[view] = false;
+    if (++translated->epochs[view]) return;
+    memset(translated->stamps, 0, sizeof translated->stamps);
+    translated->epochs[view] = 1;
+}
+
 /* ---- beginning and end ---- */
 
 static bool host_bit(unsigned leaf, unsigned reg, unsigned bit) {
@@ -26,7 +40,7 @@ struct soft_translator *soft_translator_new(const struct atoll_alloc *alloc, str
     translator->cpu = cpu;
     translator->has_bmi2 = host_bit(7, 1, 8);
     translator->n_stamps = FIRST_STAMP;
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) cpu->translated.epochs[v] = 1;
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) forget_targets(translator, v);
     if (jit_memory_open(&translator->memory, alloc, CODE_BYTES) || !dbt_make_thunks(translator)) {
         soft_translator_free(translator);
         return NULL;
@@ -46,16 +60,6 @@ void soft_translator_free(struct soft_translator *translator) {
 
 static struct soft_block **pages_at(struct soft_translator *translator, const struct soft_code_page *page) {
     return translator->pages + (uintptr_t)page / sizeof *page % TRANSLATED_HASHES;
-}
-
-static void forget_targets(struct soft_translator *translator, unsigned view) {
-    struct soft_translated *translated = &translator->cpu->translated;
-    memset(translated->targets[view], 0, sizeof translated->targets[view]);
-    memset(translator->linked[view], 0, sizeof translator->linked[view]);
-    translator->depends[view] = false;
-    if (++translated->epochs[view]) return;
-    memset(translated->stamps, 0, sizeof translated->stamps);
-    translated->epochs[view] = 1;
 }
 
 void soft_translations_drop(struct soft_cpu *cpu) {
