@@ -41,10 +41,11 @@ enum {
              1 << 29 /* edx: SYSCALL, NX, pages of 1 GiB, RDTSCP, long mode */
 };
 
-static struct soft_cpuid host(uint32_t leaf, uint32_t subleaf) {
-    struct soft_cpuid out = {0};
-    __get_cpuid_count(leaf, subleaf, &out.eax, &out.ebx, &out.ecx, &out.edx);
-    return out;
+void soft_host_ask(struct soft_host *out) {
+    uint32_t unused[3];
+    *out = (struct soft_host){0};
+    __get_cpuid(1, &unused[0], &unused[1], &out->ecx_1, &out->edx_1);
+    __get_cpuid_count(7, 0, &unused[0], &out->ebx_7, &unused[1], &unused[2]);
 }
 
 /* Bits of an APIC id that number the processors. */
@@ -55,18 +56,19 @@ static unsigned id_bits(const struct soft_cpu *cpu) {
 }
 
 /* The components that XCR0 may turn on: x87, SSE, and AVX where the host has it. */
-static uint32_t components(void) { return host(1, 0).ecx & BIT(28) ? 7 : 3; }
+static uint32_t components(const struct soft_cpu *cpu) { return cpu->engine->host.ecx_1 & BIT(28) ? 7 : 3; }
 
 /* ---- leaves ---- */
 
 static struct soft_cpuid leaf_1(const struct soft_cpu *cpu) {
     enum { CLFLUSH_64 = 8 << 8 };
-    struct soft_cpuid out = {.eax = FAMILY_MODEL}, has = host(1, 0);
+    struct soft_cpuid out = {.eax = FAMILY_MODEL};
+    const struct soft_host *has = &cpu->engine->host;
     unsigned ids = 1u << id_bits(cpu);
     out.ebx = CLFLUSH_64 | (ids > 255 ? 255 : ids) << 16 | (uint32_t)cpu->index << 24;
-    out.ecx = (has.ecx & C1_HOST) | C1_OWN | BIT(31);
-    out.edx = (has.edx & D1_HOST) | D1_OWN;
-    if (!(has.ecx & BIT(30))) out.ecx &= ~BIT(30); /* random numbers are the host's */
+    out.ecx = (has->ecx_1 & C1_HOST) | C1_OWN | BIT(31);
+    out.edx = (has->edx_1 & D1_HOST) | D1_OWN;
+    if (!(has->ecx_1 & BIT(30))) out.ecx &= ~BIT(30); /* random numbers are the host's */
     if (cpu->cr4 & SOFT_CR4_OSXSAVE) out.ecx |= BIT(27);
     if (cpu->engine->config.n_cpus > 1) out.edx |= BIT(28);
     return out;
@@ -89,11 +91,12 @@ static struct soft_cpuid leaf_4(const struct soft_cpu *cpu, uint32_t subleaf) {
     };
 }
 
-static struct soft_cpuid leaf_7(uint32_t subleaf) {
-    struct soft_cpuid has = host(7, 0), out = {0};
+static struct soft_cpuid leaf_7(const struct soft_cpu *cpu, uint32_t subleaf) {
+    struct soft_cpuid out = {0};
+    uint32_t has = cpu->engine->host.ebx_7;
     if (subleaf) return out;
-    out.ebx = (has.ebx & B7_HOST) | B7_OWN;
-    if (!(has.ebx & BIT(18))) out.ebx &= ~BIT(18); /* RDSEED is the host's */
+    out.ebx = (has & B7_HOST) | B7_OWN;
+    if (!(has & BIT(18))) out.ebx &= ~BIT(18); /* RDSEED is the host's */
     out.ecx = C7_OWN;
     out.edx = D7_OWN;
     return out;
@@ -116,7 +119,7 @@ static struct soft_cpuid leaf_b(const struct soft_cpu *cpu, uint32_t subleaf) {
 
 /* XSAVE: components and sizes; XSAVEOPT and the rest where vector.h has them. */
 static struct soft_cpuid leaf_d(const struct soft_cpu *cpu, uint32_t subleaf) {
-    uint32_t mask = components();
+    uint32_t mask = components(cpu);
     if (subleaf == 0)
         return (struct soft_cpuid){
             .eax = mask, .ebx = soft_xsave_bytes(cpu->xcr0), .ecx = soft_xsave_bytes(mask)};
@@ -133,7 +136,7 @@ static struct soft_cpuid basic(const struct soft_cpu *cpu, uint32_t leaf, uint32
     case 2: return (struct soft_cpuid){.eax = 0x00FEFF01}; /* caches: leaf 4; translations: leaf 0x18 */
     case 4: return leaf_4(cpu, subleaf);
     case 6: return (struct soft_cpuid){.eax = BIT(2)}; /* the APIC's timer always runs */
-    case 7: return leaf_7(subleaf);
+    case 7: return leaf_7(cpu, subleaf);
     case 0xB: return leaf_b(cpu, subleaf);
     case 0xD: return leaf_d(cpu, subleaf);
     case 0x15: /* the counter's ticks a second, by a crystal of 25 MHz */

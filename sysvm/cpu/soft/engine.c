@@ -166,6 +166,7 @@ static enum atoll_status create(const struct vm_engine_config *config, void **ou
     struct soft_engine *engine = atoll_new(config->alloc, 1, sizeof *engine);
     if (!engine) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     engine->config = *config;
+    soft_host_ask(&engine->host);
     pthread_mutex_init(&engine->split_lock, NULL);
     soft_doorbell_init(&engine->doorbells, config->alloc);
     enum atoll_status status = set_up(engine, err);

@@ -1,17 +1,18 @@
-/* sysvm/cpu/soft/kvmclock.c: KVM's paravirtual clock: a page of the guest's tells how the time stamp counter becomes
- * time, so that no kernel has to measure it against a timer.
+/* sysvm/cpu/soft/kvmclock.c: what a guest of KVM's finds: a clock, of which a page of the guest's tells how the time stamp
+ * counter becomes time, so that no kernel has to measure it against a timer; ports that need no delay; and hypercalls,
+ * of which there are none.
  *
- * Source: Linux documentation, virt/kvm/x86/msr.rst and cpuid.rst. */
+ * Source: Linux documentation, virt/kvm/x86/msr.rst, cpuid.rst and hypercalls.rst. */
 #include <string.h>
 #include <time.h>
 #include "sysvm/cpu/soft/soft.h"
-#include "sysvm/cpu/soft/system.h"
+#include "sysvm/cpu/soft/system_internal.h"
 
 #define MSR_WALL_OLD UINT32_C(0x11)
 #define MSR_TIME_OLD UINT32_C(0x12)
 #define MSR_WALL     UINT32_C(0x4B564D00)
 #define MSR_TIME     UINT32_C(0x4B564D01)
-enum { FEATURE_OLD = 1 << 0, FEATURE_NEW = 1 << 3, FEATURE_STABLE = 1 << 24 };
+enum { FEATURE_OLD = 1 << 0, FEATURE_NO_DELAY = 1 << 1, FEATURE_NEW = 1 << 3, FEATURE_STABLE = 1 << 24 };
 enum { TIME_ON = 1, TSC_STABLE = 1 };
 #define SECOND UINT64_C(1000000000)
 
@@ -35,7 +36,7 @@ void soft_kvmclock_cpuid(uint32_t leaf, struct soft_cpuid *out) {
         memcpy(&out->ecx, "VMKV", 4);
         memcpy(&out->edx, "M\0\0\0", 4);
     } else if (leaf == 0x40000001) {
-        out->eax = FEATURE_OLD | FEATURE_NEW | FEATURE_STABLE;
+        out->eax = FEATURE_OLD | FEATURE_NO_DELAY | FEATURE_NEW | FEATURE_STABLE;
     }
 }
 
@@ -85,4 +86,14 @@ bool soft_kvmclock_write(struct soft_cpu *cpu, uint32_t msr, uint64_t value) {
     cpu->kvmclock_wall = value;
     put_wall(cpu, value);
     return true;
+}
+
+/* vmcall and vmmcall, whichever a guest takes. */
+enum soft_step soft_hypercall(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    enum { NOT_PERMITTED = 1, NO_SUCH_CALL = 1000 };
+    (void)insn;
+    if (!soft_is_protected(cpu)) return soft_raise_ud(cpu);
+    cpu->gpr[VM_RAX] = (uint64_t) - (cpu->cpl ? NOT_PERMITTED : NO_SUCH_CALL);
+    if (cpu->mode != SOFT_LONG64) cpu->gpr[VM_RAX] = (uint32_t)cpu->gpr[VM_RAX];
+    return SOFT_NEXT;
 }

@@ -11,8 +11,15 @@
 struct soft_code;
 struct soft_natives;
 
+/* What the host's processor has, of leaves 1 and 7. Asked once: where the host is a guest itself each cpuid is an exit,
+ * and each program that starts asks its processor some fifty times. */
+struct soft_host {
+    uint32_t ecx_1, edx_1, ebx_7;
+};
+
 struct soft_engine {
     struct vm_engine_config config;
+    struct soft_host host;
     struct soft_cpu *cpus[VM_CPUS_MAX]; /* NULL where none was made yet */
     struct soft_code *code;             /* code.h: pages that hold decoded code */
     struct soft_natives *natives;       /* vector.h: what runs on the host's vector registers */
@@ -65,6 +72,8 @@ static inline uint64_t soft_tsc(const struct soft_cpu *cpu) {
 
 /* The leaves 0x40000000 and 0x40000001 of soft_cpuid: the signature, the features that are here. */
 struct soft_cpuid;
+/* cpuid.c */
+void soft_host_ask(struct soft_host *out);
 void soft_kvmclock_cpuid(uint32_t leaf, struct soft_cpuid *out);
 /* MSRs 0x11, 0x12, 0x4B564D00, 0x4B564D01. False: none of these, or a value it refuses: #GP. */
 bool soft_kvmclock_read(struct soft_cpu *cpu, uint32_t msr, uint64_t *out_value);
