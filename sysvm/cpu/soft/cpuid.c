@@ -2,8 +2,9 @@
  * instructions run on its registers (vector.h), with the topology of this machine: one package, a core a processor.
  *
  * The vendor is the one whose syscall, sysret and null segments are implemented; the model is one that kernels know no
- * errata of, and know to run nothing ahead of time, as it is here: they then leave out what they do against that at each
- * indirect jump, which costs more in software than in hardware. Source: Intel SDM volume 2, CPUID; Linux documentation, virt/kvm/x86/cpuid.rst. */
+ * errata of, and know to run nothing ahead of time, as it is here: they then leave out what they do against that at
+ * each indirect jump, which costs more in software than in hardware.
+ * Source: Intel SDM volume 2, CPUID; Linux documentation, virt/kvm/x86/cpuid.rst. */
 #include <cpuid.h>
 #include <string.h>
 #include "sysvm/cpu/soft/mmu.h"

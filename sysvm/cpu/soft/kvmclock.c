@@ -1,6 +1,6 @@
-/* sysvm/cpu/soft/kvmclock.c: what a guest of KVM's finds: a clock, of which a page of the guest's tells how the time stamp
- * counter becomes time, so that no kernel has to measure it against a timer; ports that need no delay; and hypercalls,
- * of which there are none.
+/* sysvm/cpu/soft/kvmclock.c: what a guest of KVM's finds: a clock, of which a page of the guest's tells how the
+ * time stamp counter becomes time, so that no kernel has to measure it against a timer; ports that need no delay;
+ * and hypercalls, of which there are none.
  *
  * Source: Linux documentation, virt/kvm/x86/msr.rst, cpuid.rst and hypercalls.rst. */
 #include <string.h>

@@ -183,6 +183,14 @@ guest:
     TRY xsetbv
     xgetbv
     SAY %eax
+
+    /* KVM's hypercalls: there are none */
+    mov $5, %eax
+    TRY vmcall
+    SAY %eax
+    mov $5, %eax
+    TRY vmmcall
+    SAY %eax
     END
 
 entry64:
