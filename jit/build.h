@@ -128,11 +128,22 @@ bool build_parts(struct build *b, const struct bc_instr *in);
 bool build_object(struct build *b, const struct bc_instr *in);
 void build_branch_on_cast(struct build *b, const struct bc_instr *in);
 
+/* ---- build_atomic.c ---- */
+
+/* Atomic accesses: false when the instruction is none, or has no machine code. */
+bool build_atomic(struct build *b, const struct bc_instr *in);
+
 /* ---- build_ops.c ---- */
 
 void build_instr(struct build *b, const struct bc_instr *in);
 /* 16 bytes as a value. */
 uint32_t build_vector_const(struct build *b, const uint8_t *bytes);
+/* Memory 0 behind whose end are guard pages. */
+bool build_plain_memory(const struct build *b, uint32_t memory);
+/* Address operands of an access of `size` bytes at v: returns `a`, gives the displacement and whether that is one of the
+ * host's (index of IR_LOAD; else it counts from memory 0's base). */
+uint32_t build_address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v,
+                       uint64_t *displacement, uint32_t *absolute);
 /* The instruction runs by the interpreter's code: its operands are popped by the types given. */
 void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, unsigned n_results,
                 const uint8_t *results);

@@ -133,20 +133,18 @@ static void slow_special(struct build *b, const struct bc_instr *in) {
 
 /* ---- memory ---- */
 
-static bool plain_memory(const struct build *b, uint32_t memory) {
+bool build_plain_memory(const struct build *b, uint32_t memory) {
     const struct bc_limits *limits = &b->f->bc->memories[memory].limits;
     return memory == 0 && !limits->is64 && limits->page_size_log2 == 16;
 }
 
-/* Address operands of a load or store: fills a, imm and index (0: behind memory 0's base, 1: a host address).
- */
-static uint32_t address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v,
-                        uint64_t *displacement, uint32_t *absolute) {
+uint32_t build_address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v,
+                       uint64_t *displacement, uint32_t *absolute) {
     struct ir_func *f = b->f;
     uint64_t offset = in->memarg_offset;
     *absolute = 0;
     *displacement = 0;
-    if (plain_memory(b, in->index)) {
+    if (build_plain_memory(b, in->index)) {
         if (ir_is_const(f, v)) {
             offset += f->ins[v].imm;
             if (offset <= INT32_MAX) return *displacement = offset, IR_NONE;
@@ -173,7 +171,7 @@ static void load(struct build *b, const struct bc_instr *in, unsigned type) {
     uint64_t displacement;
     bool lane = bc_op_infos[in->op].immediates == BC_IMM_MEMARG_LANE;
     uint32_t absolute, vector = lane ? build_pop(b) : IR_NONE, a = build_pop(b);
-    a = address(b, in, bc_op_infos[in->op].access, a, &displacement, &absolute);
+    a = build_address(b, in, bc_op_infos[in->op].access, a, &displacement, &absolute);
     uint32_t v = build_new(b, IR_LOAD, type);
     if (f->failed) return;
     f->ins[v].sub = (uint16_t)in->op;
@@ -189,7 +187,7 @@ static void store(struct build *b, const struct bc_instr *in) {
     struct ir_func *f = b->f;
     uint64_t displacement;
     uint32_t absolute, value = build_pop(b), a = build_pop(b);
-    a = address(b, in, bc_op_infos[in->op].access, a, &displacement, &absolute);
+    a = build_address(b, in, bc_op_infos[in->op].access, a, &displacement, &absolute);
     if (in->op == BC_I32_STORE8 || in->op == BC_I32_STORE16) /* the bits above are not stored */
         while (!f->failed && f->ins[value].op == BC_I32_AND && ir_is_const(f, f->ins[value].b) &&
                (f->ins[f->ins[value].b].imm & (in->op == BC_I32_STORE8 ? 0xFF : 0xFFFF)) ==
@@ -339,7 +337,7 @@ static void other(struct build *b, const struct bc_instr *in) {
         load(b, in, letter_type(b, in, strchr(info->signature, ':')[1]));
     else if (info->access && native)
         store(b, in);
-    else if (build_object(b, in) || build_parts(b, in))
+    else if (build_object(b, in) || build_parts(b, in) || build_atomic(b, in))
         return;
     else if (!info->signature)
         slow_special(b, in);

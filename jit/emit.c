@@ -420,6 +420,7 @@ static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b)
     case IR_NON_NULL: emit_non_null(e, i); break;
     case IR_TRAP_IF: emit_trap_on(e, i); break;
     case IR_REF_IS: emit_ref_is(e, i); break;
+    case IR_ATOMIC: emit_atomic(e, i); break;
     case IR_JUMP:
         edge_moves(e, i->block, b->succs[0]);
         jump_to(e, b->succs[0]);

@@ -114,7 +114,7 @@ void moves_add(struct emit *e, uint32_t v, uint8_t from, uint32_t from_slot, uin
                unsigned type);
 void moves_flush(struct emit *e);
 
-/* ---- emit_int.c, emit_float.c, emit_memory.c, emit_simd.c, emit_call.c, emit_object.c ---- */
+/* ---- emit_int.c, emit_float.c, emit_memory.c, emit_simd.c, emit_call.c, emit_object.c, emit_atomic.c ---- */
 
 bool emit_int(struct emit *e, struct ir_ins *i);
 bool emit_float(struct emit *e, struct ir_ins *i);
@@ -122,6 +122,7 @@ bool emit_memory(struct emit *e, struct ir_ins *i);
 bool emit_simd(struct emit *e, struct ir_ins *i);
 bool emit_call(struct emit *e, struct ir_ins *i);
 void emit_ref_is(struct emit *e, const struct ir_ins *i);
+void emit_atomic(struct emit *e, const struct ir_ins *i);
 /* Stubs of emit_call.c and emit_float.c. */
 void emit_other_stub(struct emit *e, const struct stub *s);
 void emit_trunc_stub(struct emit *e, const struct stub *s);

@@ -13,6 +13,14 @@ bool jit_native_simd(uint16_t op);
 /* Whether the vector instruction has read its operands before it writes its result, given AVX. */
 bool jit_simd_reads_first(uint16_t op);
 
+/* What an atomic instruction does that both reads and writes; the rows of the opcode table stand in this order, seven
+ * widths each. */
+enum jit_atomic { JIT_ADD, JIT_SUB, JIT_AND, JIT_OR, JIT_XOR, JIT_XCHG, JIT_CMPXCHG };
+#define JIT_ATOMIC_WIDTHS 7
+static inline enum jit_atomic jit_atomic_of(uint16_t op) {
+    return (enum jit_atomic)((op - BC_I32_ATOMIC_RMW_ADD) / JIT_ATOMIC_WIDTHS);
+}
+
 struct jit_cpu { /* what this machine's CPU has beyond SSE4.2 */
     bool avx, bmi1, bmi2, lzcnt;
     bool jumps_want_place; /* one that crosses or ends at a multiple of 32 bytes is slow */

@@ -150,7 +150,8 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
     struct bc_instr in;
     if (i->op == IR_SLOW && !bc_decode_instr(f->bc, i->where, (uint32_t)f->bc->n_bytes, &in, NULL))
         bc_buf_text(out, ".%s", bc_op_infos[in.op].text);
-    if (i->op == IR_LOAD || i->op == IR_STORE) bc_buf_text(out, ".%s", bc_op_infos[i->sub].text);
+    bool access = i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_ATOMIC;
+    if (access) bc_buf_text(out, ".%s", bc_op_infos[i->sub].text);
     if (ir_has_list(i->op)) {
         for (uint32_t k = 0; k < i->b; k++)
             print_operand(f, out, f->items[i->a + k], f->item_regs ? f->item_regs[i->a + k] : 0);

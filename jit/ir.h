@@ -27,6 +27,7 @@
     X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size */                 \
     X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
     X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \
+    X(ATOMIC, 1, 0)     /* a, imm as LOAD, b value, c replacement; sub = wasm op: store, change, exchange */ \
     X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
     X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
     X(MEMORY_SIZE, 0, 0)                                                                                     \

@@ -422,7 +422,7 @@ const struct gen_rows *gen_rows(char result) {
 bool gen_value_by_row(struct gen *g, char type) {
     const struct gen_rows *rows = gen_rows(type);
     enum bc_op op = rows->ops[gen_below(g, rows->n)];
-    if (is_atomic(op) && !gen_rarely(g, 6)) return false;
+    if (is_atomic(op) && !gen_rarely(g, 2)) return false;
     if (!gen_row(g, op, type)) return false;
     const char *results = strchr(bc_op_infos[op].signature, ':') + 1;
     for (unsigned k = 1; results[0] && results[k]; k++)
