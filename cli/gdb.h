@@ -1,6 +1,6 @@
 /* cli/gdb.h: the remote protocol of gdb and lldb, as the files of `atoll run --gdb` share it.
  *
- *   gdb_link.c   bytes <-> packets             gdb.c         where the program stops and goes on
+ *   gdb_link.c   packets over a socket         gdb.c         where the program stops and goes on
  *   gdb_threads.c  the threads of the program: who runs, who stands still
  *   gdb_answer.c a packet -> its answer        gdb_values.c  memory, call stack, locals, globals
  *
@@ -10,11 +10,9 @@
 #ifndef ATOLL_CLI_GDB_H
 #define ATOLL_CLI_GDB_H
 
+#include "cli/gdb_packet.h"
 #include "cli/run.h"
 #include "interp/interp.h"
-
-#define GDB_PACKET_MAX                                                                                       \
-    4096 /* bytes of a packet's payload, either way; longer ones are answered with an error */
 
 /* ---- gdb_link.c ---- */
 
@@ -23,8 +21,8 @@ struct gdb_link {
     bool no_acks;
     uint8_t in[GDB_PACKET_MAX];
     size_t at, n;
-    char packet[GDB_PACKET_MAX + 1]; /* the last one that came; ends with a zero byte */
-    struct bc_buf last;              /* the last one sent, whole: it may be asked for again */
+    struct gdb_frame frame; /* its packet: the last one that came */
+    struct bc_buf last;     /* the last one sent, whole: it may be asked for again */
 };
 enum gdb_event {
     GDB_PACKET,
@@ -36,7 +34,7 @@ enum gdb_event {
 enum atoll_status gdb_link_listen(struct gdb_link *link, uint16_t *port, struct atoll_error *err);
 /* Waits for a debugger; from then on nobody else can connect. fails E_IO, E_INTERRUPTED */
 enum atoll_status gdb_link_accept(struct gdb_link *link, struct atoll_error *err);
-/* Waits for the next packet, link->packet. */
+/* Waits for the next packet, link->frame.packet. */
 enum gdb_event gdb_link_receive(struct gdb_link *link);
 /* Whether something has come, without waiting. */
 bool gdb_link_ready(struct gdb_link *link);
@@ -125,7 +123,7 @@ void gdb_look_at_link(struct gdb_thread *t);
 
 /* ---- gdb_answer.c ---- */
 
-/* Answers link->packet; g->resume says what it asked for beyond an answer. */
+/* Answers link->frame.packet; g->resume says what it asked for beyond an answer. */
 void gdb_answer(struct gdb *g);
 /* Why and where a thread stands. */
 void gdb_put_stop(struct gdb *g, const struct gdb_thread *t);
@@ -134,7 +132,6 @@ void gdb_put_stop(struct gdb *g, const struct gdb_thread *t);
 
 void gdb_put_error(struct gdb *g, unsigned number);
 void gdb_put_bytes(struct gdb *g, const void *bytes, size_t n);
-bool gdb_take_hex(const char **at, uint64_t *out);
 void gdb_read_memory(struct gdb *g, const char *arguments);
 void gdb_write_memory(struct gdb *g, const char *arguments);
 void gdb_memory_region(struct gdb *g, const char *arguments);

@@ -10,7 +10,7 @@
 #define TRIPLE           "wasm32-unknown-wasi-wasm"
 #define MAX_BREAKPOINTS  4096
 #define MAX_THREADS_TOLD 128
-enum { ERROR_PACKET = 1, ERROR_NO_THREAD = 3, ERROR_FULL = 12, ERROR_ADDRESS = 14, NO_MORE_REGISTERS = 0x45 };
+enum { NO_MORE_REGISTERS = 0x45 };
 
 static void ok(struct gdb *g) { bc_buf_text(&g->reply, "OK"); }
 
@@ -92,7 +92,7 @@ static void working_directory(struct gdb *g, const char *p) {
     if (getcwd(path, sizeof path))
         gdb_put_bytes(g, path, strlen(path));
     else
-        gdb_put_error(g, ERROR_ADDRESS);
+        gdb_put_error(g, GDB_ERROR_ADDRESS);
 }
 
 static void current_thread(struct gdb *g, const char *p) {
@@ -115,7 +115,7 @@ static struct gdb_thread *take_thread(struct gdb *g, const char *p) {
     uint64_t id = 0;
     bool any = !strcmp(p, "-1") || !strcmp(p, "0");
     struct gdb_thread *t = any ? g->stopped : gdb_take_hex(&p, &id) && !*p ? gdb_find_thread(g, id) : NULL;
-    if (!t) gdb_put_error(g, ERROR_NO_THREAD);
+    if (!t) gdb_put_error(g, GDB_ERROR_NO_THREAD);
     return t;
 }
 /* 0: the process was started for the debugger, which ends it when it leaves without detaching. */
@@ -163,42 +163,18 @@ static void put_features(struct bc_buf *out) {
         "generic=\"pc\" encoding=\"uint\" format=\"hex\"/></feature></target>");
 }
 
-/* A document's bytes are sent as they are: of those that would have to be escaped put_xml_text leaves none
- * but `}`, `#`,
- * `$`, `*` in a file's name, which are escaped here. */
-static void put_piece(struct gdb *g, const struct bc_buf *document, uint64_t at, uint64_t n) {
-    if (at > document->size) at = document->size;
-    if (n > document->size - at) n = document->size - at;
-    if (n > GDB_PACKET_MAX / 2 - 8) n = GDB_PACKET_MAX / 2 - 8;
-    bc_buf_u8(&g->reply, at + n < document->size ? 'm' : 'l');
-    for (uint64_t i = at; i < at + n; i++) {
-        uint8_t c = document->data[i];
-        bool special = c == '}' || c == '#' || c == '$' || c == '*';
-        if (special) bc_buf_u8(&g->reply, '}');
-        bc_buf_u8(&g->reply, special ? c ^ 0x20 : c);
-    }
-}
-
 static void transfer(struct gdb *g, const char *p) {
     static const char libraries[] = "libraries:read::", features[] = "features:read:target.xml:";
     struct bc_buf document;
-    uint64_t at, n;
     bool is_libraries = !strncmp(p, libraries, strlen(libraries));
     if (!is_libraries && strncmp(p, features, strlen(features))) return;
     p += is_libraries ? strlen(libraries) : strlen(features);
-    if (!gdb_take_hex(&p, &at) || *p++ != ',' || !gdb_take_hex(&p, &n) || *p) {
-        gdb_put_error(g, ERROR_PACKET);
-        return;
-    }
     bc_buf_init(&document, &atoll_default_alloc);
     if (is_libraries)
         put_libraries(g, &document);
     else
         put_features(&document);
-    if (document.failed)
-        gdb_put_error(g, ERROR_FULL);
-    else
-        put_piece(g, &document, at, n);
+    gdb_put_document(&g->reply, &document, p);
     bc_buf_fini(&document);
 }
 
@@ -214,7 +190,7 @@ static void one_register(struct gdb *g, const char *p) {
     if (gdb_take_hex(&p, &number) && number == 0)
         all_registers(g, p);
     else
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
 }
 
 /* ---- breakpoints ---- */
@@ -241,7 +217,7 @@ static bool take_breakpoint(struct gdb *g, const char *p, uint64_t *out_address)
     struct gdb_address a;
     if (!gdb_take_hex(&p, &type) || *p++ != ',' || !gdb_take_hex(&p, out_address) || *p++ != ',' ||
         !gdb_take_hex(&p, &kind)) {
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
         return false;
     }
     if (type > 1) return false;
@@ -251,7 +227,7 @@ static bool take_breakpoint(struct gdb *g, const char *p, uint64_t *out_address)
         *out_address += instruction_at(bc, a.offset) - a.offset;
         return true;
     }
-    gdb_put_error(g, ERROR_ADDRESS);
+    gdb_put_error(g, GDB_ERROR_ADDRESS);
     return false;
 }
 
@@ -266,7 +242,7 @@ static void set_breakpoint(struct gdb *g, const char *p) {
     void *grown = g->breakpoints;
     if (g->n_breakpoints >= MAX_BREAKPOINTS || atoll_grow(&atoll_default_alloc, &grown, &g->cap_breakpoints,
                                                           g->n_breakpoints + 1, sizeof *g->breakpoints)) {
-        gdb_put_error(g, ERROR_FULL);
+        gdb_put_error(g, GDB_ERROR_FULL);
         return;
     }
     g->breakpoints = grown;
@@ -292,47 +268,29 @@ static void clear_breakpoint(struct gdb *g, const char *p) {
 /* The first action that is meant for a thread counts; one that none is meant for stays where it is. */
 enum action { NO_ACTION, CONTINUE, STEP };
 
-static bool take_action(const char **p, enum action *out, uint64_t *out_id, bool *out_all) {
-    static const char letters[] = "cCsS";
-    const char *letter = **p ? strchr(letters, **p) : NULL;
-    uint64_t signal_number;
-    if (!letter) return false;
-    *out = letter - letters < 2 ? CONTINUE : STEP;
-    bool signalled = (letter - letters) & 1;
-    ++*p;
-    if (signalled && !gdb_take_hex(p, &signal_number)) return false;
-    *out_all = **p != ':' || !strncmp(*p, ":-1", 3);
-    if (*out_all) *p += **p == ':' ? 3 : 0;
-    if (!*out_all && (++*p, !gdb_take_hex(p, out_id))) return false;
-    return !**p || *(*p)++ == ';';
-}
-
 static enum action action_for(const char *p, const struct gdb_thread *t) {
-    enum action action;
-    uint64_t id = 0;
-    bool all;
-    while (*p && take_action(&p, &action, &id, &all))
-        if (all || id == t->id) return action;
+    struct gdb_action action;
+    while (*p && gdb_take_action(&p, &action))
+        if (action.is_all || action.thread == t->id) return action.steps ? STEP : CONTINUE;
     return NO_ACTION;
 }
 
 /* vCont;ACTION[:THREAD];... */
 static void go_on_by_thread(struct gdb *g, const char *p) {
-    enum action action;
-    uint64_t id;
-    bool all, some = false;
+    struct gdb_action given;
+    bool some = false;
     for (const char *at = p; *at;) {
-        if (take_action(&at, &action, &id, &all)) continue;
-        gdb_put_error(g, ERROR_PACKET);
+        if (gdb_take_action(&at, &given)) continue;
+        gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
     for (const struct gdb_thread *t = g->list; t; t = t->next) some |= action_for(p, t) != NO_ACTION;
     if (!some) {
-        gdb_put_error(g, ERROR_NO_THREAD);
+        gdb_put_error(g, GDB_ERROR_NO_THREAD);
         return;
     }
     for (struct gdb_thread *t = g->list; t; t = t->next) {
-        action = action_for(p, t);
+        enum action action = action_for(p, t);
         t->stepping = action == STEP;
         atomic_store(&t->held, action == NO_ACTION);
     }
@@ -342,7 +300,7 @@ static void go_on_by_thread(struct gdb *g, const char *p) {
 /* At an address of the debugger's choice: a wasm program cannot. */
 static void go_on(struct gdb *g, const char *p) {
     if (*p)
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
     else
         go_on_by_thread(g, "c");
 }
@@ -350,7 +308,7 @@ static void step(struct gdb *g, const char *p) {
     char action[20];
     snprintf(action, sizeof action, "s:%x", g->stopped->id);
     if (*p)
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
     else
         go_on_by_thread(g, action);
 }
@@ -374,7 +332,7 @@ static void select_thread(struct gdb *g, const char *p) {
     struct gdb_thread *t = *p ? take_thread(g, p + 1) : NULL;
     if (t && *p == 'g') g->selected = t;
     if (t) ok(g);
-    if (!*p) gdb_put_error(g, ERROR_PACKET);
+    if (!*p) gdb_put_error(g, GDB_ERROR_PACKET);
 }
 static void is_alive(struct gdb *g, const char *p) {
     if (take_thread(g, p)) ok(g);
@@ -435,7 +393,7 @@ static const struct answer answers[] = {
 };
 
 void gdb_answer(struct gdb *g) {
-    const char *packet = g->link.packet;
+    const char *packet = g->link.frame.packet;
     g->reply.size = 0;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         const struct answer *a = &answers[i];

@@ -1,5 +1,4 @@
-/* cli/gdb_link.c: packets of the remote protocol over a socket: $payload#checksum, acknowledged by + or -
- * until the debugger asks for silence. */
+/* cli/gdb_link.c: packets of the remote protocol over a socket, which is waited for. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -9,26 +8,9 @@
 #include <unistd.h>
 #include "cli/gdb.h"
 
-static enum atoll_status fail(struct atoll_error *err, const char *what) {
-    int error = errno;
-    atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "--gdb: %s: %s", what, strerror(error));
-    err->system_errno = error;
-    return ATOLL_E_IO;
-}
-
 enum atoll_status gdb_link_listen(struct gdb_link *l, uint16_t *port, struct atoll_error *err) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons(*port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int on = 1;
-    l->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (l->listener < 0) return fail(err, "socket");
-    setsockopt(l->listener, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(l->listener, (struct sockaddr *)&address, size) || listen(l->listener, 1) ||
-        getsockname(l->listener, (struct sockaddr *)&address, &size))
-        return fail(err, "cannot listen");
-    *port = ntohs(address.sin_port);
-    return ATOLL_OK;
+    l->listener = gdb_listen(port, err);
+    return l->listener < 0 ? ATOLL_E_IO : ATOLL_OK;
 }
 
 enum atoll_status gdb_link_accept(struct gdb_link *l, struct atoll_error *err) {
@@ -37,7 +19,12 @@ enum atoll_status gdb_link_accept(struct gdb_link *l, struct atoll_error *err) {
     while (l->fd < 0 && errno == EINTR && !cli_stopped());
     if (l->fd < 0 && cli_stopped())
         return atoll_fail(err, ATOLL_E_INTERRUPTED, ATOLL_NO_OFFSET, "interrupted");
-    if (l->fd < 0) return fail(err, "accept");
+    if (l->fd < 0) {
+        int error = errno;
+        atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "--gdb: accept: %s", strerror(error));
+        err->system_errno = error;
+        return ATOLL_E_IO;
+    }
     setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     close(l->listener);
     l->listener = -1;
@@ -65,12 +52,8 @@ static void send_bytes(struct gdb_link *l, const void *bytes, size_t size) {
 }
 
 void gdb_link_send(struct gdb_link *l, const char *payload, size_t size) {
-    uint8_t sum = 0;
-    for (size_t i = 0; i < size; i++) sum = (uint8_t)(sum + (uint8_t)payload[i]);
     l->last.size = 0;
-    bc_buf_u8(&l->last, '$');
-    bc_buf_bytes(&l->last, payload, size);
-    bc_buf_text(&l->last, "#%02x", sum);
+    gdb_frame_put(&l->last, payload, size);
     if (!l->last.failed) send_bytes(l, l->last.data, l->last.size);
 }
 
@@ -115,45 +98,17 @@ static int next_byte(struct gdb_link *l) {
     return l->in[l->at++];
 }
 
-static int digit(int c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-enum frame { FRAME_WHOLE, FRAME_BROKEN, FRAME_LONG };
-
-/* The packet behind its $: negative as next_byte. */
-static int read_frame(struct gdb_link *l) {
-    uint8_t sum = 0;
-    size_t n = 0;
-    int c;
-    while ((c = next_byte(l)) != '#') {
-        if (c < 0) return c;
-        bool again = c == '$'; /* that one never ended */
-        sum = again ? 0 : (uint8_t)(sum + c);
-        if (n < GDB_PACKET_MAX) l->packet[n] = (char)c;
-        n = again ? 0 : n + 1;
-    }
-    int high = next_byte(l), low = high < 0 ? high : next_byte(l);
-    if (low < 0) return low;
-    l->packet[n < GDB_PACKET_MAX ? n : GDB_PACKET_MAX] = 0;
-    if (digit(high) < 0 || digit(low) < 0 || digit(high) * 16 + digit(low) != sum) return FRAME_BROKEN;
-    return n > GDB_PACKET_MAX ? FRAME_LONG : FRAME_WHOLE;
-}
-
 enum gdb_event gdb_link_receive(struct gdb_link *l) {
     for (;;) {
         int c = next_byte(l);
         if (c < 0) return (enum gdb_event) - c;
-        if (c == 3) return GDB_INTERRUPT;
-        if (c == '-' && !l->no_acks) send_bytes(l, l->last.data, l->last.size);
-        if (c != '$') continue;
-        int frame = read_frame(l);
-        if (frame < 0) return (enum gdb_event) - frame;
-        if (!l->no_acks) send_bytes(l, frame == FRAME_BROKEN ? "-" : "+", 1);
-        if (frame == FRAME_WHOLE) return GDB_PACKET;
-        if (frame == FRAME_LONG) gdb_link_send(l, "E07", 3);
+        enum gdb_framed what = gdb_frame_take(&l->frame, (uint8_t)c);
+        bool is_frame = what == GDB_FRAME_PACKET || what == GDB_FRAME_LONG || what == GDB_FRAME_BROKEN;
+        if (is_frame && !l->no_acks) send_bytes(l, what == GDB_FRAME_BROKEN ? "-" : "+", 1);
+        if (what == GDB_FRAME_PACKET) return GDB_PACKET;
+        if (what == GDB_FRAME_INTERRUPT) return GDB_INTERRUPT;
+        if (what == GDB_FRAME_AGAIN && !l->no_acks) send_bytes(l, l->last.data, l->last.size);
+        if (what == GDB_FRAME_LONG) gdb_link_send(l, "E07", 3);
     }
 }
 

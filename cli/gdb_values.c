@@ -4,29 +4,13 @@
 #include <string.h>
 #include "cli/gdb.h"
 
-enum { ERROR_PACKET = 1, ERROR_NO_SUCH = 2, ERROR_NO_MEMORY = 12, ERROR_ADDRESS = 14 };
+enum { ERROR_NO_SUCH = 2 };
 #define READ_MAX   (GDB_PACKET_MAX / 2 - 8)
 #define FRAMES_MAX (GDB_PACKET_MAX / 16 - 1) /* 16 digits each */
 
 void gdb_put_error(struct gdb *g, unsigned number) { bc_buf_text(&g->reply, "E%02x", number); }
 
-void gdb_put_bytes(struct gdb *g, const void *bytes, size_t n) {
-    for (size_t i = 0; i < n; i++) bc_buf_text(&g->reply, "%02x", ((const uint8_t *)bytes)[i]);
-}
-
-static int digit(char c) {
-    if (c >= '0' && c <= '9') return c - '0';
-    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
-bool gdb_take_hex(const char **at, uint64_t *out) {
-    unsigned n = 0;
-    for (*out = 0; digit(**at) >= 0; n++) *out = *out << 4 | (uint64_t)digit(*(*at)++);
-    return n > 0 && n <= 16;
-}
-
-static bool take(const char **at, char wanted) { return **at == wanted && (*at)++; }
+void gdb_put_bytes(struct gdb *g, const void *bytes, size_t n) { gdb_put_hex(&g->reply, bytes, n); }
 
 /* ---- memory ---- */
 
@@ -59,12 +43,12 @@ static bool find_range(const struct gdb *g, uint64_t address, struct range *out)
 void gdb_read_memory(struct gdb *g, const char *p) {
     uint64_t address, n;
     struct range r;
-    if (!gdb_take_hex(&p, &address) || !take(&p, ',') || !gdb_take_hex(&p, &n) || *p) {
-        gdb_put_error(g, ERROR_PACKET);
+    if (!gdb_take_hex(&p, &address) || !gdb_take_char(&p, ',') || !gdb_take_hex(&p, &n) || *p) {
+        gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
     if (!find_range(g, address, &r)) {
-        gdb_put_error(g, ERROR_ADDRESS);
+        gdb_put_error(g, GDB_ERROR_ADDRESS);
         return;
     }
     if (n > r.n) n = r.n;
@@ -74,18 +58,19 @@ void gdb_read_memory(struct gdb *g, const char *p) {
 /* M ADDRESS,LENGTH:BYTES: all or nothing, and only linear memory. */
 void gdb_write_memory(struct gdb *g, const char *p) {
     uint64_t address, n;
+    uint8_t bytes[GDB_PACKET_MAX];
     struct range r;
-    bool whole = gdb_take_hex(&p, &address) && take(&p, ',') && gdb_take_hex(&p, &n) && take(&p, ':') &&
-                 n <= GDB_PACKET_MAX && strlen(p) == 2 * n && strspn(p, "0123456789abcdefABCDEF") == 2 * n;
+    bool whole = gdb_take_hex(&p, &address) && gdb_take_char(&p, ',') && gdb_take_hex(&p, &n) &&
+                 gdb_take_char(&p, ':') && n <= sizeof bytes && gdb_take_bytes(p, bytes, n);
     if (!whole) {
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
     if (!find_range(g, address, &r) || !r.writable || n > r.n) {
-        gdb_put_error(g, ERROR_ADDRESS);
+        gdb_put_error(g, GDB_ERROR_ADDRESS);
         return;
     }
-    for (uint64_t i = 0; i < n; i++) r.bytes[i] = (uint8_t)(digit(p[2 * i]) << 4 | digit(p[2 * i + 1]));
+    memcpy(r.bytes, bytes, n);
     bc_buf_text(&g->reply, "OK");
 }
 
@@ -93,7 +78,7 @@ void gdb_memory_region(struct gdb *g, const char *p) {
     uint64_t address;
     struct range r;
     if (!gdb_take_hex(&p, &address) || *p) {
-        gdb_put_error(g, ERROR_PACKET);
+        gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
     if (find_range(g, address, &r))
@@ -150,8 +135,9 @@ static bool take_decimal(const char **at, uint64_t *out) {
 
 static bool take_wanted(struct gdb *g, const char *p, struct wanted *out) {
     *out = (struct wanted){.g = g};
-    if (take_decimal(&p, &out->frame) && take(&p, ';') && take_decimal(&p, &out->index) && !*p) return true;
-    gdb_put_error(g, ERROR_PACKET);
+    if (take_decimal(&p, &out->frame) && gdb_take_char(&p, ';') && take_decimal(&p, &out->index) && !*p)
+        return true;
+    gdb_put_error(g, GDB_ERROR_PACKET);
     return false;
 }
 
@@ -172,7 +158,7 @@ static bool find_value(void *context, const struct interp_frame *frame) {
     struct interp_values *values = &w->g->values;
     if (frame->index < w->frame) return true;
     if (interp_frame_values(frame, w->operand, values)) {
-        gdb_put_error(w->g, ERROR_NO_MEMORY);
+        gdb_put_error(w->g, GDB_ERROR_FULL);
         w->found = true;
         return false;
     }
@@ -219,7 +205,7 @@ static bool take_global_of(struct gdb *g, const char *p, struct wanted *out) {
     p += strlen(key);
     bool whole = take_decimal(&p, &id) && (!*p || !strcmp(p, ";")) && id < 1 << 30;
     if (whole && gdb_find_address(g, id << 32, &a)) find_in(out, gdb_instance_on(g->selected, a.instance));
-    if (!out->found) gdb_put_error(g, whole ? ERROR_NO_SUCH : ERROR_PACKET);
+    if (!out->found) gdb_put_error(g, whole ? ERROR_NO_SUCH : GDB_ERROR_PACKET);
     return true;
 }
 

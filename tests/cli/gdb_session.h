@@ -1,39 +1,19 @@
-/* tests/cli/gdb_session.h: a debugger as a script: starts atoll run --gdb, speaks the remote protocol with it as lldb does
- * for wasm, and looks at the answers. */
+/* tests/cli/gdb_session.h: a debugger of atoll run --gdb, as lldb speaks for wasm. */
 #ifndef ATOLL_TESTS_CLI_GDB_SESSION_H
 #define ATOLL_TESTS_CLI_GDB_SESSION_H
 
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#include <cmocka.h>
 #include "bytecode/bytecode.h"
+#include "tests/cli/gdb_client.h"
 
-#define OBJECT   (UINT64_C(1) << 62)
-#define PATIENCE 60 /* seconds until a silent atoll counts as hung */
+#define OBJECT (UINT64_C(1) << 62)
 
-static const char *command;
 static char directory[] = "/tmp/atoll-gdb-XXXXXX";
 
 /* ---- a session ---- */
 
-struct session {
-    pid_t pid;
-    int fd;
-    bool no_acks;
-    struct bc_buf bytes; /* of the program, assembled as atoll does */
+struct program {
+    struct bc_buf bytes; /* assembled as atoll does */
     struct bc_module *m;
-    char reply[16384];
 };
 
 static inline const char *write_program(const char *name, const char *text) {
@@ -48,41 +28,6 @@ static inline const char *write_program(const char *name, const char *text) {
     return path[turn];
 }
 
-/* Starts atoll with these arguments; its standard error is *out_errors. */
-static inline pid_t spawn(char *const *arguments, FILE **out_errors) {
-    int errors[2];
-    assert_int_equal(pipe(errors), 0);
-    pid_t pid = fork();
-    if (pid == 0) {
-        dup2(errors[1], 2);
-        close(errors[0]);
-        execv(command, arguments);
-        _exit(99);
-    }
-    close(errors[1]);
-    *out_errors = fdopen(errors[0], "r");
-    return pid;
-}
-
-static inline void connect_to(struct session *s, int port) {
-    struct sockaddr_in address = {
-        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    struct timeval patience = {.tv_sec = PATIENCE};
-    s->fd = socket(AF_INET, SOCK_STREAM, 0);
-    assert_int_equal(connect(s->fd, (struct sockaddr *)&address, sizeof address), 0);
-    int at_once = 1;
-    setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &at_once, sizeof at_once);
-    setsockopt(s->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-}
-
-static inline int announced_port(FILE *errors) {
-    char line[300] = "";
-    int port = 0;
-    assert_non_null(fgets(line, sizeof line, errors));
-    if (sscanf(line, "atoll: waiting for a debugger at 127.0.0.1:%d", &port) != 1) fail_msg("%s", line);
-    return port;
-}
-
 static inline void open_session(struct session *s, const char *text, const char *flag, const char *value) {
     FILE *errors;
     const char *path = write_program("program", text);
@@ -94,102 +39,34 @@ static inline void open_session(struct session *s, const char *text, const char 
                          (char *)(flag ? value : path),
                          flag ? (char *)path : NULL,
                          NULL};
-    *s = (struct session){0};
-    bc_buf_init(&s->bytes, &atoll_default_alloc);
-    assert_int_equal(bc_text_assemble(text, strlen(text), NULL, &s->bytes, NULL, NULL), ATOLL_OK);
-    assert_int_equal(bc_module_decode(s->bytes.data, s->bytes.size, NULL, &s->m, NULL), ATOLL_OK);
+    *s = (struct session){.program = calloc(1, sizeof *s->program)};
+    assert_non_null(s->program);
+    bc_buf_init(&s->program->bytes, &atoll_default_alloc);
+    assert_int_equal(bc_text_assemble(text, strlen(text), NULL, &s->program->bytes, NULL, NULL), ATOLL_OK);
+    assert_int_equal(
+        bc_module_decode(s->program->bytes.data, s->program->bytes.size, NULL, &s->program->m, NULL),
+        ATOLL_OK);
     s->pid = spawn(arguments, &errors);
-    connect_to(s, announced_port(errors));
+    connect_to(s, announced_port(errors, "atoll: waiting for a debugger at 127.0.0.1:"));
     fclose(errors);
 }
 
-static inline int status_of(pid_t pid) {
-    int status = 0;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 static inline int close_session(struct session *s) {
     if (s->fd >= 0) close(s->fd);
-    bc_module_free(s->m);
-    bc_buf_fini(&s->bytes);
+    bc_module_free(s->program->m);
+    bc_buf_fini(&s->program->bytes);
+    free(s->program);
     return status_of(s->pid);
-}
-
-/* ---- packets ---- */
-
-static inline void put(struct session *s, const void *bytes, size_t n) {
-    assert_int_equal(send(s->fd, bytes, n, MSG_NOSIGNAL), n);
-}
-static inline void put_packet(struct session *s, const char *payload) {
-    char packet[9000];
-    unsigned sum = 0;
-    for (const char *c = payload; *c; c++) sum += (unsigned char)*c;
-    int n = snprintf(packet, sizeof packet, "$%s#%02x", payload, sum & 255);
-    put(s, packet, (size_t)n);
-}
-static inline int get(struct session *s) {
-    unsigned char c;
-    if (recv(s->fd, &c, 1, 0) != 1) fail_msg("atoll is silent");
-    return c;
-}
-/* The next packet, checked and acknowledged. */
-static inline const char *get_packet(struct session *s) {
-    size_t n = 0;
-    unsigned sum = 0, told;
-    char digits[3] = "";
-    int c;
-    while ((c = get(s)) != '$') assert_int_equal(c, '+');
-    while ((c = get(s)) != '#') {
-        assert_true(n + 1 < sizeof s->reply);
-        s->reply[n++] = (char)c;
-        sum += (unsigned)c;
-    }
-    digits[0] = (char)get(s);
-    digits[1] = (char)get(s);
-    assert_int_equal(sscanf(digits, "%2x", &told), 1);
-    assert_int_equal(sum & 255, told);
-    s->reply[n] = 0;
-    if (!s->no_acks) put(s, "+", 1);
-    return s->reply;
-}
-static inline const char *ask(struct session *s, const char *packet) {
-    put_packet(s, packet);
-    return get_packet(s);
-}
-static inline void answers(struct session *s, const char *packet, const char *reply) {
-    const char *got = ask(s, packet);
-    if (strcmp(got, reply)) fail_msg("%s: '%s' instead of '%s'", packet, got, reply);
-}
-static inline void mentions(const char *reply, const char *part) {
-    if (!strstr(reply, part)) fail_msg("'%s' says nothing of '%s'", reply, part);
-}
-static inline const char *format(const char *f, ...) {
-    static char text[4][400];
-    static int turn;
-    va_list args;
-    turn = (turn + 1) & 3;
-    va_start(args, f);
-    vsnprintf(text[turn], sizeof text[turn], f, args);
-    va_end(args);
-    return text[turn];
-}
-static inline const char *little_endian(uint64_t value) {
-    static char text[2][17];
-    static int turn;
-    turn ^= 1;
-    for (int i = 0; i < 8; i++) snprintf(text[turn] + 2 * i, 3, "%02x", (unsigned)(value >> 8 * i & 255));
-    return text[turn];
 }
 
 /* ---- places ---- */
 
 /* The nth instruction of an own function. */
 static inline uint64_t place(const struct session *s, uint32_t func, unsigned nth) {
-    const struct bc_func *f = &s->m->funcs[func];
+    const struct bc_func *f = &s->program->m->funcs[func];
     struct bc_instr in;
     uint32_t at = f->code_offset, end = f->body.offset + f->body.size;
-    while (nth-- && !bc_decode_instr(s->m, at, end, &in, NULL)) at = in.next;
+    while (nth-- && !bc_decode_instr(s->program->m, at, end, &in, NULL)) at = in.next;
     return OBJECT | at;
 }
 static inline void stands(const char *reply, const char *signal_digits, uint64_t pc, const char *reason) {

@@ -67,10 +67,10 @@ static void memory_and_module_bytes_are_readable(void **state) {
     answers(&s, "m10000,1", "E0e");
     answers(&s, "mffffffffffffffff,1", "E0e");
     answers(&s, "m4000000100000000,1", "E0e"); /* there is no second instance */
-    for (uint32_t at = 0; at < s.bytes.size; at += 16) {
+    for (uint32_t at = 0; at < s.program->bytes.size; at += 16) {
         char digits[33] = "";
-        uint32_t n = s.bytes.size - at < 16 ? (uint32_t)s.bytes.size - at : 16;
-        for (uint32_t i = 0; i < n; i++) snprintf(digits + 2 * i, 3, "%02x", s.bytes.data[at + i]);
+        uint32_t n = s.program->bytes.size - at < 16 ? (uint32_t)s.program->bytes.size - at : 16;
+        for (uint32_t i = 0; i < n; i++) snprintf(digits + 2 * i, 3, "%02x", s.program->bytes.data[at + i]);
         answers(&s, format("m%llx,10", (unsigned long long)(OBJECT | at)), digits);
     }
     answers(&s, "M12,2:4c4c", "OK");
@@ -129,9 +129,9 @@ static void a_breakpoint_shows_frames_and_their_values(void **state) {
     answers(&s, "qWasmGlobal:1;1", "000000000000e03f");
     answers(&s, "qWasmGlobal:0;2", "E02");
     answers(&s, format("z0,%llx,1", (unsigned long long)place(&s, 0, ADD_SUM)), "OK");
-    answers(&s, format("Z0,%llx,1", (unsigned long long)(OBJECT | s.m->funcs[0].body.offset)), "OK");
+    answers(&s, format("Z0,%llx,1", (unsigned long long)(OBJECT | s.program->m->funcs[0].body.offset)), "OK");
     stands(ask(&s, "c"), "T05", place(&s, 0, 0), "breakpoint"); /* its first instruction */
-    answers(&s, format("z0,%llx,1", (unsigned long long)(OBJECT | s.m->funcs[0].body.offset)), "OK");
+    answers(&s, format("z0,%llx,1", (unsigned long long)(OBJECT | s.program->m->funcs[0].body.offset)), "OK");
     answers(&s, "c", "W00");
     assert_int_equal(close_session(&s), 0);
 }
@@ -301,9 +301,9 @@ static void broken_packets_do_no_harm(void **state) {
     put(&s, "-", 1); /* once more, please */
     get_packet(&s);
     assert_string_equal(s.reply, "68");
-    for (uint64_t i = 0; i < s.bytes.size; i++) /* a breakpoint may be anywhere in a module */
+    for (uint64_t i = 0; i < s.program->bytes.size; i++) /* a breakpoint may be anywhere in a module */
         answers(&s, format("Z0,%llx,1", (unsigned long long)(OBJECT | i)), "OK");
-    for (uint64_t i = 0; i < s.bytes.size; i++)
+    for (uint64_t i = 0; i < s.program->bytes.size; i++)
         answers(&s, format("z0,%llx,1", (unsigned long long)(OBJECT | i)), "OK");
     answers(&s, "c", "W00");
     assert_int_equal(recv(s.fd, &c, 1, 0), 0);
@@ -317,7 +317,7 @@ static void wrong_ports_and_waiting_end_as_other_faults_do(void **state) {
     (void)state;
     char *waits[] = {"atoll", "run", "--gdb", "0", (char *)path, NULL};
     pid_t pid = spawn(waits, &errors);
-    snprintf(port, sizeof port, "%d", announced_port(errors));
+    snprintf(port, sizeof port, "%d", announced_port(errors, "atoll: waiting for a debugger at 127.0.0.1:"));
     char *taken[] = {"atoll", "run", "--gdb", port, (char *)path, NULL};
     pid_t second = spawn(taken, &other);
     assert_non_null(fgets(told, sizeof told, other));
@@ -329,7 +329,7 @@ static void wrong_ports_and_waiting_end_as_other_faults_do(void **state) {
     fclose(errors);
     char *nobody[] = {"atoll", "run", "--timeout", "100ms", "--gdb", "0", (char *)path, NULL};
     pid = spawn(nobody, &errors);
-    announced_port(errors);
+    announced_port(errors, "atoll: waiting for a debugger at 127.0.0.1:");
     assert_int_equal(status_of(pid), 124);
     fclose(errors);
     char *usage[] = {"atoll", "run", "--gdb", "65536", (char *)path, NULL};

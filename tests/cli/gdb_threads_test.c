@@ -156,7 +156,7 @@ static void a_program_whose_threads_all_wait_can_be_stopped_and_ended(void **sta
     frame_of_work(&s, 2);
     assert_true(strlen(ask(&s, "qWasmCallStack:1")) >= 16);
     uint64_t pc = pc_of(ask(&s, "?"), 1);
-    const struct bc_func *f = &s.m->funcs[START];
+    const struct bc_func *f = &s.program->m->funcs[START];
     assert_true((pc & UINT32_MAX) >= f->body.offset && (pc & UINT32_MAX) < f->body.offset + f->body.size);
     answers(&s, "k", "X09");
     assert_int_equal(close_session(&s), 128 + 9);
@@ -173,8 +173,9 @@ static void a_program_whose_threads_all_wait_can_be_stopped_and_ended(void **sta
     kill(s.pid, SIGTERM);
     assert_int_equal(status_of(s.pid), 128 + SIGTERM);
     close(s.fd);
-    bc_module_free(s.m);
-    bc_buf_fini(&s.bytes);
+    bc_module_free(s.program->m);
+    bc_buf_fini(&s.program->bytes);
+    free(s.program);
 }
 
 static void a_trap_on_a_thread_is_shown(void **state) {
