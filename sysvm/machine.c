@@ -1,6 +1,5 @@
 /* sysvm/machine.c: a machine from its first byte to its end, see machine.h. */
 #include <string.h>
-#include "sysvm/layout.h"
 #include "sysvm/machine_internal.h"
 
 /* ---- its end ---- */
@@ -67,6 +66,7 @@ enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct 
 
 void vm_machine_free(struct vm_machine *machine) {
     if (!machine) return;
+    vm_debug_free(machine->debug);
     vm_vcpus_free(machine);
     vm_devices_free(machine);
     if (machine->engine) machine->config.engine->destroy(machine->engine);

@@ -13,6 +13,8 @@
 #include "sysvm/dev/platform/serial.h"
 #include "sysvm/dev/virtio/balloon.h"
 #include "sysvm/dev/virtio/rng.h"
+#include "sysvm/debug.h"
+#include "sysvm/layout.h"
 #include "sysvm/machine.h"
 
 struct vm_vcpu {
@@ -31,7 +33,8 @@ struct vm_machine {
     void *engine;
     struct vm_irq irq;
     struct vm_power power;
-    struct vm_vcpu *vcpus; /* config.n_cpus of them; NULL until a kernel is loaded */
+    struct vm_debug *debug; /* NULL: no debugger will come */
+    struct vm_vcpu *vcpus;  /* config.n_cpus of them; NULL until a kernel is loaded */
 
     struct vm_serial *serial;
     struct vm_cmos *cmos;
@@ -56,6 +59,15 @@ void vm_machine_end(struct vm_machine *machine, enum vm_end end, const char *tex
 
 enum atoll_status vm_devices_new(struct vm_machine *machine, struct atoll_error *err);
 void vm_devices_free(struct vm_machine *machine); /* also after a failure half-way */
+
+/* ---- debug.c ---- */
+
+void vm_debug_free(struct vm_debug *debug); /* no thread of a processor is there; NULL is allowed */
+/* By the thread of a processor, before each run: waits as long as it has to stand still. last: what it came back for. */
+void vm_debug_before_run(struct vm_debug *debug, unsigned cpu, const struct vm_exit *last);
+/* By the same, behind it: what a debugger is told of. False: the exit is to be served. */
+bool vm_debug_takes(struct vm_debug *debug, unsigned cpu, const struct vm_exit *exit);
+void vm_debug_wake(struct vm_debug *debug); /* machine->stopping is set: nobody waits any more */
 
 /* ---- vcpus.c ---- */
 

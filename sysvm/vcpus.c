@@ -23,7 +23,8 @@ void vm_vcpus_serve(void *context, const struct vm_exit *exit) {
     struct vm_machine *machine = context;
     if (exit->kind != VM_EXIT_NONE) atomic_fetch_add_explicit(&machine->n_exits, 1, memory_order_relaxed);
     switch (exit->kind) {
-    case VM_EXIT_NONE: return;
+    case VM_EXIT_NONE:
+    case VM_EXIT_DEBUG: return;
     case VM_EXIT_PORT: access_bus(machine, machine->ports, exit); return;
     case VM_EXIT_MEMORY: access_bus(machine, machine->mmio, exit); return;
     case VM_EXIT_HALTED:
@@ -41,13 +42,15 @@ enum atoll_status vm_vcpus_thread_starts(void *context, struct atoll_error *err)
 static void *run(void *context) {
     struct vm_vcpu *vcpu = context;
     struct vm_machine *machine = vcpu->machine;
-    struct vm_exit exit;
+    struct vm_exit exit = {.kind = VM_EXIT_NONE};
     char name[16];
     snprintf(name, sizeof name, "vcpu%u", vcpu->index);
     pthread_setname_np(pthread_self(), name);
     vm_loop_thread_starts(machine->loop, VM_ROLE_VCPU);
     while (!machine->stopping) {
+        if (machine->debug) vm_debug_before_run(machine->debug, vcpu->index, &exit);
         machine->config.engine->run(vcpu->vcpu, &exit);
+        if (machine->debug && vm_debug_takes(machine->debug, vcpu->index, &exit)) continue;
         vm_vcpus_serve(machine, &exit);
     }
     return NULL;
@@ -81,6 +84,7 @@ enum atoll_status vm_vcpus_start(struct vm_machine *machine, struct atoll_error 
 }
 
 void vm_vcpus_join(struct vm_machine *machine) {
+    if (machine->debug) vm_debug_wake(machine->debug);
     for (unsigned i = 0; i < machine->config.n_cpus; i++)
         if (machine->vcpus[i].is_running) machine->config.engine->kick(machine->vcpus[i].vcpu);
     for (unsigned i = 0; i < machine->config.n_cpus; i++) {

@@ -2,7 +2,8 @@
  *
  * An engine is a table of functions. `kvm` has the interrupt controllers and timers of a PC in the kernel;
  * an engine without such help brings its own, behind the same table. The machine handles an exit once,
- * whoever it came from. Calls of one vCPU come from its thread alone, except kick. */
+ * whoever it came from. Calls of one vCPU come from its thread alone, except kick; while that thread is known not to be
+ * in `run`, another may make them under a lock that both take. */
 #ifndef ATOLL_SYSVM_ENGINE_H
 #define ATOLL_SYSVM_ENGINE_H
 
@@ -33,7 +34,28 @@ struct vm_cpu_state {
         uint64_t base;
         uint16_t limit;
     } gdt, idt;
-    uint64_t cr0, cr2, cr3, cr4, cr8, efer;
+    uint64_t cr0, cr2, cr3, cr4, cr8, efer, kernel_gs_base;
+};
+
+/* x87, MMX, SSE and AVX: XSAVE's standard layout: the FXSAVE image, the header, the high halves of ymm0 .. 15. */
+enum { VM_FP_BYTES = 832, VM_FP_HEADER = 512, VM_FP_YMM_HIGH = 576 };
+struct vm_fp_state {
+    uint8_t bytes[VM_FP_BYTES];
+};
+
+/* ---- what a debugger arms ---- */
+
+enum vm_break_kind { VM_BREAK_CODE, VM_BREAK_WRITE, VM_BREAK_READ, VM_BREAK_ACCESS };
+struct vm_breakpoint {
+    uint64_t address; /* linear */
+    uint32_t n_bytes; /* of data; of code 1 */
+    enum vm_break_kind kind;
+    bool in_memory; /* code: an int3 (0xCC) stands there already */
+};
+struct vm_debug_spec {
+    const struct vm_breakpoint *breakpoints;
+    size_t n;
+    bool is_stepping; /* one instruction; interrupts wait meanwhile, where the engine can have them wait */
 };
 
 /* ---- why a vCPU came back ---- */
@@ -44,11 +66,16 @@ enum vm_exit_kind {
     VM_EXIT_MEMORY, /* one access of 1 to 8 bytes at `address`, where no RAM is */
     VM_EXIT_HALTED, /* nothing will wake it: halted with interrupts off and no controller of the engine's */
     VM_EXIT_RESET,  /* triple fault */
-    VM_EXIT_FAILED  /* the engine cannot go on; text says why */
+    VM_EXIT_DEBUG, /* `stop`: in front of an instruction with a breakpoint; behind a step, or an access to data */
+    VM_EXIT_FAILED /* the engine cannot go on; text says why */
 };
+
+enum vm_stop { VM_STOP_STEP, VM_STOP_CODE, VM_STOP_DATA };
 
 struct vm_exit {
     enum vm_exit_kind kind;
+    enum vm_stop stop;
+    enum vm_break_kind data_kind; /* of VM_STOP_DATA, whose breakpoint is the one at `address` */
     bool is_write;
     uint64_t address;
     unsigned n_bytes, count;
@@ -84,7 +111,16 @@ struct vm_engine_ops {
     void (*vcpu_free)(void *vcpu);
     void (*run)(void *vcpu, struct vm_exit *out_exit);
     int (*get_state)(void *vcpu, struct vm_cpu_state *out); /* 0 or an errno */
+    /* A processor that waits (hlt, a start) goes on waiting; one that is halted runs when `state` has another rip. */
     int (*set_state)(void *vcpu, const struct vm_cpu_state *state);
+    int (*get_fp)(void *vcpu, struct vm_fp_state *out);
+    int (*set_fp)(void *vcpu, const struct vm_fp_state *state);
+    /* What run comes back for with VM_EXIT_DEBUG from now on. The list is borrowed until the next call.
+     * 0 or an errno (ENOSPC: see n_debug_registers). */
+    int (*set_debug)(void *vcpu, const struct vm_debug_spec *spec);
+    /* How many breakpoints that are not in_memory there can be, of 1, 2, 4 or 8 bytes at a multiple of that, none of them
+     * VM_BREAK_READ. 0: any number of any kind. */
+    unsigned n_debug_registers;
     /* Makes the run under way, or the next one, come back soon. Any thread, while the vCPU's thread has not
      * been joined. */
     void (*kick)(void *vcpu);
@@ -109,6 +145,12 @@ enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struc
                                     uint64_t *out_rate, struct atoll_error *err);
 #define VM_ENGINE_FAST                                                                                       \
     UINT64_C(20000000) /* real hardware does a billion, one inside an emulator 50 million */
+
+/* ---- looking from outside (linear.c) ---- */
+
+/* Where a linear address leads by the page tables of `state`. False: nowhere. */
+bool vm_linear_to_physical(const struct vm_cpu_state *state, const struct vm_memory *memory, uint64_t linear,
+                           uint64_t *out_gpa);
 
 /* ---- states a loader starts from (states.c) ---- */
 

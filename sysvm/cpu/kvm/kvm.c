@@ -178,4 +178,8 @@ const struct vm_engine_ops vm_engine_kvm = {.name = "kvm",
                                             .run = kvm_vcpu_run,
                                             .get_state = kvm_vcpu_get_state,
                                             .set_state = kvm_vcpu_set_state,
+                                            .get_fp = kvm_vcpu_get_fp,
+                                            .set_fp = kvm_vcpu_set_fp,
+                                            .set_debug = kvm_vcpu_set_debug,
+                                            .n_debug_registers = KVM_DEBUG_REGISTERS,
                                             .kick = kvm_vcpu_kick};

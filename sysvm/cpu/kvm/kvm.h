@@ -2,6 +2,7 @@
  *
  *   kvm.c    a virtual machine: what the host can do, memory, interrupts, doorbells
  *   vcpu.c   a processor: its state, running it, why it came back
+ *   debug.c  a processor under a debugger: registers of the FPU, breakpoints, steps
  *   cpuid.c  what a processor says about itself
  *
  * Interrupt controllers (two 8259, I/O APIC, local APICs) and the 8254 are the kernel's.
@@ -31,6 +32,9 @@ struct kvm_vcpu {
     struct kvm_run *run;
     pthread_t thread;       /* of the last run */
     atomic_bool has_thread; /* the one above is set */
+    struct vm_debug_spec debug;
+    bool is_debugged;  /* the kernel was told of something to debug */
+    bool is_injecting; /* the next run brings the guest an exception that was none of the debugger's */
 };
 
 #define KVM_MAX_CPUID   256
@@ -46,6 +50,17 @@ int kvm_vcpu_set_state(void *vcpu, const struct vm_cpu_state *state);
 void kvm_vcpu_kick(void *vcpu);
 /* Kicks come as this signal: its handler does nothing, the system call it interrupts ends. */
 int kvm_kick_signal(void);
+
+/* ---- debug.c ---- */
+
+enum { KVM_DEBUG_REGISTERS = 4 };
+int kvm_vcpu_get_fp(void *vcpu, struct vm_fp_state *out);
+int kvm_vcpu_set_fp(void *vcpu, const struct vm_fp_state *state);
+int kvm_vcpu_set_debug(void *vcpu, const struct vm_debug_spec *spec);
+/* Of KVM_EXIT_DEBUG: fills the exit, which has VM_EXIT_NONE where the exception is the guest's own. */
+void kvm_debug_exit(struct kvm_vcpu *vcpu, struct vm_exit *exit);
+/* After a run that brought the guest an exception. */
+void kvm_debug_injected(struct kvm_vcpu *vcpu);
 
 /* ---- cpuid.c ---- */
 

@@ -10,19 +10,33 @@
 
 /* ---- making one ---- */
 
+#define MSR_KERNEL_GS_BASE UINT32_C(0xC0000102)
+
+/* As the kernel calls them: how many registers were taken, 0 where this host's KVM has not that one; negative: errno. */
+static int use_msr(int fd, unsigned long request, struct kvm_msr_entry *entry) {
+    _Alignas(struct kvm_msrs) char room[sizeof(struct kvm_msrs) + sizeof *entry] = {0};
+    struct kvm_msrs *msrs = (struct kvm_msrs *)room;
+    msrs->nmsrs = 1;
+    msrs->entries[0] = *entry;
+    int n = ioctl(fd, request, msrs);
+    entry->data = msrs->entries[0].data;
+    return n;
+}
+static int set_msr(int fd, uint32_t index, uint64_t value) {
+    return use_msr(fd, KVM_SET_MSRS, &(struct kvm_msr_entry){.index = index, .data = value});
+}
+static int get_msr(int fd, uint32_t index, uint64_t *out) {
+    struct kvm_msr_entry entry = {.index = index};
+    int n = use_msr(fd, KVM_GET_MSRS, &entry);
+    *out = entry.data;
+    return n;
+}
+
 /* MTRRs on, all memory write-back: what firmware leaves, and kernels take it over. */
 static int set_msrs(int fd) {
     enum { MSR_MISC_ENABLE = 0x1A0, FAST_STRINGS = 1, MSR_MTRR_DEF_TYPE = 0x2FF, MTRR_ON_WRITE_BACK = 0x806 };
-    static const struct kvm_msr_entry entries[] = {{.index = MSR_MISC_ENABLE, .data = FAST_STRINGS},
-                                                   {.index = MSR_MTRR_DEF_TYPE, .data = MTRR_ON_WRITE_BACK}};
-    for (size_t i = 0; i < sizeof entries / sizeof *entries; i++) {
-        _Alignas(struct kvm_msrs) char room[sizeof(struct kvm_msrs) + sizeof *entries] = {0};
-        struct kvm_msrs *msrs = (struct kvm_msrs *)room;
-        msrs->nmsrs = 1;
-        msrs->entries[0] = entries[i];
-        if (ioctl(fd, KVM_SET_MSRS, msrs) < 0) return -1; /* 0: this host's KVM has not that one */
-    }
-    return 0;
+    if (set_msr(fd, MSR_MISC_ENABLE, FAST_STRINGS) < 0) return -1;
+    return set_msr(fd, MSR_MTRR_DEF_TYPE, MTRR_ON_WRITE_BACK) < 0 ? -1 : 0;
 }
 
 static int set_cpuid(const struct kvm_vcpu *vcpu) {
@@ -120,7 +134,8 @@ int kvm_vcpu_set_state(void *object, const struct vm_cpu_state *state) {
     struct kvm_regs regs = {r[VM_RAX], r[VM_RBX], r[VM_RCX], r[VM_RDX], r[VM_RSI],  r[VM_RDI],
                             r[VM_RSP], r[VM_RBP], r[8],      r[9],      r[10],      r[11],
                             r[12],     r[13],     r[14],     r[15],     state->rip, state->rflags};
-    return ioctl(vcpu->fd, KVM_SET_REGS, &regs) ? errno : 0;
+    if (ioctl(vcpu->fd, KVM_SET_REGS, &regs)) return errno;
+    return set_msr(vcpu->fd, MSR_KERNEL_GS_BASE, state->kernel_gs_base) < 0 ? errno : 0;
 }
 
 int kvm_vcpu_get_state(void *object, struct vm_cpu_state *out) {
@@ -143,7 +158,7 @@ int kvm_vcpu_get_state(void *object, struct vm_cpu_state *out) {
 #define X(id, name) out->segments[VM_##id] = from_kvm(&sregs.name);
     SEGMENTS(X)
 #undef X
-    return 0;
+    return get_msr(vcpu->fd, MSR_KERNEL_GS_BASE, &out->kernel_gs_base) < 0 ? errno : 0;
 }
 
 /* ---- running ---- */
@@ -178,7 +193,7 @@ static void internal_error(const struct kvm_vcpu *vcpu, struct vm_exit *exit) {
            (unsigned long long)regs.rip);
 }
 
-static void translate(const struct kvm_vcpu *vcpu, struct vm_exit *exit) {
+static void translate(struct kvm_vcpu *vcpu, struct vm_exit *exit) {
     struct kvm_run *run = vcpu->run;
     switch (run->exit_reason) {
     case KVM_EXIT_IO:
@@ -199,6 +214,7 @@ static void translate(const struct kvm_vcpu *vcpu, struct vm_exit *exit) {
         return;
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN: exit->kind = VM_EXIT_NONE; return;
+    case KVM_EXIT_DEBUG: kvm_debug_exit(vcpu, exit); return;
     case KVM_EXIT_HLT: exit->kind = VM_EXIT_HALTED; return;
     case KVM_EXIT_SHUTDOWN: exit->kind = VM_EXIT_RESET; return;
     case KVM_EXIT_INTERNAL_ERROR: internal_error(vcpu, exit); return;
@@ -219,11 +235,13 @@ void kvm_vcpu_run(void *object, struct vm_exit *out_exit) {
         vcpu->has_thread = true;
     }
     *out_exit = (struct vm_exit){.kind = VM_EXIT_NONE};
-    if (ioctl(vcpu->fd, KVM_RUN, 0) == 0) {
+    int result = ioctl(vcpu->fd, KVM_RUN, 0), error = errno;
+    if (vcpu->is_injecting) kvm_debug_injected(vcpu);
+    if (result == 0) {
         translate(vcpu, out_exit);
-    } else if (errno == EINTR || errno == EAGAIN) {
+    } else if (error == EINTR || error == EAGAIN) {
         __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     } else {
-        failed(out_exit, "processor %u: KVM cannot run it: %s", vcpu->index, strerror(errno));
+        failed(out_exit, "processor %u: KVM cannot run it: %s", vcpu->index, strerror(error));
     }
 }

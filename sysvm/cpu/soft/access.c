@@ -33,9 +33,10 @@ static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,
     if (page->size == 22) view->large |= UINT64_C(1) << ((linear >> 21) ^ 1) % 64; /* 4 MiB are two of 2 */
     bool may_write =
         page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) && !soft_code_has(cpu->engine->code, gpa);
+    bool watched = cpu->debugged && soft_debug_watches(cpu, linear);
     view->entries[i] = (struct soft_tlb_entry){
-        .read = soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE(i),
-        .write = may_write ? linear : SOFT_TLB_NONE(i),
+        .read = !watched && soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE(i),
+        .write = may_write && !watched ? linear : SOFT_TLB_NONE(i),
         .fetch = soft_may(cpu, v, SOFT_ACCESS_FETCH, page) ? linear : SOFT_TLB_NONE(i),
         .host = (uint64_t)(uintptr_t)host,
     };
@@ -119,6 +120,7 @@ static bool find_all(struct soft_cpu *cpu, enum soft_view view, uint64_t linear,
 bool soft_read_slow(struct soft_cpu *cpu, enum soft_view view, uint64_t linear, void *out, unsigned n_bytes) {
     struct pieces pieces;
     if (!find_all(cpu, view, linear, n_bytes, SOFT_ACCESS_READ, &pieces)) return false;
+    if (cpu->debugged) soft_debug_access(cpu, linear, n_bytes, false);
     return read_place(cpu, &pieces.place[0], out, pieces.n_bytes[0]) &&
            (!pieces.n_bytes[1] ||
             read_place(cpu, &pieces.place[1], (char *)out + pieces.n_bytes[0], pieces.n_bytes[1]));
@@ -128,6 +130,7 @@ bool soft_write_slow(struct soft_cpu *cpu, enum soft_view view, uint64_t linear,
                      unsigned n_bytes) {
     struct pieces pieces;
     if (!find_all(cpu, view, linear, n_bytes, SOFT_ACCESS_WRITE, &pieces)) return false;
+    if (cpu->debugged) soft_debug_access(cpu, linear, n_bytes, true);
     return write_place(cpu, &pieces.place[0], bytes, pieces.n_bytes[0]) &&
            (!pieces.n_bytes[1] ||
             write_place(cpu, &pieces.place[1], (const char *)bytes + pieces.n_bytes[0], pieces.n_bytes[1]));
@@ -141,6 +144,10 @@ void *soft_writable(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes) {
     if (pieces.n_bytes[1] || !pieces.place[0].host) {
         cpu->fault.vector = SOFT_NO_FAULT;
         return NULL;
+    }
+    if (cpu->debugged) {
+        soft_debug_access(cpu, linear, n_bytes, false);
+        soft_debug_access(cpu, linear, n_bytes, true);
     }
     if (soft_code_has(cpu->engine->code, pieces.place[0].gpa))
         soft_code_written(cpu->engine, pieces.place[0].gpa, n_bytes);

@@ -146,6 +146,7 @@ enum soft_step soft_move_debug(struct soft_cpu *cpu, const struct soft_insn *ins
     if (reg == 6) value = (value & 0xE00F) | SOFT_DR6_ONES;
     if (reg == 7) value = (value & 0xFFFF2BFF) | SOFT_DR7_ONES;
     cpu->dr[reg] = value;
+    soft_debug_changed(cpu);
     return SOFT_END;
 }
 

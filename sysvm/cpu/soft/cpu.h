@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include "sysvm/cpu/engine.h"
+#include "sysvm/cpu/soft/debug.h"
 #include "sysvm/cpu/soft/msrs.h"
 #include "sysvm/cpu/soft/tlb.h"
 
@@ -107,6 +108,7 @@ enum soft_vector {
     SOFT_ALIGN = 17,
     SOFT_MC = 18,
     SOFT_XM = 19,
+    SOFT_STOP = 0xFD,  /* no exception: soft_run returns cpu->debug.stop */
     SOFT_LEAVE = 0xFE, /* no exception: soft_run returns cpu->leave.exit, see soft_serve */
     SOFT_NO_FAULT = 0xFF
 };
@@ -201,6 +203,8 @@ struct soft_cpu {
     } gdt, idt;
     uint64_t cr0, cr2, cr3, cr4, efer, xcr0; /* CR8 is the task priority of the APIC */
     uint64_t dr[8];
+    bool debugged; /* instructions run one at a time: debug.h */
+    struct soft_debug debug;
     enum soft_mode mode; /* soft_mode_changed derives it */
     uint8_t cpl;         /* 0 in real mode, 3 in V86; set by whoever loads CS (system) or the whole state */
     /* shadow: after sti, mov ss, pop ss nothing is delivered before the next instruction has retired. */

@@ -166,7 +166,9 @@ static struct soft_arrival arrival_of_fault(struct soft_cpu *cpu) {
         cpu->dr[6] |= fault->dr6;
         cpu->dr[7] &= ~UINT64_C(0x2000); /* general detect: the handler may use the registers */
     }
-    bool is_trap = fault->is_trap || fault->vector == SOFT_DB || fault->vector == SOFT_DOUBLE;
+    bool general_detect = fault->vector == SOFT_DB && fault->dr6 & 0x2000;
+    bool is_trap =
+        fault->is_trap || (fault->vector == SOFT_DB && !general_detect) || fault->vector == SOFT_DOUBLE;
     return (struct soft_arrival){
         .vector = fault->vector,
         .has_error = fault->has_error_code,

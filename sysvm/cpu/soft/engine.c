@@ -45,6 +45,7 @@ void soft_take_init(struct soft_cpu *cpu) {
     soft_apic_init(cpu->apic);
     pthread_mutex_unlock(&cpu->engine->chips.lock);
     soft_reset(cpu, true);
+    soft_debug_changed(cpu);
     cpu->waits_for_sipi = cpu->index != 0;
 }
 
@@ -240,7 +241,8 @@ static int get_state(void *vcpu, struct vm_cpu_state *out) {
                                  .cr3 = cpu->cr3,
                                  .cr4 = cpu->cr4,
                                  .cr8 = soft_apic_cr8(cpu->apic),
-                                 .efer = cpu->efer};
+                                 .efer = cpu->efer,
+                                 .kernel_gs_base = cpu->msrs.kernel_gs_base};
     memcpy(out->gpr, cpu->gpr, sizeof out->gpr);
     memcpy(out->segments, cpu->segments, sizeof out->segments);
     return 0;
@@ -250,19 +252,37 @@ static int set_state(void *vcpu, const struct vm_cpu_state *state) {
     struct soft_cpu *cpu = vcpu;
     memcpy(cpu->gpr, state->gpr, sizeof cpu->gpr);
     memcpy(cpu->segments, state->segments, sizeof cpu->segments);
+    if (cpu->rip != state->rip) cpu->halted = false;
     cpu->rip = state->rip;
     cpu->rflags = state->rflags | SOFT_FLAG_ONE;
     cpu->gdt.base = state->gdt.base, cpu->gdt.limit = state->gdt.limit;
     cpu->idt.base = state->idt.base, cpu->idt.limit = state->idt.limit;
     cpu->cr0 = state->cr0, cpu->cr2 = state->cr2, cpu->cr3 = state->cr3, cpu->cr4 = state->cr4;
     cpu->efer = state->efer;
+    cpu->msrs.kernel_gs_base = state->kernel_gs_base;
     bool real = !(cpu->cr0 & SOFT_CR0_PE);
     cpu->cpl = real ? 0 : cpu->rflags & SOFT_VM ? 3 : state->segments[VM_SS].access >> 5 & 3;
-    cpu->halted = cpu->waits_for_sipi = cpu->interrupt_shadow = false;
+    cpu->interrupt_shadow = false;
     cpu->leave = (struct soft_leave){0};
     soft_apic_set_cr8(cpu->apic, (uint8_t)(state->cr8 & 15));
     soft_tlb_flush(cpu, true);
     soft_mode_changed(cpu);
+    return 0;
+}
+
+static int get_fp(void *vcpu, struct vm_fp_state *out) {
+    soft_fp_get(vcpu, out);
+    return 0;
+}
+static int set_fp(void *vcpu, const struct vm_fp_state *state) {
+    return soft_fp_set(vcpu, state) ? 0 : EINVAL;
+}
+
+static int set_debug(void *vcpu, const struct vm_debug_spec *spec) {
+    struct soft_cpu *cpu = vcpu;
+    cpu->debug.spec = *spec;
+    cpu->debug.has_stop = false;
+    soft_debug_changed(cpu);
     return 0;
 }
 
@@ -285,4 +305,7 @@ const struct vm_engine_ops vm_engine_soft = {.name = "soft",
                                              .run = run,
                                              .get_state = get_state,
                                              .set_state = set_state,
+                                             .get_fp = get_fp,
+                                             .set_fp = set_fp,
+                                             .set_debug = set_debug,
                                              .kick = kick};

@@ -7,11 +7,12 @@ enum {
     FLAGS_LEVEL0 = SOFT_IOPL | SOFT_VIF | SOFT_VIP
 };
 
-/* RF is not kept: nothing here breaks on instructions. */
+/* RF is kept where something breaks on instructions: nobody else looks at it, or would clear it. */
 static void set_flags(struct soft_cpu *cpu, uint64_t value, unsigned width, bool is_level0, bool may_if) {
     uint64_t mask = FLAGS_ALWAYS | (is_level0 ? FLAGS_LEVEL0 : 0) | (may_if ? SOFT_IF : 0);
+    if (cpu->debugged) mask |= SOFT_RF;
     if (width == 2) mask &= 0xFFFF;
-    cpu->rflags = ((cpu->rflags & ~mask) | (value & mask) | SOFT_FLAG_ONE) & ~(uint64_t)SOFT_RF;
+    cpu->rflags = (cpu->rflags & ~(mask | SOFT_RF)) | (value & mask) | SOFT_FLAG_ONE;
     soft_view_changed(cpu);
 }
 

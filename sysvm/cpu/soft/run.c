@@ -41,7 +41,7 @@ void soft_stop_writers(struct soft_cpu *cpu, uint64_t gpa) {
 
 /* ---- one instruction ---- */
 
-static uint64_t code_at(const struct soft_cpu *cpu) {
+uint64_t soft_code_at(const struct soft_cpu *cpu) {
     return cpu->mode == SOFT_LONG64 ? cpu->rip : (uint32_t)(cpu->segments[VM_CS].base + cpu->rip);
 }
 
@@ -54,11 +54,10 @@ static void advance(struct soft_cpu *cpu, unsigned n_bytes) {
     if (cpu->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
 }
 
-/* False: cpu->fault: no instruction can be had from rip. */
 static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
     uint8_t bytes[SOFT_INSN_MAX];
     unsigned n = sizeof bytes;
-    uint64_t linear = code_at(cpu), unused;
+    uint64_t linear = soft_code_at(cpu), unused;
     if (!is_within_limit(cpu, 1)) {
         soft_raise_gp(cpu, 0);
         return false;
@@ -77,7 +76,7 @@ static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
     return false;
 }
 
-static enum soft_step retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_step step) {
+enum soft_step soft_retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_step step) {
     if (step == SOFT_FAULT) return step;
     if (cpu->leave.n_done) soft_leave_forget(cpu);
     if (step == SOFT_AGAIN) return step;
@@ -87,11 +86,16 @@ static enum soft_step retire(struct soft_cpu *cpu, const struct soft_insn *insn,
     return step;
 }
 
+bool soft_fetch_insn(struct soft_cpu *cpu, struct soft_insn *out) {
+    if (!fetch(cpu, out)) return false;
+    soft_native_prepare(cpu, out);
+    return true;
+}
+
 enum soft_step soft_step_one(struct soft_cpu *cpu) {
     struct soft_insn insn;
-    if (!fetch(cpu, &insn)) return SOFT_FAULT;
-    soft_native_prepare(cpu, &insn);
-    return retire(cpu, &insn, insn.run(cpu, &insn));
+    if (!soft_fetch_insn(cpu, &insn)) return SOFT_FAULT;
+    return soft_retire(cpu, &insn, insn.run(cpu, &insn));
 }
 
 /* ---- blocks ---- */
@@ -102,7 +106,7 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
         enum soft_step step = insn->run(cpu, insn);
         if (step != SOFT_NEXT) {
             cpu->n_instructions += (uint64_t)(insn - block->insns);
-            return retire(cpu, insn, step);
+            return soft_retire(cpu, insn, step);
         }
         cpu->rip += insn->length;
         if (cpu->leave.n_done) soft_leave_forget(cpu);
@@ -116,33 +120,26 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
     return SOFT_NEXT;
 }
 
-/* NULL: cpu->fault says why nothing can be fetched, or has SOFT_NO_FAULT: there is no block to keep. */
 static struct soft_block *find_block(struct soft_cpu *cpu, uint64_t linear) {
     uint64_t gpa;
     if (!soft_code_address(cpu, linear, &gpa)) return NULL;
-    cpu->fault.vector = SOFT_NO_FAULT;
     struct soft_block *block = soft_blocks_get(cpu, gpa);
     if (block) soft_jump_keep(cpu, linear, block);
     return block;
 }
 
-static enum soft_step run_some(struct soft_cpu *cpu) {
-    const uint64_t linear = code_at(cpu);
+struct soft_block *soft_block_here(struct soft_cpu *cpu) {
+    const uint64_t linear = soft_code_at(cpu);
     struct soft_block *block = soft_jump_find(cpu, linear);
     if (!block) block = find_block(cpu, linear);
-    if (!block && cpu->fault.vector != SOFT_NO_FAULT) return SOFT_FAULT;
-    if (!block || !is_within_limit(cpu, block->n_bytes)) return soft_step_one(cpu);
-    if (soft_translated_ready(cpu, block)) return soft_translated_run(cpu, block);
-    return run_block(cpu, block);
+    return block && is_within_limit(cpu, block->n_bytes) ? block : NULL;
 }
 
-/* With TF set: an instruction, then #DB behind it. */
-static enum soft_step run_traced(struct soft_cpu *cpu) {
-    enum { DR6_BS = 1 << 14 };
-    enum soft_step step = soft_step_one(cpu);
-    if (step == SOFT_FAULT || step == SOFT_AGAIN) return step;
-    cpu->fault = (struct soft_fault){.vector = SOFT_DB, .is_trap = true, .dr6 = DR6_BS};
-    return SOFT_FAULT;
+static enum soft_step run_some(struct soft_cpu *cpu) {
+    struct soft_block *block = soft_block_here(cpu);
+    if (!block) return soft_step_one(cpu);
+    if (soft_translated_ready(cpu, block)) return soft_translated_run(cpu, block);
+    return run_block(cpu, block);
 }
 
 /* ---- requests, interrupts ---- */
@@ -167,7 +164,9 @@ static bool take_requests(struct soft_cpu *cpu, struct vm_exit *out) {
     return !(requests & SOFT_REQUEST_KICK);
 }
 
+/* A debugger's step goes on where the user looks, unless the processor waits for an interrupt. */
 static bool takes_interrupts(const struct soft_cpu *cpu) {
+    if (cpu->debugged && soft_debug_steps(&cpu->debug) && !cpu->halted) return false;
     return cpu->rflags & SOFT_IF && !cpu->interrupt_shadow && soft_apic_is_pending(cpu->apic);
 }
 
@@ -194,6 +193,11 @@ static bool fault(struct soft_cpu *cpu, struct vm_exit *out) {
         *out = cpu->leave.exit;
         return false;
     }
+    if (cpu->fault.vector == SOFT_STOP) {
+        cpu->debug.has_stop = false;
+        *out = cpu->debug.stop;
+        return false;
+    }
     cpu->leave.n_done = cpu->leave.n_used = 0;
     if (soft_deliver(cpu, SOFT_EVENT_FAULT, cpu->fault.vector)) return true;
     out->kind = VM_EXIT_RESET;
@@ -215,9 +219,9 @@ static bool run_once(struct soft_cpu *cpu, struct vm_exit *out) {
         return true;
     }
     bool in_shadow = cpu->interrupt_shadow;
-    enum soft_step step = cpu->rflags & SOFT_TF ? run_traced(cpu)
-                          : in_shadow           ? soft_step_one(cpu)
-                                                : run_some(cpu);
+    if (cpu->debugged || cpu->rflags & SOFT_TF)
+        return soft_run_debugged(cpu) != SOFT_FAULT || fault(cpu, out);
+    enum soft_step step = in_shadow ? soft_step_one(cpu) : run_some(cpu);
     if (in_shadow && step != SOFT_AGAIN && step != SOFT_FAULT) cpu->interrupt_shadow = false;
     return step != SOFT_FAULT || fault(cpu, out);
 }

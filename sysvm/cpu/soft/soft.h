@@ -8,6 +8,7 @@
 #include "sysvm/cpu/soft/doorbell.h"
 #include "sysvm/layout.h"
 
+struct soft_block;
 struct soft_code;
 struct soft_natives;
 
@@ -35,6 +36,11 @@ struct soft_engine {
 void soft_run(struct soft_cpu *cpu, struct vm_exit *out_exit);
 /* One instruction, no interrupts looked at; SOFT_FAULT: cpu->fault, not delivered. For tests, and a debugger. */
 enum soft_step soft_step_one(struct soft_cpu *cpu);
+/* Parts of a run, for debug.c. soft_block_here: NULL where there is no block to keep; then soft_fetch_insn tells. */
+uint64_t soft_code_at(const struct soft_cpu *cpu);                 /* the linear address of rip */
+bool soft_fetch_insn(struct soft_cpu *cpu, struct soft_insn *out); /* false: cpu->fault */
+struct soft_block *soft_block_here(struct soft_cpu *cpu);
+enum soft_step soft_retire(struct soft_cpu *cpu, const struct soft_insn *insn, enum soft_step step);
 /* No processor writes to the page at gpa any more without soft_code_written being called: code was found in it. */
 void soft_stop_writers(struct soft_cpu *cpu, uint64_t gpa);
 

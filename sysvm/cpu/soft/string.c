@@ -157,7 +157,7 @@ SOFT_INLINE bool is_over(const struct soft_cpu *cpu, const struct soft_insn *ins
     return insn->repne ? equal : !equal;
 }
 
-/* One turn: some elements, or the first fault. With TF each element is a step of its own. */
+/* One turn: some elements, or the first fault. With TF, or under a debugger, each element is a step of its own. */
 SOFT_INLINE enum soft_step
 repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, element *one,
        uint64_t (*bulk)(struct soft_cpu *, const struct soft_insn *, unsigned, uint64_t), enum until until) {
@@ -168,7 +168,7 @@ repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, ele
         return SOFT_NEXT;
     }
     uint64_t turn = left < PART / n_bytes ? left : PART / n_bytes;
-    if (cpu->rflags & SOFT_TF) turn = 1;
+    if (cpu->rflags & SOFT_TF || cpu->debugged) turn = 1;
     /* 16-bit offsets wrap anywhere in a page. */
     if (bulk && turn > 1 && !(cpu->rflags & SOFT_DF) && insn->address_bytes > 2) {
         uint64_t done = bulk(cpu, insn, n_bytes, turn);

@@ -26,6 +26,9 @@ void soft_native_prepare(struct soft_cpu *cpu, struct soft_insn *insn);
 
 /* cpu->fp as after power-up (INIT leaves it alone): FCW 0x40, all registers zero. */
 void soft_fp_reset(struct soft_cpu *cpu);
+/* The registers as an XSAVE area. False: MXCSR has bits that are reserved, and nothing has changed. */
+void soft_fp_get(const struct soft_cpu *cpu, struct vm_fp_state *out);
+bool soft_fp_set(struct soft_cpu *cpu, const struct vm_fp_state *state);
 
 /* Bytes of an XSAVE area with the components of `mask`, in the standard format; 0 where there are others than x87, SSE
  * and AVX. For CPUID leaf 0xD. */

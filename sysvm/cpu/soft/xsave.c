@@ -219,3 +219,26 @@ enum soft_step soft_xrstor(struct soft_cpu *cpu, const struct soft_insn *insn) {
     restore(cpu, has_rex_w(cpu, insn), asked, (unsigned)present, image);
     return SOFT_NEXT;
 }
+
+/* ---- for a debugger ---- */
+
+void soft_fp_get(const struct soft_cpu *cpu, struct vm_fp_state *out) {
+    const uint64_t present = COMPONENTS;
+    memset(out, 0, sizeof *out);
+    put_x87(cpu, true, out->bytes);
+    memcpy(out->bytes + FP_MXCSR, cpu->fp + FP_MXCSR, 4);
+    memcpy(out->bytes + FP_XMM, cpu->fp + FP_XMM, 256);
+    memcpy(out->bytes + SOFT_FP_HEADER, &present, sizeof present);
+    memcpy(out->bytes + SOFT_FP_YMM_HIGH, cpu->fp + SOFT_FP_YMM_HIGH, YMM_BYTES);
+}
+
+bool soft_fp_set(struct soft_cpu *cpu, const struct vm_fp_state *state) {
+    uint32_t mxcsr;
+    memcpy(&mxcsr, state->bytes + FP_MXCSR, sizeof mxcsr);
+    if (mxcsr & ~MXCSR_VALID) return false;
+    take_x87(cpu, true, state->bytes);
+    fp_set32(cpu, FP_MXCSR, mxcsr);
+    memcpy(cpu->fp + FP_XMM, state->bytes + FP_XMM, 256);
+    memcpy(cpu->fp + SOFT_FP_YMM_HIGH, state->bytes + SOFT_FP_YMM_HIGH, YMM_BYTES);
+    return true;
+}
