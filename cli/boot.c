@@ -22,6 +22,7 @@ struct boot {
     struct sandbox *sandbox;
     struct jail *jail;            /* NULL: not entered */
     struct boot_control *control; /* NULL: without a name */
+    struct boot_gdb *gdb;         /* NULL: none */
     char own_name[32];            /* where --detach has none */
     struct boot_background background;
     uint64_t deadline_ns;
@@ -35,7 +36,7 @@ struct boot {
     struct boot_command *command; /* NULL: without --rootfs */
     struct boot_command_events command_events;
     /* why it was stopped from here */
-    bool timed_out, panicked, quit, command_ended, script_failed;
+    bool timed_out, panicked, quit, command_ended, script_failed, killed;
     int signal, command_status;
 };
 
@@ -68,6 +69,12 @@ static void on_timeout(void *context) {
 static void on_quit(void *context) {
     struct boot *boot = context;
     boot->quit = true;
+    vm_machine_stop(boot->machine);
+}
+
+static void on_kill(void *context) {
+    struct boot *boot = context;
+    boot->killed = true;
     vm_machine_stop(boot->machine);
 }
 
@@ -213,6 +220,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
 }
 
 static void unmake(struct boot *boot) {
+    boot_gdb_detach(boot->gdb);
     vm_machine_free(boot->machine);
     boot_script_detach(boot->o.script);
     boot_control_detach(boot->control);
@@ -227,6 +235,7 @@ static void unmake(struct boot *boot) {
 
 static int stopped_status(const struct boot *boot) {
     if (boot->panicked) return CLI_PANIC;
+    if (boot->killed) return CLI_SIGNAL + SIGKILL;
     if (boot->script_failed) return CLI_SCRIPT;
     if (boot->timed_out) cli_message("boot: the guest ran into the timeout");
     if (boot->timed_out) return CLI_TIMEOUT;
@@ -289,6 +298,13 @@ static int enter_jail(struct boot *boot) {
     return CLI_INTERNAL;
 }
 
+static int attach_debugger(struct boot *boot) {
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    if (!boot->gdb || boot_gdb_attach(boot->gdb, boot->machine, boot->loop, &err) == ATOLL_OK) return CLI_OK;
+    cli_error("boot", &err);
+    return CLI_INTERNAL;
+}
+
 /* Made, loaded, and ready to run. Returns CLI_OK or, after a message, the exit status. */
 static int prepare(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
@@ -301,6 +317,7 @@ static int prepare(struct boot *boot) {
         result = CLI_INTERNAL;
     }
     if (result == CLI_OK) result = load(boot, &files);
+    if (result == CLI_OK) result = attach_debugger(boot);
     boot_files_free(&files);
     return result;
 }
@@ -376,6 +393,10 @@ static int run_all(struct boot *boot) {
     if (boot->o.verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
     if (boot->o.name) result = take_name(boot);
     if (result != CLI_OK) return result;
+    if (boot->o.gdb && boot_gdb_new(boot->o.gdb, on_kill, boot, &boot->gdb, &err) != ATOLL_OK) {
+        cli_error("boot", &err);
+        return CLI_INTERNAL;
+    }
     boot->deadline_ns = boot->o.timeout_ns ? vm_now_ns() + boot->o.timeout_ns : UINT64_MAX;
     boot->signals = take_signals();
     bool again;
@@ -386,6 +407,7 @@ static int run_all(struct boot *boot) {
         int closed = boot_disks_close(&boot->o.disks);
         if (closed != CLI_OK) result = closed, again = false;
     } while (again);
+    boot_gdb_finish(boot->gdb, result);
     close(boot->signals);
     return result;
 }
@@ -409,6 +431,7 @@ int boot_run(struct cli_parser *p) {
     int result = boot_options_read(&boot.o, p);
     if (result == CLI_OK) result = run_somewhere(&boot);
     boot_control_free(boot.control);
+    boot_gdb_free(boot.gdb);
     sb_free(boot.sandbox);
     jail_free(boot.jail);
     boot_options_free(&boot.o);

@@ -9,6 +9,7 @@
  *   boot_command.c   that command's standard streams and end
  *   boot_jail.c what the process may still do once the guest runs
  *   boot_script.c    a console script at the guest's console
+ *   boot_gdb*.c      a debugger at the machine (boot_gdb.h)
  *   boot_control.c   the control socket of a machine with a name; boot_detach.c: a machine in the background */
 #ifndef ATOLL_CLI_BOOT_H
 #define ATOLL_CLI_BOOT_H
@@ -108,6 +109,23 @@ void boot_control_join(struct boot_control *control, struct vm_stream_device dev
 void boot_control_output(struct boot_control *control, const uint8_t *bytes, size_t n);
 void boot_control_room(struct boot_control *control);
 
+/* ---- boot_gdb.c ---- */
+
+struct boot_gdb;
+/* PORT[,run] */
+bool boot_gdb_check(const char *spec);
+/* Listens, and says where. `kill` is called on the loop's thread when the debugger ends the machine.
+ * out    *out also after a failure, for boot_gdb_free. fails  E_IO, E_NOMEM */
+enum atoll_status boot_gdb_new(const char *spec, void (*kill)(void *context), void *context,
+                               struct boot_gdb **out, struct atoll_error *err);
+void boot_gdb_free(struct boot_gdb *gdb); /* NULL is allowed, here and below */
+/* A machine that is loaded, until detach; a debugger stays over resets. */
+enum atoll_status boot_gdb_attach(struct boot_gdb *gdb, struct vm_machine *machine, struct vm_loop *loop,
+                                  struct atoll_error *err);
+void boot_gdb_detach(struct boot_gdb *gdb);
+/* The last machine has ended; tells the debugger. */
+void boot_gdb_finish(struct boot_gdb *gdb, int status);
+
 /* ---- boot_detach.c ---- */
 
 struct boot_background {
@@ -203,6 +221,7 @@ struct boot_options {
     const char *name;           /* of the control socket; NULL: none */
     bool detach;
     const char *log_path; /* of --detach; NULL: none */
+    const char *gdb;      /* where a debugger comes; NULL: none does */
     char *default_kernel; /* owned; NULL: --kernel was given */
 };
 /* Takes all flags. Returns CLI_OK or, after a message, the exit status (where o->helped, none was needed);

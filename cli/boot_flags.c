@@ -31,7 +31,8 @@ enum {
     BOOT_SCRIPT,
     BOOT_NAME,
     BOOT_DETACH,
-    BOOT_LOG
+    BOOT_LOG,
+    BOOT_GDB
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -66,6 +67,8 @@ static const struct cli_flag flags[] = {
     {BOOT_NAME, "name", 0, "NAME", "lets \"atoll vm\" find the machine by this name (docs/control.md)"},
     {BOOT_DETACH, "detach", 0, NULL, "return when the machine runs, and print its name"},
     {BOOT_LOG, "log", 0, "FILE", "with --detach: append messages after the start, and how it ended, to FILE"},
+    {BOOT_GDB, "gdb", 0, "PORT[,run]",
+     "wait for a debugger at a local port; run: until it comes the guest runs"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -164,6 +167,10 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
         break;
     case BOOT_DETACH: o->detach = true; break;
     case BOOT_LOG: o->log_path = value; break;
+    case BOOT_GDB:
+        o->gdb = value;
+        valid = boot_gdb_check(value);
+        break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);
