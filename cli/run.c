@@ -199,18 +199,14 @@ static bool take_number(struct run *r, int id, const char *text) {
 static bool tier_fits(struct run *r) {
     bool jit = r->tier != &interp_tier && !r->gdb_given;
     bool dump = code_dump_viewer(&r->dump) != NULL;
-    if ((r->stats || dump) && (!jit || (dump && r->fuel_given))) {
+    const char *interpreted = r->gdb_given ? "--gdb" : "--tier=interp";
+    if ((r->stats || dump) && !jit) {
         cli_usage(r->verb, "--%s tells of compiled code: it does not go with %s", r->stats ? "stats" : "dump",
-                  r->gdb_given ? "--gdb"
-                  : !jit       ? "--tier=interp"
-                               : "--fuel");
+                  interpreted);
         return false;
     }
-    if (r->verb == &cli_verb_profile && (!jit || r->fuel_given)) {
-        cli_usage(r->verb, "compiled code is sampled: this does not go with --%s",
-                  r->gdb_given    ? "gdb"
-                  : r->fuel_given ? "fuel"
-                                  : "tier=interp");
+    if (r->verb == &cli_verb_profile && !jit) {
+        cli_usage(r->verb, "compiled code is sampled: this does not go with %s", interpreted);
         return false;
     }
     return true;

@@ -30,6 +30,19 @@ void interp_snippet_free(const struct rt_module *module, struct interp_snippet *
 enum rt_trap interp_snippet_run(struct rt_instance *instance, const struct interp_snippet *snippet,
                                 union rt_slot *slots);
 
+/* With rt_config.fuel: where fuel is taken, for all instructions up to the next place at once. */
+struct interp_fuel {
+    uint32_t behind; /* byte offset of the instruction in front; of the first: where the function begins */
+    uint32_t count;
+};
+struct interp_fuels {
+    struct interp_fuel *items; /* in the order of the code */
+    size_t n, capacity;
+};
+/* *out is owned by the caller (interp_fuels_fini). fails E_NOMEM */
+enum atoll_status interp_fuels_of(const struct rt_module *module, uint32_t func, struct interp_fuels *out);
+void interp_fuels_fini(const struct atoll_alloc *alloc, struct interp_fuels *fuels);
+
 struct interp_operand {
     uint8_t kind;         /* enum bc_kind */
     bool in_frame, known; /* in slot `slot`; known and not in the frame: the constant `bits` */

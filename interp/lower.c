@@ -26,7 +26,9 @@ static bool place_locals(struct lower *l) {
 }
 
 static void count_instr(struct lower *l) {
-    if (l->count_fuel) lower_operand(l, l->fuel_at, 0, (int32_t)++l->fuel);
+    if (!l->count_fuel) return;
+    lower_operand(l, l->fuel_at, 0, (int32_t)++l->fuel);
+    if (l->fuels && !l->failed) l->fuels->items[l->fuels->n - 1].count = l->fuel;
 }
 
 static void probe(struct lower *l) {
@@ -228,4 +230,22 @@ enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, 
 void interp_loop_fini(const struct atoll_alloc *alloc, struct interp_loop *loop) {
     atoll_free(alloc, loop->values, (loop->n_locals + loop->n_operands + 1) * sizeof *loop->values);
     atoll_free(alloc, loop->heights, (loop->n_blocks + 1) * sizeof *loop->heights);
+}
+
+/* ---- where fuel is taken ---- */
+
+enum atoll_status interp_fuels_of(const struct rt_module *module, uint32_t func, struct interp_fuels *out) {
+    struct interp_code code;
+    struct lower l;
+    *out = (struct interp_fuels){0};
+    bool started = init(&l, module, func, true, &code);
+    l.fuels = out;
+    if (started) lower_function(&l);
+    fini(&l);
+    interp_code_fini(l.alloc, &code);
+    return l.failed ? ATOLL_E_NOMEM : ATOLL_OK;
+}
+
+void interp_fuels_fini(const struct atoll_alloc *alloc, struct interp_fuels *fuels) {
+    atoll_free(alloc, fuels->items, fuels->capacity * sizeof *fuels->items);
 }

@@ -65,6 +65,12 @@ void lower_fuel_segment(struct lower *l) {
     if (!l->count_fuel) return;
     l->fuel_at = lower_emit_trapping(l, H_FUEL, 2);
     l->fuel = 0;
+    struct interp_fuels *list = l->fuels;
+    if (!list) return;
+    if (atoll_grow(l->alloc, (void **)&list->items, &list->capacity, list->n + 1, sizeof *list->items))
+        l->failed = true;
+    else
+        list->items[list->n++] = (struct interp_fuel){l->instr_offset, 0};
 }
 
 /* ---- values on their way to a label ---- */

@@ -158,6 +158,34 @@ uint32_t build_pop_list(struct build *b, uint32_t n) {
     return at;
 }
 
+/* ---- fuel: as the interpreter counts it ---- */
+
+static void take_fuel(struct build *b, const struct interp_fuel *fuel) {
+    uint32_t v = build_new(b, IR_FUEL, IR_VOID);
+    if (!b->f->failed) b->f->ins[v].imm = fuel->count;
+}
+
+/* At the start of the function, not where it is entered at a loop: then all is paid up to there. */
+static void begin_fuel(struct build *b) {
+    struct ir_func *f = b->f;
+    if (!f->module->engine->config.fuel) return;
+    if (interp_fuels_of(f->module, f->func, &b->fuels)) {
+        f->failed = true;
+        return;
+    }
+    f->where = f->bc->funcs[f->func].code_offset;
+    if (!f->loop) take_fuel(b, b->fuels.items);
+    b->next_fuel = 1;
+}
+
+/* Behind the instruction at the byte. */
+static void take_fuel_behind(struct build *b, uint32_t at) {
+    while (b->next_fuel < b->fuels.n && b->fuels.items[b->next_fuel].behind < at) b->next_fuel++;
+    if (b->next_fuel == b->fuels.n || b->fuels.items[b->next_fuel].behind != at || b->block == IR_NONE)
+        return;
+    take_fuel(b, b->fuels.items + b->next_fuel);
+}
+
 static void build_body(struct build *b) {
     struct ir_func *f = b->f;
     const struct bc_func *func = &f->bc->funcs[f->func];
@@ -171,6 +199,7 @@ static void build_body(struct build *b) {
             build_unreachable_code(b, &in);
         else
             build_instr(b, &in);
+        take_fuel_behind(b, f->where);
         if (ir_stopped(f)) decline(f, "the program was stopped");
         if (f->n_ins > MAX_VALUES || b->work > MAX_WORK) decline(f, "too large");
     }
@@ -187,8 +216,10 @@ void ir_build(struct ir_func *f) {
     }
     if (!f->failed) find_loop_writes(&b);
     if (!f->failed && !f->declined) build_enter_function(&b);
+    if (!f->failed && !f->declined) begin_fuel(&b);
     if (!f->failed && !f->declined) build_body(&b);
     if (b.osr_block != IR_NONE) decline(f, "the loop is not reached");
+    interp_fuels_fini(f->alloc, &b.fuels);
     atoll_free(f->alloc, b.locals, (b.n_locals + 1u) * sizeof *b.locals);
     atoll_free(f->alloc, b.local_types, b.n_locals + 1u);
     atoll_free(f->alloc, b.stack, b.cap_stack * sizeof *b.stack);

@@ -51,6 +51,8 @@ struct build {
     uint32_t *osr_values; /* locals, then operands, as they are there */
     uint32_t osr_frame,
         osr_block; /* the parameter; the block that leads to the loop from outside, IR_NONE: none */
+    struct interp_fuels fuels; /* where it is taken, when it is counted */
+    size_t next_fuel;
     uint64_t work; /* values copied; bounds the cost of functions with many locals and many branches */
 };
 

@@ -17,6 +17,7 @@ enum jit_reloc_kind { /* what code has of its place, its module and its process;
                       JIT_RELOC_FAR_TAIL, /* four bytes: the distance to the target */
                       JIT_RELOC_THROW, /* the thunks of exceptions */
                       JIT_RELOC_THROW_REF,
+                      JIT_RELOC_REFUEL,
                       JIT_RELOC_TYPE,   /* eight bytes, from here on: an address. target: index of the type */
                       JIT_RELOC_LAYOUT, /* of the type's objects */
                       JIT_RELOC_SLOW,   /* target: number of the slow instruction */

@@ -398,6 +398,23 @@ static void emit_poll(struct emit *e, const struct ir_ins *i) {
     emit_trap_if(e, CC_B, RT_TRAP_STACK_EXHAUSTED, i->where);
 }
 
+static void emit_fuel(struct emit *e, const struct ir_ins *i) {
+    struct x86 *a = &e->a;
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+    x86_alu_imm(a, 5, X86_W, x86_mem(SCRATCH, offsetof(struct rt_store, fuel)), (int32_t)i->imm);
+    struct stub *s = emit_stub(e, STUB_FUEL, i->where);
+    x86_branch(a, CC_S, s->label);
+    s->back = emit_label(e);
+    emit_bind(e, s->back);
+}
+
+static void fuel_stub(struct emit *e, const struct stub *s) {
+    x86_bytes(&e->a, 0xE8, 1);
+    emit_reloc(e, JIT_RELOC_REFUEL, 0);
+    emit_return_pc(e, s->where);
+    x86_jump(&e->a, s->back);
+}
+
 static void emit_non_null(struct emit *e, const struct ir_ins *i) {
     int src = emit_in_register(e, i->a, i->reg_a, SCRATCH);
     x86_op(&e->a, X86_TEST | X86_W, src, x86_reg(src));
@@ -417,6 +434,7 @@ static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b)
     case IR_PARAM: break;
     case IR_CAST: emit_cast(e, i); break;
     case IR_POLL: emit_poll(e, i); break;
+    case IR_FUEL: emit_fuel(e, i); break;
     case IR_NON_NULL: emit_non_null(e, i); break;
     case IR_TRAP_IF: emit_trap_on(e, i); break;
     case IR_REF_IS: emit_ref_is(e, i); break;
@@ -544,6 +562,8 @@ static void emit_stubs(struct emit *e) {
         emit_note(e, NOTE_STUBS, s.where);
         if (s.kind == STUB_TRAP) {
             call_trap(e, &s);
+        } else if (s.kind == STUB_FUEL) {
+            fuel_stub(e, &s);
         } else {
             emit_other_stub(e, &s);
         }

@@ -22,7 +22,7 @@ struct jit_engine {
     size_t n_places, cap_places;
     bool sorted;
     const uint8_t *traps; /* thunks: 16 bytes a trap */
-    const uint8_t *leave, *bridge, *far_tail, *far_tail_end, *throw, *throw_ref;
+    const uint8_t *leave, *bridge, *far_tail, *far_tail_end, *throw, *throw_ref, *refuel;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
     void *disassembler;           /* dump_code.c: the library, once it was wanted */
     struct jit_hot *hot;          /* hot.c; NULL: everything is compiled in advance */
@@ -85,6 +85,8 @@ enum rt_trap jit_throw(struct rt_instance *instance, uintptr_t sp, uint64_t tag,
 enum rt_trap jit_throw_ref(struct rt_instance *instance, uintptr_t sp, uint64_t exception,
                            struct jit_resume *resume);
 enum rt_trap jit_raise(struct rt_instance *instance, uintptr_t sp, uint64_t trap, struct jit_resume *resume);
+/* For the thunk: the store's fuel is below zero. Whether there is more. */
+bool jit_refuel(struct rt_instance *instance);
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results);
 /* rt_tier.call_compiled */
 enum rt_trap jit_enter_from_interpreter(struct rt_store *store, struct rt_func *func,

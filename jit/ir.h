@@ -42,6 +42,7 @@
     X(SLOW, 1, 0)          /* list: operands; imm = index in the module's slow instructions */               \
     X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
                               imm = byte offset in the outgoing area */      \
+    X(FUEL, 1, 0)          /* takes imm of it */                                                             \
     X(POLL, 1, 0)                                                                                            \
     X(JUMP, 1, 1)                                                                                            \
     X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \

@@ -191,6 +191,7 @@ static void link_function(uint8_t *bytes, const struct jit_code *code) {
         case JIT_RELOC_FAR_TAIL: target = engine->far_tail; break;
         case JIT_RELOC_THROW: target = engine->throw; break;
         case JIT_RELOC_THROW_REF: target = engine->throw_ref; break;
+        case JIT_RELOC_REFUEL: target = engine->refuel; break;
         default:
             address = address_of(code->module, reloc);
             memcpy(bytes + reloc->at, &address, sizeof address);
@@ -395,7 +396,7 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
 
 bool jit_may_run(const struct rt_instance *instance) {
     const struct bc_module *bc = instance->module->bc;
-    if (instance->store->engine->config.fuel || instance->store->engine->config.probes) return false;
+    if (instance->store->engine->config.probes) return false;
     if (!bc->n_memories) return true;
     const struct bc_limits *limits = &bc->memories[0].limits;
     return limits->is64 || limits->page_size_log2 != 16 || instance->memories[0]->guarded;

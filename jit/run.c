@@ -140,6 +140,11 @@ enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *insta
     return stop_reason(store, trap);
 }
 
+bool jit_refuel(struct rt_instance *instance) {
+    jit_seen(instance->store);
+    return rt_fuel_take(instance->store);
+}
+
 static _Noreturn void land(struct jit_run *run, enum rt_trap trap) {
     struct rt_store *store = run->activation.store;
     jit_seen(store);

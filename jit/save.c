@@ -82,6 +82,12 @@ static const int32_t *layout_words(const struct jit_layout *layout, int32_t word
     return memcpy(words, all, sizeof all);
 }
 
+/* What of the configuration is in the code. */
+static uint32_t kind_of_code(const struct rt_module *module) {
+    const struct rt_config *config = &module->engine->config;
+    return (uint32_t)config->relaxed_deterministic | (uint32_t)config->fuel << 1;
+}
+
 static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code *code) {
     const uint32_t head[] = {own,         code->size,     code->frame_bytes, code->self_at,
                              code->n_pcs, code->n_relocs, code->n_landings,  code->used_saved};
@@ -116,7 +122,7 @@ enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, s
         return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "this build has no id");
     layout_words(&jit->layout, words);
     for (unsigned i = 0; i < LAYOUT_WORDS; i++) put_u32(out, (uint32_t)words[i]);
-    put_u32(out, module->engine->config.relaxed_deterministic);
+    put_u32(out, kind_of_code(module));
     put_u32(out, jit_n_own(module));
     jit_hot_lock(engine);
     put_u32(out, (uint32_t)jit->n_slows);
@@ -172,7 +178,7 @@ static bool fits(struct reader *r, const struct rt_module *module) {
     bc_buf_fini(&own);
     layout_words(&jit->layout, words);
     for (unsigned i = 0; i < LAYOUT_WORDS; i++) same &= take_u32(r) == (uint32_t)words[i];
-    same &= take_u32(r) == module->engine->config.relaxed_deterministic;
+    same &= take_u32(r) == kind_of_code(module);
     return (take_u32(r) == jit_n_own(module)) & same && !r->failed;
 }
 

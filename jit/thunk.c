@@ -4,6 +4,7 @@
  *   trap    a trap's site -> jit_trap, then leave
  *   leave   out of all compiled frames, to the entry's caller, with the trap in eax
  *   throw   a throw's site -> jit_throw, then its handler, or leave
+ *   refuel  fuel is below zero -> jit_refuel, then back, or a trap
  *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
 #include <stddef.h>
 #include <string.h>
@@ -134,6 +135,8 @@ enum {
     LABEL_THROW_REF,
     LABEL_RAISE,
     LABEL_UNWIND,
+    LABEL_REFUEL,
+    LABEL_NO_FUEL,
     N_LABELS
 };
 
@@ -217,6 +220,30 @@ static void unwind(struct x86 *a, uint32_t *labels) {
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(R11));
 }
 
+/* Out of a function's midst, all of whose registers stay as they are; or the trap, as from there. */
+static void refuel(struct x86 *a, uint32_t *labels) {
+    static const uint8_t ints[] = {RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11};
+    const int32_t floats_at = 8 * sizeof ints, bytes = floats_at + 16 * 16;
+    align_label(a, labels, LABEL_REFUEL);
+    add_rsp(a, -bytes);
+    for (int i = 0; i < (int)sizeof ints; i++) store(a, ints[i], RSP, 8 * i);
+    for (int i = 0; i < 16; i++) x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, floats_at + 16 * i));
+    mov(a, RDI, R14);
+    mov(a, RBX, RSP);
+    x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
+    call_c(a, (uintptr_t)jit_refuel);
+    mov(a, RSP, RBX);
+    x86_alu_imm(a, 4, 0, x86_reg(RAX), 0xFF);                                /* a bool is one byte */
+    for (int i = 0; i < (int)sizeof ints; i++) load(a, ints[i], RSP, 8 * i); /* flags stay */
+    for (int i = 0; i < 16; i++) x86_op(a, X86_MOVUPS_LOAD, XMM0 + i, x86_mem(RSP, floats_at + 16 * i));
+    x86_op(a, X86_LEA | X86_W, RSP, x86_mem(RSP, bytes));
+    x86_branch(a, CC_E, LABEL_NO_FUEL);
+    x86_bytes(a, 0xC3, 1);
+    labels[LABEL_NO_FUEL] = (uint32_t)a->size;
+    x86_const(a, RDI, RT_TRAP_OUT_OF_FUEL);
+    x86_jump(a, LABEL_COMMON);
+}
+
 /* r14 and r15 <- of the instance of rax; a host function sees that of its caller. */
 static void enter_instance(struct x86 *a) {
     load(a, R11, RAX, offsetof(struct rt_func, instance));
@@ -258,6 +285,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     bridge(&a, labels);
     unwind(&a, labels);
     far_tail(&a, labels);
+    refuel(&a, labels);
     enum atoll_status status = ATOLL_E_NOMEM;
     uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(&engine->memory, a.size) : NULL;
     if (at) status = jit_memory_write(&engine->memory, at, a.bytes, a.size);
@@ -266,6 +294,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     engine->bridge = at + labels[LABEL_BRIDGE];
     engine->throw = at + labels[LABEL_THROW];
     engine->throw_ref = at + labels[LABEL_THROW_REF];
+    engine->refuel = at + labels[LABEL_REFUEL];
     engine->far_tail = at + labels[LABEL_FAR_TAIL];
     engine->far_tail_end = at + labels[LABEL_FAR_TAIL_END];
     union {

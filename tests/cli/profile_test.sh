@@ -40,6 +40,6 @@ check "and escapes" grep -q "<title>&#60;outer&#62;: " "$dir/graph.svg"
 expect 134 "unreachable" profile --invoke trap "$dir/p.wat" 100000000
 check "a program that traps is told of, too" grep -q "busy" "$dir/out"
 expect 2 "compiled code is sampled" profile --tier=interp "$dir/p.wat"
-expect 2 "compiled code is sampled" profile --fuel 10 "$dir/p.wat"
+expect 134 "all fuel consumed" profile --fuel 100000 --invoke outer "$dir/p.wat" 100000000
 expect 125 "No such file" profile --svg "$dir/none/graph.svg" --invoke outer "$dir/p.wat" 10
 exit $failed

@@ -154,7 +154,7 @@ expect 2 'no function "thrice"' run --tier=jit --dump=ir --dump-function twice,t
 expect 2 '"ri" is no stage; there are ir, number, sweep, split, select, alloc, code, all' run --dump=ir,ri "$dir/tiers.wat"
 one_line
 expect 2 "does not go with --tier=interp" run --dump=ir --tier=interp "$dir/tiers.wat"
-expect 2 "does not go with --fuel" run --dump=ir --fuel 100 "$dir/tiers.wat"
+expect 0 "FUEL" run --tier=jit --dump=ir --fuel 100 --invoke twice "$dir/tiers.wat" 1
 expect 2 "out.wasm" run --tier=jit --dump-to "$dir/tiers.wat/out.wasm" --invoke twice "$dir/tiers.wat" 1
 expect 0 2 run --tier=jit --dump-to "$dir/stages" --invoke twice "$dir/tiers.wat" 1
 check "nothing but the result is printed" [ "$(cat "$dir/out")" = 2 ]

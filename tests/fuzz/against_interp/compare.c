@@ -16,6 +16,7 @@ static const struct rt_tier *const tiers[TIERS] = {&interp_tier, &jit_tier, &aut
 
 struct compare {
     struct rt_engine *engines[TIERS];
+    bool fuel; /* compiled code counts it, too */
     struct compare_counts counts;
 };
 struct run {
@@ -24,6 +25,7 @@ struct run {
     struct bc_buf *out;
     uint32_t n_calls, max_calls;
     bool leads; /* the interpreter: the others make the calls that it made */
+    bool fuel;  /* all count it: it has to be the same */
     bool cut;   /* it came to a limit that machine code does not have at the same place */
 };
 
@@ -100,9 +102,9 @@ static void put_trap(struct run *run) {
     }
 }
 
-static bool limited(const struct rt_store *store) {
-    switch (store->trap) {
-    case RT_TRAP_OUT_OF_FUEL:
+static bool limited(const struct run *run) {
+    switch (run->store->trap) {
+    case RT_TRAP_OUT_OF_FUEL: return !run->fuel;
     case RT_TRAP_STACK_EXHAUSTED:
     case RT_TRAP_OUT_OF_MEMORY: return true;
     default: return false;
@@ -122,21 +124,23 @@ static void call(struct run *run, uint32_t index, uint32_t round) {
     bc_buf_text(run->out, "call %" PRIu32, index);
     enum atoll_status status = rt_call(run->store, func, slots, NULL);
     run->n_calls++;
-    if (status && run->leads && limited(run->store)) {
+    if (status && run->leads && limited(run)) {
         run->out->size = before;
         run->n_calls--;
         run->cut = true;
         run->max_calls = 0;
         return;
     }
-    if (status == ATOLL_E_INTERRUPTED) run->max_calls = 0;
+    bool stopped = status == ATOLL_E_INTERRUPTED && run->store->trap != RT_TRAP_OUT_OF_FUEL;
+    if (stopped) run->max_calls = 0;
     bc_buf_text(run->out, "-> %" PRIu32, index);
     if (!status)
         put_values(run->out, type->results, type->n_results, slots);
-    else if (status == ATOLL_E_INTERRUPTED)
+    else if (stopped)
         bc_buf_text(run->out, " was stopped after %u seconds", SECONDS);
     else
         put_trap(run);
+    if (run->fuel) bc_buf_text(run->out, ", fuel %" PRId64, run->store->fuel);
     bc_buf_text(run->out, "\n");
 }
 
@@ -183,8 +187,7 @@ static bool run_module(struct rt_module *module, struct run *run, struct compare
     run->store->fuel = FUEL;
     run->store->host_data = run;
     running = run->store;
-    bool bounded = module->engine->config.fuel;
-    if (!bounded) alarm(SECONDS);
+    if (!run->leads) alarm(SECONDS);
     enum atoll_status status = rt_instantiate(run->store, module, provide, run, &run->instance, &err);
     bool linked = status != ATOLL_E_LINK && status != ATOLL_E_NOMEM && status != ATOLL_E_LIMIT;
     if (status) bc_buf_text(run->out, "start: %s\n", err.text);
@@ -193,7 +196,7 @@ static bool run_module(struct rt_module *module, struct run *run, struct compare
         for (uint32_t i = 0; i < bc->n_exports && run->n_calls < run->max_calls; i++)
             if (bc->exports[i].kind == BC_EXTERN_FUNC) call(run, bc->exports[i].index, round);
     if (!status && !run->cut) put_state(run);
-    if (!bounded) {
+    if (!run->leads) {
         alarm(0);
         counts->calls += run->n_calls;
     }
@@ -216,12 +219,11 @@ static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes
 
 /* ---- all ---- */
 
-static struct rt_engine *new_engine(const struct rt_tier *tier) {
+static struct rt_engine *new_engine(const struct rt_tier *tier, bool fuel) {
     struct rt_engine *engine;
-    bool interp = tier == &interp_tier;
     struct rt_config config = {.tier = tier,
                                .features = BC_FEATURES_DEFAULT | UINT64_C(1) << BC_FEATURE_WIDE_ARITHMETIC,
-                               .fuel = interp,
+                               .fuel = fuel,
                                .keep_code = true,
                                .hot_at_once = true,
                                .stack_bytes = 2 << 20,
@@ -282,7 +284,7 @@ static bool compare_restored(struct compare *c, struct rt_module *compiled, cons
     struct jit_stats then, now;
     bc_buf_init(&out, &atoll_default_alloc);
     struct rt_module *copy = restored(compiled, bytes, n_bytes);
-    struct run run = {.out = &out, .max_calls = before->n_calls, .cut = before->cut};
+    struct run run = {.out = &out, .max_calls = before->n_calls, .fuel = before->fuel, .cut = before->cut};
     run_module(copy, &run, &c->counts);
     jit_module_stats(compiled, &then);
     jit_module_stats(copy, &now);
@@ -302,7 +304,7 @@ static bool load_all(struct compare *c, const uint8_t *bytes, size_t n_bytes, st
                      struct bc_buf *report) {
     struct atoll_error err = {0};
     for (int i = 0; i < TIERS; i++) {
-        if (!c->engines[i]) c->engines[i] = new_engine(tiers[i]);
+        if (!c->engines[i]) c->engines[i] = new_engine(tiers[i], i == INTERP || c->fuel);
         if (!rt_module_load(c->engines[i], bytes, n_bytes, true, "generated", modules + i, &err)) continue;
         if (report) bc_buf_text(report, "not valid: %s at %#" PRIx64 "\n", err.text, err.offset);
         return false;
@@ -326,12 +328,16 @@ enum compare_result compare_module(struct compare *c, const uint8_t *bytes, size
     struct rt_module *modules[TIERS] = {NULL};
     struct bc_buf outs[TIERS];
     struct run runs[TIERS] = {{0}};
-    if (c->counts.modules++ % RENEW == 0) free_engines(c);
+    if (c->counts.modules++ % RENEW == 0) {
+        free_engines(c);
+        c->fuel = !c->fuel;
+    }
     for (int i = 0; i < TIERS; i++) bc_buf_init(outs + i, &atoll_default_alloc);
     bool ok = load_all(c, bytes, n_bytes, modules, report);
     for (int i = 0; i < TIERS && ok; i++) {
         runs[i].out = outs + i;
         runs[i].leads = i == INTERP;
+        runs[i].fuel = c->fuel;
         runs[i].max_calls = i ? runs[INTERP].n_calls : UINT32_MAX;
         runs[i].cut = runs[INTERP].cut; /* then the state at the end is not the same */
         ok = run_module(modules[i], runs + i, &c->counts);

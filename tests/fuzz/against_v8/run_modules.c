@@ -447,7 +447,7 @@ static void put_state(struct run *run) {
     }
 }
 
-/* Compiled code counts no fuel: with ATOLL_FUZZ_TIER=jit or auto (everything is hot at once) modules are bounded by time,
+/* Compiled code is tried without fuel: with ATOLL_FUZZ_TIER=jit or auto (everything is hot at once) modules are bounded by time,
  * and what was stopped is not compared. */
 static struct rt_store *running;
 static bool by_time, at_once;
