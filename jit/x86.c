@@ -101,7 +101,7 @@ void x86_op_imm(struct x86 *a, uint32_t op, int reg, struct x86_rm rm, int32_t i
 
 static void encode_vex(struct x86 *a, uint32_t op, int reg, int vvvv, struct x86_rm rm, unsigned trailing) {
     unsigned map = op >> 8 & 3, pp = op >> 10 & 3, w = op & X86_W ? 1 : 0;
-    unsigned low = (~(unsigned)vvvv & 15) << 3 | pp;
+    unsigned low = (~(unsigned)vvvv & 15) << 3 | (op & X86_L ? 4 : 0) | pp;
     if (map == 1 && !w && !high(rm.index) && !high(rm.base)) {
         put(a, 0xC5);
         put(a, (uint8_t)((high(reg) ^ 1) << 7 | low));

@@ -55,6 +55,7 @@ static inline struct x86_rm x86_mem_index(int base, int index, unsigned scale, i
 #define X86_BYTE                    (1u << 13) /* 8-bit register in reg: sil, dil ... need a REX */
 #define X86_VEX                     (1u << 14)
 #define X86_BYTE_RM                 (1u << 15) /* the same for a register in r/m */
+#define X86_L                       (1u << 16) /* VEX: 256 bits */
 
 enum { /* register <- register op r/m, unless told otherwise */
        X86_ADD = X86_CODE(0, 0, 0x03),

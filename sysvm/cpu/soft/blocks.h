@@ -16,6 +16,7 @@ struct soft_block {
     uint16_t n_insns;
     uint8_t mode;          /* enum soft_mode */
     uint8_t view;          /* enum soft_view: whose rights its accesses have */
+    uint8_t vectors;       /* what its code needs of cpu->vectors */
     bool overwrites_flags; /* before anything that could tell what they were */
     uint32_t heat;         /* how often it was interpreted */
     /* translate/: NULL, or the machine code; polled: the same with a look at requests first; leave: goes nowhere but

@@ -190,7 +190,10 @@ struct soft_cpu {
     _Alignas(64) uint8_t native_stack[SOFT_NATIVE_STACK];
     uint64_t page_base; /* translated code: the linear address of the page that it is in */
     uint16_t flags;     /* translated code: al and ah after `lahf; seto al`: the arithmetic flags */
+    uint8_t vectors;    /* translated code: the host has the guest's vector registers: 0 no, 1 xmm, 2 ymm */
+    uint8_t wide;       /* of 2: some upper halves are not 0 */
     _Atomic uint32_t requests;
+    uint32_t mxcsr, host_mxcsr; /* translated code: the host's, to be loaded; the one that C code has */
     uint64_t spill;
     uint64_t gpr[16];
     uint64_t rip;    /* of the instruction that runs, until it retires */

@@ -66,6 +66,9 @@ bool native_form_of(const struct soft_cpu *cpu, const struct soft_insn *insn, st
 enum { NATIVE_CODE_MAX = 256 };
 unsigned native_emit(const struct native_form *form, uint8_t out[NATIVE_CODE_MAX]);
 
+/* Whether this host has AVX, and its system lets it be used. */
+bool native_host_has_avx(void);
+
 /* ---- running ---- */
 
 /* Calls the form's code, from the scratch place where it has none of its own. False: cpu is told to stop. */

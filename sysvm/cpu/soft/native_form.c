@@ -24,7 +24,7 @@ static bool host_bit(unsigned leaf, char reg, unsigned bit) {
 }
 
 /* The system has to have enabled AVX, too. */
-static bool host_avx(void) {
+bool native_host_has_avx(void) {
     if (!host_bit(1, 'c', 27) || !host_bit(1, 'c', 28)) return false;
     uint32_t low, high;
     __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
@@ -41,19 +41,19 @@ static bool host_has(ZydisISASet set) {
     case ZYDIS_ISA_SET_SSE4: return host_bit(1, 'c', 19);
     case ZYDIS_ISA_SET_SSE42: return host_bit(1, 'c', 20);
     case ZYDIS_ISA_SET_AES: return host_bit(1, 'c', 25);
-    case ZYDIS_ISA_SET_AVX: return host_avx();
-    case ZYDIS_ISA_SET_AVXAES: return host_avx() && host_bit(1, 'c', 25);
-    case ZYDIS_ISA_SET_FMA: return host_avx() && host_bit(1, 'c', 12);
-    case ZYDIS_ISA_SET_F16C: return host_avx() && host_bit(1, 'c', 29);
-    case ZYDIS_ISA_SET_AVX2: return host_avx() && host_bit(7, 'b', 5);
-    case ZYDIS_ISA_SET_BMI1: return host_avx() && host_bit(7, 'b', 3);
-    case ZYDIS_ISA_SET_BMI2: return host_avx() && host_bit(7, 'b', 8);
+    case ZYDIS_ISA_SET_AVX: return native_host_has_avx();
+    case ZYDIS_ISA_SET_AVXAES: return native_host_has_avx() && host_bit(1, 'c', 25);
+    case ZYDIS_ISA_SET_FMA: return native_host_has_avx() && host_bit(1, 'c', 12);
+    case ZYDIS_ISA_SET_F16C: return native_host_has_avx() && host_bit(1, 'c', 29);
+    case ZYDIS_ISA_SET_AVX2: return native_host_has_avx() && host_bit(7, 'b', 5);
+    case ZYDIS_ISA_SET_BMI1: return native_host_has_avx() && host_bit(7, 'b', 3);
+    case ZYDIS_ISA_SET_BMI2: return native_host_has_avx() && host_bit(7, 'b', 8);
     case ZYDIS_ISA_SET_ADOX_ADCX: return host_bit(7, 'b', 19);
     case ZYDIS_ISA_SET_SHA: return host_bit(7, 'b', 29);
     case ZYDIS_ISA_SET_GFNI: return host_bit(7, 'c', 8);
-    case ZYDIS_ISA_SET_AVX_GFNI: return host_avx() && host_bit(7, 'c', 8);
-    case ZYDIS_ISA_SET_VAES: return host_avx() && host_bit(7, 'c', 9);
-    case ZYDIS_ISA_SET_VPCLMULQDQ: return host_avx() && host_bit(7, 'c', 10);
+    case ZYDIS_ISA_SET_AVX_GFNI: return native_host_has_avx() && host_bit(7, 'c', 8);
+    case ZYDIS_ISA_SET_VAES: return native_host_has_avx() && host_bit(7, 'c', 9);
+    case ZYDIS_ISA_SET_VPCLMULQDQ: return native_host_has_avx() && host_bit(7, 'c', 10);
     case ZYDIS_ISA_SET_X87:
     case ZYDIS_ISA_SET_FCMOV:
     case ZYDIS_ISA_SET_PPRO:

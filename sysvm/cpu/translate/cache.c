@@ -5,9 +5,10 @@
 #include <cpuid.h>
 #include <string.h>
 #include "sysvm/cpu/soft/code.h"
+#include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/translate/internal.h"
 
-enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = 1 << 20 };
+enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = LEFT_INDIRECT };
 
 /* ---- addresses ---- */
 
@@ -33,12 +34,22 @@ static bool host_bit(unsigned leaf, unsigned reg, unsigned bit) {
 /* Whether lahf and sahf exist in 64-bit mode. */
 static bool host_has_lahf(void) { return host_bit(0x80000001, 2, 0); }
 
+static void find_host(struct soft_translator *translator) {
+    translator->has_bmi1 = host_bit(7, 1, 3);
+    translator->has_bmi2 = host_bit(7, 1, 8);
+    translator->has_adx = host_bit(7, 1, 19);
+    translator->has_movbe = host_bit(1, 2, 22);
+    translator->has_popcnt = host_bit(1, 2, 23);
+    translator->has_lzcnt = host_bit(0x80000001, 2, 5);
+    translator->has_avx = native_host_has_avx();
+}
+
 struct soft_translator *soft_translator_new(const struct atoll_alloc *alloc, struct soft_cpu *cpu) {
     struct soft_translator *translator = host_has_lahf() ? atoll_new(alloc, 1, sizeof *translator) : NULL;
     if (!translator) return NULL;
     translator->alloc = alloc;
     translator->cpu = cpu;
-    translator->has_bmi2 = host_bit(7, 1, 8);
+    find_host(translator);
     translator->n_stamps = FIRST_STAMP;
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++) forget_targets(translator, v);
     if (jit_memory_open(&translator->memory, alloc, CODE_BYTES) || !dbt_make_thunks(translator)) {
@@ -133,7 +144,7 @@ void dbt_place(struct translation *t, struct soft_block *block) {
     }
     if (!translator->start) translator->start = code;
     translator->used = (size_t)(code - translator->start) + t->a.size;
-    block->leave = code;
+    block->leave = code + t->leave;
     block->polled = code + t->polled;
     block->code = code + t->start;
     struct soft_block **first = pages_at(translator, block->page);

@@ -136,20 +136,33 @@ static void dbt_piece(struct translation *t, const struct piece *piece) {
     case FORM_POP: dbt_pop(t, piece); return;
     case FORM_PUSH: dbt_push(t, piece); return;
     case FORM_RET: dbt_ret(t, piece); return;
+    case FORM_VECTOR: dbt_vector(t, piece); return;
+    case FORM_ZEROUPPER: x86_bytes(&t->a, 0x77F8C5, 3); return;
     }
+}
+
+/* A way out to where the block starts. */
+static void leave_before(struct translation *t, uint32_t label, uint32_t why) {
+    dbt_here(t, label);
+    x86_const(&t->a, HOST_B, why | t->block->insns[0].offset);
+    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
 }
 
 /* Two ways in: with a look at requests, for jumps that may close a loop, and behind it. In front of both the way out to
  * where the block starts. */
 static void dbt_all(struct translation *t) {
-    const uint32_t leave = dbt_label(t);
-    dbt_here(t, leave);
-    x86_const(&t->a, HOST_B, LEFT_BEFORE | t->block->insns[0].offset);
-    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
+    const uint32_t leave = dbt_label(t), vectors = dbt_label(t);
+    if (t->block->vectors) leave_before(t, vectors, LEFT_VECTORS);
+    t->leave = (uint32_t)t->a.size;
+    leave_before(t, leave, LEFT_BEFORE);
     t->polled = (uint32_t)t->a.size;
     x86_alu_imm(&t->a, 7, 0, cpu_at(CPU_AT(requests)), 0);
     x86_branch(&t->a, CC_NE, leave);
     t->start = (uint32_t)t->a.size;
+    if (t->block->vectors) {
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(vectors)), t->block->vectors, 1);
+        x86_branch(&t->a, CC_B, vectors);
+    }
     t->flags = FLAGS_SAVED;
     for (unsigned i = 0; i < t->n_pieces; i++) dbt_piece(t, t->pieces + i);
     if (!t->ended) dbt_fall(t);
@@ -161,7 +174,11 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     struct translation *t = &translator->work;
     *t = (struct translation){.translator = translator, .block = block, .n_pieces = block->n_insns};
     x86_init(&t->a, translator->alloc);
-    for (unsigned i = 0; i < t->n_pieces; i++) dbt_read(block->insns + i, t->pieces + i);
+    block->vectors = 0;
+    for (unsigned i = 0; i < t->n_pieces; i++) {
+        dbt_read(translator, block->insns + i, t->pieces + i);
+        if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
+    }
     block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);
     dbt_all(t);
     if (x86_finish(&t->a, t->labels)) dbt_place(t, block);

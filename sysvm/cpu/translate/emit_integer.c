@@ -14,6 +14,7 @@ struct place {
 /* A high byte, or what has to be a register and is none, goes through `scratch`. */
 static struct place enter_field(struct translation *t, const struct field *field, int scratch,
                                 bool may_be_memory) {
+    if (field->is_vector) return (struct place){x86_reg(XMM0 + field->reg), HOST_NONE};
     const int host = dbt_host(field->reg);
     if (field->is_high) { /* rotated, its byte is the lowest */
         struct x86_rm from = host == HOST_NONE ? gpr_at(field->reg) : x86_reg(host);
@@ -43,7 +44,7 @@ static void leave_field(struct translation *t, const struct field *field, const 
 
 static void write_instruction(struct translation *t, const struct piece *piece, uint32_t op, int reg,
                               int vvvv, struct x86_rm rm) {
-    const int32_t imm = (int32_t)piece->insn->immediate;
+    const int32_t imm = piece->imm;
     if (piece->insn->lock) x86_bytes(&t->a, 0xF0, 1);
     if (op & X86_VEX && piece->imm_bytes)
         x86_vex_imm(&t->a, op, reg, vvvv, rm, imm);
@@ -55,12 +56,12 @@ static void write_instruction(struct translation *t, const struct piece *piece, 
         x86_op(&t->a, op, reg, rm);
 }
 
-static bool needs_scratch(const struct field *field) {
-    return field->reg >= 0 && (field->is_high || dbt_host(field->reg) == HOST_NONE);
-}
-
 static bool has_high(const struct piece *piece) {
     return (piece->reg.reg >= 0 && piece->reg.is_high) || (piece->rm.reg >= 0 && piece->rm.is_high);
+}
+
+static bool needs_scratch(const struct field *field) {
+    return field->reg >= 0 && !field->is_vector && (field->is_high || dbt_host(field->reg) == HOST_NONE);
 }
 
 /* The instruction itself; memory: what ModRM.rm is where it is no register. */
@@ -77,8 +78,8 @@ static void same(struct translation *t, const struct piece *piece, uint32_t op, 
     if (piece->reg.reg >= 0) { /* written only where vvvv has the same scratch: mulx has a second result */
         reg = vvvv.scratch == HOST_B ? (struct place){x86_reg(HOST_A), HOST_A}
                                      : enter_field(t, &piece->reg, HOST_B, false);
-        if (vvvv.scratch == HOST_B && dbt_host(piece->reg.reg) != HOST_NONE)
-            reg = (struct place){x86_reg(dbt_host(piece->reg.reg)), HOST_NONE};
+        if (vvvv.scratch == HOST_B && !needs_scratch(&piece->reg))
+            reg = enter_field(t, &piece->reg, HOST_A, false);
         reg_number = reg.rm.base;
     }
     write_instruction(t, piece, op, reg_number, vvvv_number, rm.rm);
@@ -110,6 +111,24 @@ void dbt_same(struct translation *t, const struct piece *piece) {
         dbt_flags_to_host(t);
     }
     same(t, piece, piece->op, x86_mem(address, 0));
+    dbt_flags_made(t, piece);
+    dbt_cold_done(t, cold);
+}
+
+void dbt_vector(struct translation *t, const struct piece *piece) {
+    if (!piece->memory_bytes) {
+        dbt_same(t, piece);
+        return;
+    }
+    dbt_spoil_flags(t, piece);
+    struct cold *cold = dbt_cold(t, piece);
+    dbt_linear(t, piece);
+    if (piece->alignment) {
+        x86_bytes(&t->a, 0xA8u | (piece->alignment - 1u) << 8, 2); /* test al */
+        x86_branch(&t->a, CC_NE, cold->label);
+    }
+    dbt_check(t, piece->memory_bytes, piece->memory_written, cold);
+    same(t, piece, piece->op, x86_mem(HOST_A, 0));
     dbt_flags_made(t, piece);
     dbt_cold_done(t, cold);
 }

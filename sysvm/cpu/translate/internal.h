@@ -31,13 +31,15 @@ enum form {
     FORM_NOTHING,
     FORM_POP,
     FORM_PUSH,
-    FORM_RET
+    FORM_RET,
+    FORM_VECTOR, /* has no row: whatever runs on the host's vector registers (native.h) */
+    FORM_ZEROUPPER
 };
 
 /* A register operand as an instruction encodes it. */
 struct field {
     int8_t reg; /* the guest's number, -1: there is none */
-    bool is_high /* ah .. bh */, read, written;
+    bool is_high /* ah .. bh */, is_vector, read, written;
     uint8_t n_bytes;
 };
 
@@ -46,10 +48,14 @@ struct piece { /* an instruction */
     uint8_t form;
     uint8_t memory_bytes; /* 0: no memory operand */
     bool memory_written;
-    bool observes;     /* it may fault, or the interpreter runs it: then the flags before it are seen */
-    uint8_t imm_bytes; /* as it is written */
-    uint8_t extension; /* of the opcode, in ModRM.reg */
-    uint32_t op;       /* for x86_op, x86_vex */
+    bool implies_other; /* a register that no field names, and that is elsewhere on the host */
+    bool observes;      /* it may fault, or the interpreter runs it: then the flags before it are seen */
+    uint8_t alignment;  /* 0, or what the address of the memory operand has to be a multiple of */
+    uint8_t vectors;    /* as in struct soft_block */
+    uint8_t imm_bytes;  /* as it is written */
+    uint8_t extension;  /* of the opcode, in ModRM.reg */
+    uint32_t op;        /* for x86_op, x86_vex */
+    int32_t imm;
     struct field reg, rm, vvvv;
     uint32_t gpr_read, gpr_written; /* bits by number */
     uint16_t flags_read, flags_written;
@@ -101,14 +107,14 @@ struct translation {
     unsigned n_exits, n_new_stamps;
     uint32_t labels[LABELS_MAX];
     uint32_t n_labels;
-    bool ended;             /* the last instruction always goes elsewhere */
-    uint32_t polled, start; /* in the code */
+    bool ended;                    /* the last instruction always goes elsewhere */
+    uint32_t leave, polled, start; /* in the code */
 };
 
 /* ---- read.c, flow.c ---- */
 
 /* An instruction of a block in 64-bit mode. */
-void dbt_read(const struct soft_insn *insn, struct piece *out);
+void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out);
 /* Fills `live` and `shown` of all; returns what is asked of the flags before the first. */
 uint16_t dbt_flow(struct piece *pieces, unsigned n_pieces);
 /* Whether a piece reads flags, or keeps some that somebody asks for behind it. */
@@ -162,6 +168,8 @@ void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct
 /* ---- emit_integer.c, emit_branch.c ---- */
 
 void dbt_same(struct translation *t, const struct piece *piece);
+/* On vector registers, which the host's are; also with general ones and memory. */
+void dbt_vector(struct translation *t, const struct piece *piece);
 /* Only registers: runs the piece again for its flags. */
 void dbt_again(struct translation *t, const struct piece *piece);
 void dbt_bit(struct translation *t, const struct piece *piece);
@@ -201,9 +209,9 @@ struct soft_translator {
     const struct atoll_alloc *alloc;
     struct soft_cpu *cpu;
     struct jit_memory memory;
-    uint8_t *start;    /* behind the thunks */
-    size_t used;       /* of the code from `start` on */
-    const void *enter; /* enter_code */
+    uint8_t *start;       /* behind the thunks */
+    size_t used;          /* of the code from `start` on */
+    const void *enter[2]; /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say */
     struct link *links;
     size_t n_links, cap_links;
     uint32_t n_stamps;
@@ -214,21 +222,25 @@ struct soft_translator {
     /* The way that the last run of translated code left by, 0: none that can be joined. */
     uint32_t pending, pending_epoch;
     uint64_t pending_rip;
-    bool has_bmi2; /* the host */
+    /* What the host has. */
+    bool has_bmi1, has_bmi2, has_adx, has_movbe, has_popcnt, has_lzcnt, has_avx;
     struct translation work;
 };
 /* eax as translated code leaves: an index of links, or one of these. */
 enum {
     LEFT_LINK = 0,
-    LEFT_INDIRECT = 1u << 30,
-    LEFT_BEFORE = 2u << 30 /* | offset in the page */,
-    LEFT_STEP = 3u << 30
+    LEFT_INDIRECT = 1 << 24,
+    LEFT_BEFORE = 2 << 24, /* | offset in the page of the block that was about to start */
+    LEFT_STEP = 3 << 24,
+    LEFT_VECTORS = 4 << 24 /* | offset: the block needs the vector registers */
 };
 
 /* Code that leaves, enters, calls handlers; fills cpu->translated. False: no memory. */
 bool dbt_make_thunks(struct soft_translator *translator);
 /* uint32_t enter(struct soft_cpu *cpu, const uint8_t *code) */
 typedef uint32_t enter_code(struct soft_cpu *cpu, const uint8_t *code);
+/* What the guest's registers and modes allow: a value for cpu->vectors. Fills what belongs to it. */
+uint8_t dbt_vectors(struct soft_cpu *cpu);
 /* Called by translated code: 0: go on behind the instruction. */
 uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
 

@@ -2,6 +2,7 @@
  * source  Intel 64 and IA-32 Architectures Software Developer's Manual, volume 2, chapter 2 */
 #include <Zydis/Decoder.h>
 #include <Zydis/Register.h>
+#include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/translate/internal.h"
 
 struct decoded {
@@ -43,21 +44,35 @@ static bool is_read(const ZydisDecodedOperand *o) {
 }
 static bool is_written(const ZydisDecodedOperand *o) { return o->actions & ZYDIS_OPERAND_ACTION_MASK_WRITE; }
 
+/* False: the register is implied. */
+static bool set_field(const ZydisDecodedOperand *o, const struct field *field, struct piece *out) {
+    switch (o->encoding) {
+    case ZYDIS_OPERAND_ENCODING_MODRM_REG: out->reg = *field; return true;
+    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
+    case ZYDIS_OPERAND_ENCODING_OPCODE: out->rm = *field; return true;
+    case ZYDIS_OPERAND_ENCODING_NDSNDD: out->vvvv = *field; return true;
+    default: return false;
+    }
+}
+
 /* False: no form is for such a register. */
 static bool read_register(const ZydisDecodedOperand *o, struct piece *out) {
     bool is_high;
     int reg = gpr_of(o->reg.value, &is_high);
-    if (reg == NO_GPR) return o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN; /* flags, rip */
+    struct field field = {(int8_t)reg, is_high, false, is_read(o), is_written(o), (uint8_t)(o->size / 8)};
+    if (reg == NO_GPR) {
+        const ZydisRegisterClass class = ZydisRegisterGetClass(o->reg.value);
+        field.reg = ZydisRegisterGetId(o->reg.value);
+        field.is_vector = class == ZYDIS_REGCLASS_XMM || class == ZYDIS_REGCLASS_YMM;
+        if (!field.is_vector) return o->visibility == ZYDIS_OPERAND_VISIBILITY_HIDDEN; /* flags, rip */
+        set_field(o, &field, out);
+        return true;
+    }
     if (is_read(o)) out->gpr_read |= 1u << reg;
     if (is_written(o)) out->gpr_written |= 1u << reg;
-    struct field field = {(int8_t)reg, is_high, is_read(o), is_written(o), (uint8_t)(o->size / 8)};
-    switch (o->encoding) {
-    case ZYDIS_OPERAND_ENCODING_MODRM_REG: out->reg = field; return true;
-    case ZYDIS_OPERAND_ENCODING_MODRM_RM:
-    case ZYDIS_OPERAND_ENCODING_OPCODE: out->rm = field; return true;
-    case ZYDIS_OPERAND_ENCODING_NDSNDD: out->vvvv = field; return true;
-    default: return true; /* implied */
-    }
+    if (!set_field(o, &field, out)) /* implied: only rcx and rdx are where the host has them */
+        out->implies_other |= reg != VM_RCX && reg != VM_RDX;
+    return true;
 }
 
 static void read_memory(const ZydisDecodedOperand *o, struct piece *out) {
@@ -111,13 +126,15 @@ static bool has_two_prefixes(const struct decoded *d) {
     return d->insn.operand_width == 16 && prefix_of(&d->insn) > 1;
 }
 
-static bool has_byte(const struct field *field) { return field->reg >= 0 && field->n_bytes == 1; }
+static bool has_byte(const struct field *field) {
+    return field->reg >= 0 && !field->is_vector && field->n_bytes == 1;
+}
 
 static void read_opcode(const struct decoded *d, struct piece *out) {
     const ZydisDecodedInstruction *insn = &d->insn;
     out->op = X86_CODE(prefix_of(insn), map_of(insn), insn->opcode);
     if (insn->encoding == ZYDIS_INSTRUCTION_ENCODING_VEX) {
-        out->op |= X86_VEX | (insn->raw.vex.W ? X86_W : 0);
+        out->op |= X86_VEX | (insn->raw.vex.W ? X86_W : 0) | (insn->raw.vex.L ? X86_L : 0);
     } else {
         out->op |= insn->raw.rex.W ? X86_W : 0;
     }
@@ -125,6 +142,7 @@ static void read_opcode(const struct decoded *d, struct piece *out) {
     if (has_byte(&out->rm)) out->op |= X86_BYTE_RM;
     out->extension = insn->raw.modrm.reg;
     out->imm_bytes = (uint8_t)(insn->raw.imm[0].size / 8);
+    out->imm = (int32_t)insn->raw.imm[0].value.u;
 }
 
 /* The short encodings of operations on the accumulator are written as the others. False: there is none. */
@@ -135,7 +153,8 @@ static bool read_accumulator(const struct decoded *d, struct piece *out) {
     const unsigned opcode = insn->opcode;
     const bool wide = opcode & 1;
     uint32_t flags = out->op & ~0xFFu;
-    struct field rax = {VM_RAX, false, true, true, (uint8_t)(d->operands[0].size / 8)};
+    struct field rax = {
+        .reg = VM_RAX, .read = true, .written = true, .n_bytes = (uint8_t)(d->operands[0].size / 8)};
     if (opcode < 0x40 && (opcode & 7) >= 4 && (opcode & 7) <= 5) {
         out->extension = (uint8_t)(opcode >> 3);
         out->op = flags | (wide ? 0x81 : 0x80);
@@ -176,7 +195,35 @@ static void read_flags(const struct decoded *d, struct piece *out) {
     }
 }
 
+/* ---- vectors ---- */
+
+/* Whatever native.h runs as it is, on xmm and ymm. */
+static bool is_vector(const struct soft_insn *insn) {
+    const struct native_form *form = insn->native;
+    return insn->run == soft_native && form && !form->is_x87 && !form->is_mmx && form->is_vector;
+}
+
+static void read_vector(const struct soft_insn *insn, struct piece *out) {
+    const struct native_form *form = insn->native;
+    out->form = FORM_VECTOR;
+    out->vectors = form->vex ? 2 : 1;
+    if (form->aligned) out->alignment = form->memory_bytes;
+}
+
 /* ---- what has no form after all ---- */
+
+/* An instruction that this host lacks may be there by another name. */
+static bool host_has(const struct soft_translator *translator, const ZydisDecodedInstruction *insn) {
+    switch (insn->meta.isa_set) {
+    case ZYDIS_ISA_SET_BMI1: return translator->has_bmi1;
+    case ZYDIS_ISA_SET_BMI2: return translator->has_bmi2;
+    case ZYDIS_ISA_SET_ADOX_ADCX: return translator->has_adx;
+    case ZYDIS_ISA_SET_MOVBE: return translator->has_movbe;
+    case ZYDIS_ISA_SET_POPCNT: return translator->has_popcnt;
+    case ZYDIS_ISA_SET_LZCNT: return translator->has_lzcnt;
+    default: return true;
+    }
+}
 
 static bool is_divide(unsigned form) { return form == FORM_DIV || form == FORM_IDIV; }
 
@@ -204,7 +251,7 @@ static bool is_served(const struct decoded *d, const struct piece *piece) {
     return true;
 }
 
-void dbt_read(const struct soft_insn *insn, struct piece *out) {
+void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out) {
     static const struct field none = {.reg = -1};
     struct decoded d;
     ZydisDecoder decoder;
@@ -214,14 +261,18 @@ void dbt_read(const struct soft_insn *insn, struct piece *out) {
         return;
     }
     out->form = form_of(d.insn.mnemonic);
+    if (out->form == FORM_HANDLER && is_vector(insn)) read_vector(insn, out);
+    if (out->form == FORM_ZEROUPPER) out->vectors = 2;
     if (out->form == FORM_HANDLER) return;
     bool served = read_operands(&d, out);
     read_opcode(&d, out);
     read_flags(&d, out);
     if (out->form == FORM_SAME && d.insn.mnemonic == ZYDIS_MNEMONIC_IMUL && d.insn.operand_count_visible == 1)
         out->form = FORM_MUL;
-    if (!served || !read_accumulator(&d, out) || !is_served(&d, out)) {
+    if (out->form == FORM_VECTOR && out->implies_other) served = false;
+    if (!served || !read_accumulator(&d, out) || !is_served(&d, out) || !host_has(translator, &d.insn)) {
         out->form = FORM_HANDLER;
+        out->vectors = 0;
         return;
     }
     if (d.insn.mnemonic == ZYDIS_MNEMONIC_BSF || d.insn.mnemonic == ZYDIS_MNEMONIC_BSR)

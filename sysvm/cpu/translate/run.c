@@ -1,4 +1,5 @@
 /* sysvm/cpu/translate/run.c: translated code is entered, and what it leaves for is done. */
+#include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/soft/operand.h"
 #include "sysvm/cpu/translate/internal.h"
 
@@ -10,12 +11,25 @@ static void flags_in(struct soft_cpu *cpu) {
 }
 static void flags_out(struct soft_cpu *cpu) { cpu->rflags = soft_flags_from(cpu->rflags, cpu->flags); }
 
+/* Exceptions that the guest does not mask are found by native.c alone. */
+uint8_t dbt_vectors(struct soft_cpu *cpu) {
+    const uint32_t mxcsr = fp_get32(cpu, FP_MXCSR);
+    if (cpu->cr0 & (SOFT_CR0_EM | SOFT_CR0_TS) || !(cpu->cr4 & SOFT_CR4_OSFXSR)) return 0;
+    if ((mxcsr & MXCSR_MASKS) != MXCSR_MASKS) return 0;
+    cpu->mxcsr = mxcsr;
+    uint64_t upper[32], any = 0;
+    memcpy(upper, cpu->fp + SOFT_FP_YMM_HIGH, sizeof upper);
+    for (unsigned i = 0; i < 32; i++) any |= upper[i];
+    cpu->wide = any != 0;
+    return cpu->translator->has_avx && cpu->cr4 & SOFT_CR4_OSXSAVE && (cpu->xcr0 & 6) == 6 ? 2 : 1;
+}
+
 bool soft_translated_ready(struct soft_cpu *cpu, struct soft_block *block) {
-    if (block->code) return true;
+    if (block->code) return block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0);
     if (!cpu->translator || block->mode != SOFT_LONG64 || block->heat > HOT) return false;
     if (++block->heat <= HOT) return false;
     dbt_block(cpu->translator, block);
-    return block->code;
+    return block->code && block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0);
 }
 
 /* ---- an instruction by its handler ---- */
@@ -33,8 +47,9 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
         return 1;
     }
     flags_in(cpu);
+    const bool keeps_vectors = !cpu->vectors || dbt_vectors(cpu) >= cpu->vectors;
     /* Code that it wrote may be this block's; rights that it changed are not those the block was made for. */
-    if (cpu->tlb.view == view &&
+    if (cpu->tlb.view == view && keeps_vectors &&
         !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
         return 0;
     cpu->rip += insn->length;
@@ -47,7 +62,8 @@ static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {
     union {
         const void *address;
         enter_code *code;
-    } thunk = {cpu->translator->enter};
+    } thunk = {cpu->translator->enter[block->vectors != 0]};
+    cpu->vectors = block->vectors ? dbt_vectors(cpu) : 0;
     cpu->page_base = cpu->rip & SOFT_PAGE_MASK;
     return thunk.code(cpu, block->code);
 }
@@ -68,7 +84,7 @@ static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
 static bool leave(struct soft_cpu *cpu, uint32_t left) {
     struct soft_translator *translator = cpu->translator;
     const uint32_t argument = left & (LEFT_INDIRECT - 1);
-    switch (left & ~(LEFT_INDIRECT - 1)) {
+    switch (left & ~(uint32_t)(LEFT_INDIRECT - 1)) {
     case LEFT_LINK: {
         const struct link *link = translator->links + argument;
         cpu->rip = cpu->page_base + (uint64_t)link->target;
@@ -78,6 +94,7 @@ static bool leave(struct soft_cpu *cpu, uint32_t left) {
         return true;
     }
     case LEFT_INDIRECT: return true;
+    case LEFT_VECTORS: cpu->rip = cpu->page_base + argument; return true;
     case LEFT_BEFORE: cpu->rip = cpu->page_base + argument; return false;
     default: return false;
     }

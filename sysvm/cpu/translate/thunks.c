@@ -1,5 +1,16 @@
 /* sysvm/cpu/translate/thunks.c: into translated code, out of it, and to an interpreter's handler in its midst. */
+#include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/translate/internal.h"
+
+enum thunk_label {
+    ENTER_LOADED,
+    ENTER_VECTORS_LOADED,
+    EXIT_SAVED,
+    STEP_SAVED,
+    STEP_LOADED,
+    ENDED,
+    N_THUNK_LABELS
+};
 
 /* What a called function keeps. */
 static const int8_t kept[] = {RBX, RBP, R12, R13, R14, R15};
@@ -29,20 +40,75 @@ static void leave(struct x86 *a, int32_t pushed) {
     x86_bytes(a, 0xC3, 1);
 }
 
+/* ---- vector registers ---- */
+
+enum {
+    VEXTRACTF128 = X86_CODE(1, 3, 0x19) | X86_VEX | X86_L,
+    VINSERTF128 = X86_CODE(1, 3, 0x18) | X86_VEX | X86_L
+};
+enum { LDMXCSR = 2, STMXCSR = 3, MXCSR_OP = X86_CODE(0, 1, 0xAE) };
+
+static struct x86_rm fp_at(int at, int32_t pushed) { return cpu_at(CPU_AT(fp) + at + pushed); }
+
+/* Into memory, if the host has them; the host's own MXCSR comes back. rax and flags go. */
+static void save_vectors(struct x86 *a, const struct soft_translator *translator, uint32_t done,
+                         int32_t pushed) {
+    x86_op_imm(a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(vectors) + pushed), 0, 1);
+    x86_branch(a, CC_E, done);
+    for (int i = 0; i < 16; i++) x86_op(a, X86_MOVUPS_STORE, XMM0 + i, fp_at(FP_XMM + i * 16, pushed));
+    if (translator->has_avx) {
+        for (int i = 0; i < 16; i++)
+            x86_vex_imm(a, VEXTRACTF128, XMM0 + i, 0, fp_at(SOFT_FP_YMM_HIGH + i * 16, pushed), 1);
+        x86_bytes(a, 0x77F8C5, 3); /* vzeroupper */
+    }
+    x86_op(a, MXCSR_OP, STMXCSR, cpu_at(CPU_AT(mxcsr) + pushed));
+    x86_op(a, X86_MOV_LOAD, RAX, cpu_at(CPU_AT(mxcsr) + pushed));
+    x86_alu_imm(a, 4, 0, x86_reg(RAX), MXCSR_FLAGS);
+    x86_op(a, X86_CODE(0, 0, 0x09), RAX, fp_at(FP_MXCSR, pushed)); /* or */
+    x86_op(a, MXCSR_OP, LDMXCSR, cpu_at(CPU_AT(host_mxcsr) + pushed));
+}
+
+/* Upper halves that are all 0 are left as the host has them after vzeroupper: code that knows of none is slow else. */
+static void load_vectors(struct x86 *a, const struct soft_translator *translator, uint32_t done,
+                         int32_t pushed) {
+    x86_op(a, MXCSR_OP, LDMXCSR, cpu_at(CPU_AT(mxcsr) + pushed));
+    if (translator->has_avx) x86_bytes(a, 0x77F8C5, 3);
+    for (int i = 0; i < 16; i++) {
+        if (translator->has_avx)
+            x86_vex(a, X86_MOVUPS_LOAD | X86_VEX, XMM0 + i, 0, fp_at(FP_XMM + i * 16, pushed));
+        else
+            x86_op(a, X86_MOVUPS_LOAD, XMM0 + i, fp_at(FP_XMM + i * 16, pushed));
+    }
+    if (!translator->has_avx) return;
+    x86_op_imm(a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(wide) + pushed), 0, 1);
+    x86_branch(a, CC_E, done);
+    for (int i = 0; i < 16; i++)
+        x86_vex_imm(a, VINSERTF128, XMM0 + i, i, fp_at(SOFT_FP_YMM_HIGH + i * 16, pushed), 1);
+}
+
+/* ---- in and out ---- */
+
 /* enter(cpu, code) */
-static void make_enter(struct x86 *a) {
+static void make_enter(struct x86 *a, const struct soft_translator *translator, bool vectors,
+                       uint32_t *labels, uint32_t label) {
     const int32_t base = (int32_t)offsetof(struct soft_cpu, page_base);
     for (unsigned i = 0; i < N_KEPT; i++) push(a, kept[i]);
     x86_op(a, X86_MOV_STORE | X86_W, RSP, x86_mem(RDI, base + CPU_AT(translated.host_stack)));
     x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_reg(RSI));
     x86_op(a, X86_LEA | X86_W, RSP, x86_mem(RDI, base));
+    x86_op(a, MXCSR_OP, STMXCSR, cpu_at(CPU_AT(host_mxcsr)));
+    if (vectors) load_vectors(a, translator, label, 0);
+    labels[label] = (uint32_t)a->size;
     move_guest(a, false, 0);
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(RAX));
 }
 
 /* Jumped to with r11d: what enter returns. */
-static void make_exit(struct x86 *a) {
+static void make_exit(struct x86 *a, const struct soft_translator *translator, uint32_t *labels) {
     move_guest(a, true, 0);
+    save_vectors(a, translator, EXIT_SAVED, 0);
+    labels[EXIT_SAVED] = (uint32_t)a->size;
+    x86_op_imm(a, X86_CODE(0, 0, 0xC6), 0, cpu_at(CPU_AT(vectors)), 0, 1);
     x86_op(a, X86_MOV_LOAD, RAX, x86_reg(HOST_B));
     leave(a, 0);
 }
@@ -55,13 +121,15 @@ static void make_indirect(struct x86 *a) {
 }
 
 /* Called with an instruction in r11; rax goes. C code runs on the stack that `enter` came from. */
-static void make_step(struct x86 *a, uint32_t *labels) {
-    enum { RETURN = 8, ENDED = 0 };
+static void make_step(struct x86 *a, const struct soft_translator *translator, uint32_t *labels) {
+    enum { RETURN = 8 };
     union {
         uint32_t (*function)(struct soft_cpu *cpu, const struct soft_insn *insn);
         uint64_t address;
     } step = {dbt_step};
     move_guest(a, true, RETURN);
+    save_vectors(a, translator, STEP_SAVED, RETURN);
+    labels[STEP_SAVED] = (uint32_t)a->size;
     x86_op(a, X86_MOV_LOAD | X86_W, RBX, x86_reg(RSP));
     x86_op(a, X86_LEA | X86_W, RDI, x86_mem(RSP, RETURN - (int32_t)offsetof(struct soft_cpu, page_base)));
     x86_op(a, X86_MOV_LOAD | X86_W, RSI, x86_reg(HOST_B));
@@ -72,30 +140,38 @@ static void make_step(struct x86 *a, uint32_t *labels) {
     x86_op(a, X86_MOV_LOAD | X86_W, RSP, x86_reg(RBX));
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));
     x86_branch(a, CC_NE, ENDED);
+    x86_op_imm(a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(vectors) + RETURN), 0, 1);
+    x86_branch(a, CC_E, STEP_LOADED);
+    load_vectors(a, translator, STEP_LOADED, RETURN);
+    labels[STEP_LOADED] = (uint32_t)a->size;
     move_guest(a, false, RETURN);
     x86_bytes(a, 0xC3, 1);
     labels[ENDED] = (uint32_t)a->size;
+    x86_op_imm(a, X86_CODE(0, 0, 0xC6), 0, cpu_at(CPU_AT(vectors) + RETURN), 0, 1);
     x86_const(a, RAX, LEFT_STEP);
     leave(a, RETURN);
 }
 
 bool dbt_make_thunks(struct soft_translator *translator) {
     struct x86 a;
-    uint32_t labels[1], at[4];
+    uint32_t labels[N_THUNK_LABELS], at[5];
     x86_init(&a, translator->alloc);
     at[0] = (uint32_t)a.size;
-    make_enter(&a);
+    make_enter(&a, translator, false, labels, ENTER_LOADED);
+    at[4] = (uint32_t)a.size;
+    make_enter(&a, translator, true, labels, ENTER_VECTORS_LOADED);
     at[1] = (uint32_t)a.size;
-    make_exit(&a);
+    make_exit(&a, translator, labels);
     at[2] = (uint32_t)a.size;
     make_indirect(&a);
     at[3] = (uint32_t)a.size;
-    make_step(&a, labels);
+    make_step(&a, translator, labels);
     uint8_t *code = x86_finish(&a, labels) ? jit_memory_take(&translator->memory, a.size) : NULL;
     bool done = code && !jit_memory_write(&translator->memory, code, a.bytes, a.size);
     struct soft_translated *translated = &translator->cpu->translated;
     if (done) {
-        translator->enter = code + at[0];
+        translator->enter[0] = code + at[0];
+        translator->enter[1] = code + at[4];
         translated->exit = code + at[1];
         translated->indirect = code + at[2];
         translated->step = code + at[3];
