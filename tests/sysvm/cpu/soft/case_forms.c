@@ -23,6 +23,8 @@ static bool is_left_out(const ZydisDecodedInstruction *insn) {
     case ZYDIS_MNEMONIC_RDPMC:
     case ZYDIS_MNEMONIC_RDPID:
     case ZYDIS_MNEMONIC_CPUID:
+    case ZYDIS_MNEMONIC_VMCALL:
+    case ZYDIS_MNEMONIC_VMMCALL:
     case ZYDIS_MNEMONIC_RDRAND:
     case ZYDIS_MNEMONIC_RDSEED:
     case ZYDIS_MNEMONIC_XGETBV:
