@@ -85,7 +85,7 @@ static void same(struct translation *t, const struct piece *piece, uint32_t op, 
     write_instruction(t, piece, op, reg_number, vvvv_number, rm.rm);
     if (piece->vvvv.reg >= 0) leave_field(t, &piece->vvvv, &vvvv);
     if (piece->reg.reg >= 0) leave_field(t, &piece->reg, &reg);
-    if (piece->rm.reg >= 0) leave_field(t, &piece->rm, &rm); /* last: of xadd with itself, that is the sum */
+    if (piece->rm.reg >= 0) leave_field(t, &piece->rm, &rm);
 }
 
 void dbt_same(struct translation *t, const struct piece *piece) {

@@ -242,7 +242,10 @@ static bool is_served(const struct decoded *d, const struct piece *piece) {
             return false;
     }
     if (d->insn.meta.branch_type == ZYDIS_BRANCH_TYPE_FAR || has_two_prefixes(d)) return false;
-    if (piece->reg.reg == piece->rm.reg && has_high && piece->reg.written && piece->rm.written) return false;
+    /* Both written, and one of them not in place: which comes last, is the question. */
+    if (piece->reg.reg >= 0 && !piece->reg.is_vector && piece->reg.reg == piece->rm.reg &&
+        piece->reg.written && piece->rm.written && (has_high || dbt_host(piece->rm.reg) == HOST_NONE))
+        return false;
     if (has_high && piece->form != FORM_SAME && piece->form != FORM_MOV) return false;
     if (has_high && piece->memory_bytes && piece->reg.written && piece->memory_written) return false;
     if (insn->base == SOFT_RIP && insn->displacement > INT32_MAX - 2 * (int64_t)VM_PAGE) return false;
