@@ -3,7 +3,7 @@
  *     bench NAME NANOSECONDS CHECKSUM
  *
  * as the first process of a machine: those of bench=NAME,NAME on the kernel's command line (all without it), then
- * "bench end", and the machine is switched off, or reset where bench_off=reboot is there. Elsewhere: those of the
+ * "bench end" (and "bench begin" before), and the machine is switched off, or reset where bench_off=reboot is there. Elsewhere: those of the
  * arguments, in the folder for their files that comes first; "--list" prints the names and groups of all. */
 #include <errno.h>
 #include <fcntl.h>
@@ -92,6 +92,8 @@ static void as_first_process(void) {
     }
     if (chdir("/work")) printf("bench: /work: %s\n", strerror(errno));
     const char *list = getenv("bench"), *off = getenv("bench_off");
+    printf("bench begin\n");
+    fflush(stdout);
     for (int i = 0; i < N_PROGRAMS; i++)
         if (!list || is_named(list, programs[i].name)) run(&programs[i]);
     printf("bench end\n");
