@@ -88,6 +88,9 @@ void soft_translations_drop(struct soft_cpu *cpu) {
     translator->start = NULL;
     translator->used = 0;
     translator->n_links = 1;
+    /* Those that are given out again may have another view, whose epoch may be what an old one says: code that was not
+     * joined yet would leave with the page of its target, and the distance added once more. */
+    memset(cpu->translated.stamps, 0, sizeof cpu->translated.stamps);
     translator->n_stamps = FIRST_STAMP;
     translator->pending = 0;
 }
