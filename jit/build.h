@@ -129,6 +129,14 @@ bool build_parts(struct build *b, const struct bc_instr *in);
 /* Managed objects: false when the instruction has no machine code. */
 bool build_object(struct build *b, const struct bc_instr *in);
 void build_branch_on_cast(struct build *b, const struct bc_instr *in);
+/* A load (value IR_NONE) or store by a wasm instruction of that kind, at an address of the host's. */
+uint32_t build_host_access(struct build *b, uint16_t op, uint8_t type, uint32_t address, int32_t at,
+                           uint32_t value);
+
+/* ---- build_table.c ---- */
+
+/* Tables: false when the instruction has no machine code. */
+bool build_table(struct build *b, const struct bc_instr *in);
 
 /* ---- build_atomic.c ---- */
 

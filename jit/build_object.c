@@ -21,9 +21,8 @@ static void field_ops(bc_valtype type, bool is_signed, uint16_t *load, uint16_t 
     }
 }
 
-/* value IR_NONE: a load; else a store */
-static uint32_t access(struct build *b, uint16_t op, uint8_t type, uint32_t address, int32_t at,
-                       uint32_t value) {
+uint32_t build_host_access(struct build *b, uint16_t op, uint8_t type, uint32_t address, int32_t at,
+                           uint32_t value) {
     struct ir_func *f = b->f;
     uint32_t v = build_new(b, value == IR_NONE ? IR_LOAD : IR_STORE, value == IR_NONE ? type : IR_VOID);
     if (f->failed) return 0;
@@ -50,15 +49,16 @@ static bool struct_access(struct build *b, const struct bc_instr *in) {
               &type);
     if (in->op == BC_STRUCT_SET) {
         uint32_t value = build_pop(b);
-        access(b, store, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, value);
+        build_host_access(b, store, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, value);
     } else {
-        build_push(b, access(b, load, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, IR_NONE));
+        build_push(
+            b, build_host_access(b, load, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, IR_NONE));
     }
     return true;
 }
 
 static uint32_t array_length(struct build *b, uint32_t array) {
-    return access(b, BC_I32_LOAD, IR_I32, array, offsetof(struct rt_array, length), IR_NONE);
+    return build_host_access(b, BC_I32_LOAD, IR_I32, array, offsetof(struct rt_array, length), IR_NONE);
 }
 
 static void array_access(struct build *b, const struct bc_instr *in) {
@@ -75,8 +75,8 @@ static void array_access(struct build *b, const struct bc_instr *in) {
     uint32_t offset = ir_unary(f, b->block, BC_I64_EXTEND_I32_U, IR_I64, index);
     offset = ir_binary(f, b->block, BC_I64_SHL, IR_I64, offset, ir_const(f, IR_I64, log2));
     uint32_t address = ir_binary(f, b->block, BC_I64_ADD, IR_I64, array, offset);
-    uint32_t v =
-        access(b, value == IR_NONE ? load : store, type, address, offsetof(struct rt_array, elems), value);
+    uint32_t v = build_host_access(b, value == IR_NONE ? load : store, type, address,
+                                   offsetof(struct rt_array, elems), value);
     if (value == IR_NONE) build_push(b, v);
 }
 

@@ -79,15 +79,8 @@ static void slow(struct build *b, const struct bc_instr *in, uint32_t n_args, ui
 /* Those whose operands the table leaves to the validator. */
 static void slow_special(struct build *b, const struct bc_instr *in) {
     const struct bc_module *bc = b->f->bc;
-    uint8_t table_index = IR_I32;
     switch (in->op) {
-    case BC_TABLE_SIZE:
-    case BC_TABLE_GROW:
-        if (bc->tables[in->index].limits.is64) table_index = IR_I64;
-        slow(b, in, in->op == BC_TABLE_GROW ? 2 : 0, table_index);
-        break;
-    case BC_TABLE_GET: slow(b, in, 1, IR_I64); break;
-    case BC_TABLE_SET: slow(b, in, 2, IR_VOID); break;
+    case BC_TABLE_GROW: slow(b, in, 2, bc->tables[in->index].limits.is64 ? IR_I64 : IR_I32); break;
     case BC_TABLE_FILL:
     case BC_TABLE_COPY:
     case BC_TABLE_INIT:
@@ -107,22 +100,10 @@ static void slow_special(struct build *b, const struct bc_instr *in) {
     case BC_ARRAY_NEW_ELEM: slow(b, in, 2, IR_I64); break;
     case BC_ARRAY_NEW_DEFAULT: slow(b, in, 1, IR_I64); break;
     case BC_ARRAY_NEW_FIXED: slow(b, in, in->index2, IR_I64); break;
-    case BC_ARRAY_GET:
-    case BC_ARRAY_GET_S:
-    case BC_ARRAY_GET_U: slow(b, in, 2, field_type(b, in)); break;
-    case BC_ARRAY_SET: slow(b, in, 3, IR_VOID); break;
-    case BC_ARRAY_LEN:
-    case BC_REF_TEST:
-    case BC_REF_TEST_NULL:
-    case BC_REF_I31: slow(b, in, 1, in->op == BC_REF_I31 ? IR_I64 : IR_I32); break;
-    case BC_I31_GET_S:
-    case BC_I31_GET_U: slow(b, in, 1, IR_I32); break;
     case BC_ARRAY_FILL:
     case BC_ARRAY_INIT_DATA:
     case BC_ARRAY_INIT_ELEM: slow(b, in, 4, IR_VOID); break;
     case BC_ARRAY_COPY: slow(b, in, 5, IR_VOID); break;
-    case BC_REF_CAST:
-    case BC_REF_CAST_NULL:
     case BC_ANY_CONVERT_EXTERN:
     case BC_EXTERN_CONVERT_ANY: slow(b, in, 1, IR_I64); break;
     case BC_ATOMIC_FENCE:
@@ -337,7 +318,7 @@ static void other(struct build *b, const struct bc_instr *in) {
         load(b, in, letter_type(b, in, strchr(info->signature, ':')[1]));
     else if (info->access && native)
         store(b, in);
-    else if (build_object(b, in) || build_parts(b, in) || build_atomic(b, in))
+    else if (build_object(b, in) || build_parts(b, in) || build_atomic(b, in) || build_table(b, in))
         return;
     else if (!info->signature)
         slow_special(b, in);

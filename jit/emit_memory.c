@@ -249,6 +249,10 @@ static void ref_func(struct emit *e, const struct ir_ins *i) {
         x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)index));
 }
 
+static void table(struct emit *e, const struct ir_ins *i) {
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(INSTANCE, e->layout->tables + 8 * (int32_t)i->imm));
+}
+
 bool emit_memory(struct emit *e, struct ir_ins *i) {
     switch (i->op) {
     case IR_LOAD: return load(e, i);
@@ -258,6 +262,7 @@ bool emit_memory(struct emit *e, struct ir_ins *i) {
     case IR_GLOBAL_GET: global_get(e, i); break;
     case IR_GLOBAL_SET: global_set(e, i); break;
     case IR_REF_FUNC: ref_func(e, i); break;
+    case IR_TABLE: table(e, i); break;
     default: return false;
     }
     return true;

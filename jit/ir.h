@@ -31,6 +31,7 @@
     X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
     X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
     X(MEMORY_SIZE, 0, 0)                                                                                     \
+    X(TABLE, 0, 0)      /* imm = index: its struct rt_table */                                               \
     X(REF_FUNC, 0, 0)                                                                                        \
     X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
     X(CALL, 1, 0)          /* list: arguments; imm = function */                                             \

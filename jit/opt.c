@@ -75,7 +75,7 @@ static bool dominates(const struct ir_func *f, uint32_t a, uint32_t b) {
 static bool pure(const struct ir_ins *i) {
     if (i->op < BC_OP_COUNT) return !i->effect;
     return i->op == IR_CAST || i->op == IR_MUL_HIGH || i->op == IR_MUL_EVEN || i->op == IR_SELECT ||
-           i->op == IR_REF_FUNC || i->op == IR_REF_IS;
+           i->op == IR_REF_FUNC || i->op == IR_TABLE || i->op == IR_REF_IS;
 }
 
 static bool equal(const struct ir_ins *x, const struct ir_ins *y) {

@@ -1,36 +1,94 @@
-/* jit/slow.c: instructions that have no machine code run by the interpreter's, one at a time. */
+/* jit/slow.c: instructions that have no machine code: bulk operations by the runtime's functions, others by the
+ * interpreter's code, one at a time. */
 #include <string.h>
 #include "jit/engine.h"
 
+typedef enum rt_trap direct(struct rt_instance *instance, union rt_slot *slots, const struct jit_slow *slow);
+
 struct jit_slow {
-    struct interp_snippet *snippet;
+    direct *direct;                 /* what does it; NULL: the snippet */
+    struct interp_snippet *snippet; /* or NULL */
+    uint32_t index, index2;         /* of the instruction */
     uint32_t func, at, n_args;
     uint8_t types[]; /* of the arguments */
 };
 
-uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
-                      const uint8_t *types) {
+/* ---- by the runtime ---- */
+
+static enum rt_trap memory_fill(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_memory_fill(instance->store, instance->memories[slow->index], s[0].u64, (uint8_t)s[1].u32,
+                          s[2].u64);
+}
+static enum rt_trap memory_copy(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_memory_copy(instance->store, instance->memories[slow->index], s[0].u64,
+                          instance->memories[slow->index2], s[1].u64, s[2].u64);
+}
+static enum rt_trap memory_init(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_memory_init(instance, instance->memories[slow->index2], slow->index, s[0].u64, s[1].u32,
+                          s[2].u32);
+}
+static enum rt_trap table_fill(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_table_fill(instance->tables[slow->index], s[0].u64, s[1], s[2].u64);
+}
+static enum rt_trap table_copy(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_table_copy(instance->tables[slow->index], s[0].u64, instance->tables[slow->index2], s[1].u64,
+                         s[2].u64);
+}
+static enum rt_trap table_init(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_table_init(instance, instance->tables[slow->index2], slow->index, s[0].u64, s[1].u32, s[2].u32);
+}
+
+static direct *direct_of(const struct bc_instr *in) {
+    switch (in->op) {
+    case BC_MEMORY_FILL: return memory_fill;
+    case BC_MEMORY_COPY: return memory_copy;
+    case BC_MEMORY_INIT: return memory_init;
+    case BC_TABLE_FILL: return table_fill;
+    case BC_TABLE_COPY: return table_copy;
+    case BC_TABLE_INIT: return table_init;
+    default: return NULL;
+    }
+}
+
+/* ---- making them ---- */
+
+static bool make_snippet(struct rt_module *module, struct jit_slow *slow) {
     static const uint8_t kinds[] = {BC_KIND_BOTTOM, BC_KIND_I32, BC_KIND_I64,
                                     BC_KIND_F32,    BC_KIND_F64, BC_KIND_V128};
     const struct atoll_alloc *alloc = module->engine->alloc;
+    uint32_t n = slow->n_args;
+    uint8_t *operand_kinds = atoll_new(alloc, n + 1u, 1);
+    if (!operand_kinds) return false;
+    for (uint32_t i = 0; i < n; i++) operand_kinds[i] = kinds[slow->types[i]];
+    slow->snippet = interp_snippet_new(module, slow->func, slow->at, n, operand_kinds);
+    atoll_free(alloc, operand_kinds, n + 1u);
+    return slow->snippet;
+}
+
+static void free_slow(struct rt_module *module, struct jit_slow *slow) {
+    if (slow->snippet) interp_snippet_free(module, slow->snippet);
+    atoll_free(module->engine->alloc, slow, sizeof *slow + slow->n_args);
+}
+
+uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
+                      const uint8_t *types) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
     struct jit_module *jit = module->jit_data;
-    uint8_t *operand_kinds = atoll_new(alloc, n_args + 1u, 1);
+    struct bc_instr in = {0};
+    if (atoll_grow(alloc, (void **)&jit->slows, &jit->cap_slows, jit->n_slows + 1, sizeof *jit->slows))
+        return UINT32_MAX;
     struct jit_slow *slow = atoll_new(alloc, 1, sizeof *slow + n_args);
-    bool room = !atoll_grow(alloc, (void **)&jit->slows, &jit->cap_slows, jit->n_slows + 1,
-                            sizeof(struct jit_slow *));
-    if (operand_kinds && slow && room) {
-        for (uint32_t i = 0; i < n_args; i++) operand_kinds[i] = kinds[types[i]];
-        slow->snippet = interp_snippet_new(module, func, at, n_args, operand_kinds);
-    }
-    atoll_free(alloc, operand_kinds, n_args + 1u);
-    if (!slow || !slow->snippet) {
-        atoll_free(alloc, slow, sizeof *slow + n_args);
+    if (!slow) return UINT32_MAX;
+    *slow = (struct jit_slow){.func = func, .at = at, .n_args = n_args};
+    if (n_args) memcpy(slow->types, types, n_args);
+    if (!bc_decode_instr(module->bc, at, (uint32_t)module->bc->n_bytes, &in, NULL) && n_args == 3)
+        slow->direct = direct_of(&in);
+    slow->index = in.index;
+    slow->index2 = in.index2;
+    if (!slow->direct && !make_snippet(module, slow)) {
+        free_slow(module, slow);
         return UINT32_MAX;
     }
-    slow->func = func;
-    slow->at = at;
-    slow->n_args = n_args;
-    if (n_args) memcpy(slow->types, types, n_args);
     jit->slows[jit->n_slows] = slow;
     return (uint32_t)jit->n_slows++;
 }
@@ -41,10 +99,7 @@ const struct jit_slow *jit_slow_of(const struct jit_module *jit, uint32_t number
 
 void jit_slows_free(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
-    for (size_t i = 0; i < jit->n_slows; i++) {
-        interp_snippet_free(module, jit->slows[i]->snippet);
-        atoll_free(module->engine->alloc, jit->slows[i], sizeof *jit->slows[i] + jit->slows[i]->n_args);
-    }
+    for (size_t i = 0; i < jit->n_slows; i++) free_slow(module, jit->slows[i]);
     atoll_free(module->engine->alloc, jit->slows, jit->cap_slows * sizeof *jit->slows);
     jit->slows = NULL;
     jit->n_slows = jit->cap_slows = 0;
@@ -55,7 +110,8 @@ enum rt_trap jit_slow_run(struct rt_instance *instance, union rt_slot *slots, co
     jit_seen(store);
     jit_run_stands(store, instance);
     store->n_frames = 0;
-    enum rt_trap trap = interp_snippet_run(instance, slow->snippet, slots);
+    enum rt_trap trap = slow->direct ? slow->direct(instance, slots, slow)
+                                     : interp_snippet_run(instance, slow->snippet, slots);
     if (trap) rt_store_capture(store); /* the snippet's own frame is none of the program's */
     return trap;
 }
