@@ -1,5 +1,5 @@
-/* jit/slow.c: instructions that have no machine code: bulk operations by the runtime's functions, others by the
- * interpreter's code, one at a time. */
+/* jit/slow.c: instructions that have no machine code: new objects and bulk operations by the runtime's functions, others
+ * by the interpreter's code, one at a time. */
 #include <string.h>
 #include "jit/engine.h"
 
@@ -9,6 +9,7 @@ struct jit_slow {
     direct *direct;                 /* what does it; NULL: the snippet */
     struct interp_snippet *snippet; /* or NULL */
     uint32_t index, index2;         /* of the instruction */
+    const struct rt_layout *layout; /* of objects that it makes or fills */
     uint32_t func, at, n_args;
     uint8_t types[]; /* of the arguments */
 };
@@ -38,19 +39,76 @@ static enum rt_trap table_init(struct rt_instance *instance, union rt_slot *s, c
     return rt_table_init(instance, instance->tables[slow->index2], slow->index, s[0].u64, s[1].u32, s[2].u32);
 }
 
-static direct *direct_of(const struct bc_instr *in) {
-    switch (in->op) {
+static enum rt_trap new_struct(struct rt_instance *instance, const struct jit_slow *slow,
+                               const union rt_slot *fields, union rt_slot *out) {
+    out->ref = rt_struct_new(instance->store, slow->layout, fields);
+    return out->ref ? RT_TRAP_NONE : RT_TRAP_OUT_OF_MEMORY;
+}
+static enum rt_trap struct_new(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return new_struct(instance, slow, s, s);
+}
+static enum rt_trap struct_new_default(struct rt_instance *instance, union rt_slot *s,
+                                       const struct jit_slow *slow) {
+    return new_struct(instance, slow, NULL, s);
+}
+static uint32_t elem_slots(const struct jit_slow *slow) { return slow->layout->elem_log2 == 4 ? 2 : 1; }
+static enum rt_trap array_new(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    return rt_array_new(instance->store, slow->layout, s, s[elem_slots(slow)].u32, &s[0].ref);
+}
+static enum rt_trap array_new_default(struct rt_instance *instance, union rt_slot *s,
+                                      const struct jit_slow *slow) {
+    return rt_array_new(instance->store, slow->layout, NULL, s[0].u32, &s[0].ref);
+}
+static enum rt_trap array_new_fixed(struct rt_instance *instance, union rt_slot *s,
+                                    const struct jit_slow *slow) {
+    return rt_array_new_fixed(instance->store, slow->layout, s, slow->index2, &s[0].ref);
+}
+static enum rt_trap array_new_data(struct rt_instance *instance, union rt_slot *s,
+                                   const struct jit_slow *slow) {
+    return rt_array_new_data(instance, slow->layout, slow->index2, s[0].u32, s[1].u32, &s[0].ref);
+}
+static enum rt_trap array_fill(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    if (!s[0].ref) return RT_TRAP_NULL_ARRAY;
+    return rt_array_fill(instance->store, s[0].ref, s[1].u32, s + 2, s[2 + elem_slots(slow)].u32);
+}
+static enum rt_trap array_copy(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    (void)slow;
+    if (!s[0].ref || !s[2].ref) return RT_TRAP_NULL_ARRAY;
+    return rt_array_copy(instance->store, s[0].ref, s[1].u32, s[2].ref, s[3].u32, s[4].u32);
+}
+
+static direct *direct_of(uint16_t op) {
+    switch (op) {
     case BC_MEMORY_FILL: return memory_fill;
     case BC_MEMORY_COPY: return memory_copy;
     case BC_MEMORY_INIT: return memory_init;
     case BC_TABLE_FILL: return table_fill;
     case BC_TABLE_COPY: return table_copy;
     case BC_TABLE_INIT: return table_init;
+    case BC_STRUCT_NEW: return struct_new;
+    case BC_STRUCT_NEW_DEFAULT: return struct_new_default;
+    case BC_ARRAY_NEW: return array_new;
+    case BC_ARRAY_NEW_DEFAULT: return array_new_default;
+    case BC_ARRAY_NEW_FIXED: return array_new_fixed;
+    case BC_ARRAY_NEW_DATA: return array_new_data;
+    case BC_ARRAY_FILL: return array_fill;
+    case BC_ARRAY_COPY: return array_copy;
     default: return NULL;
     }
 }
 
+static bool is_of_objects(uint16_t op) { return op >= BC_STRUCT_NEW && op <= BC_ARRAY_INIT_ELEM; }
+
 /* ---- making them ---- */
+
+static void find_direct(const struct rt_module *module, struct jit_slow *slow, const struct bc_instr *in) {
+    uint16_t op = (uint16_t)in->op;
+    slow->index = in->index;
+    slow->index2 = in->index2;
+    if (is_of_objects(op) && module->engine->heap && in->index < module->bc->n_types)
+        slow->layout = rt_layout_of(module->engine, module->types[in->index]);
+    if (!is_of_objects(op) || slow->layout) slow->direct = direct_of(op);
+}
 
 static bool make_snippet(struct rt_module *module, struct jit_slow *slow) {
     static const uint8_t kinds[] = {BC_KIND_BOTTOM, BC_KIND_I32, BC_KIND_I64,
@@ -81,10 +139,8 @@ uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint
     if (!slow) return UINT32_MAX;
     *slow = (struct jit_slow){.func = func, .at = at, .n_args = n_args};
     if (n_args) memcpy(slow->types, types, n_args);
-    if (!bc_decode_instr(module->bc, at, (uint32_t)module->bc->n_bytes, &in, NULL) && n_args == 3)
-        slow->direct = direct_of(&in);
-    slow->index = in.index;
-    slow->index2 = in.index2;
+    if (!bc_decode_instr(module->bc, at, (uint32_t)module->bc->n_bytes, &in, NULL))
+        find_direct(module, slow, &in);
     if (!slow->direct && !make_snippet(module, slow)) {
         free_slow(module, slow);
         return UINT32_MAX;
