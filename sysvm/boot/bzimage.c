@@ -74,22 +74,9 @@ static void take_header(struct vm_bytes file, struct boot_linux *out) {
 
 static enum atoll_status load_payload(const struct vm_boot_config *config, struct vm_bytes payload,
                                       struct boot_linux *out, struct atoll_error *err) {
-    struct boot_unpacked elf;
     struct boot_elf loaded;
-    enum atoll_status status =
-        boot_unpack(boot_packing_of(payload), payload, vm_memory_size(config->memory), &elf, err);
+    enum atoll_status status = boot_load_packed_elf(config->memory, payload, &loaded, err);
     if (status != ATOLL_OK) return status;
-    struct vm_bytes bytes = {elf.data, elf.size};
-    if (!boot_is_elf(bytes))
-        status = atoll_fail(err, ATOLL_E_MALFORMED, ATOLL_NO_OFFSET,
-                            "what is packed in the kernel is no ELF file");
-    else
-        status = boot_load_elf(config->memory, bytes, &loaded, err);
-    boot_unpacked_free(&elf);
-    if (status != ATOLL_OK) {
-        if (err) err->offset = ATOLL_NO_OFFSET; /* it counted in the unpacked file */
-        return status;
-    }
     out->entry = loaded.entry;
     out->end = loaded.end;
     return ATOLL_OK;

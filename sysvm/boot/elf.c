@@ -25,21 +25,21 @@ static enum atoll_status check_header(const Elf64_Ehdr *header, size_t size, str
     return ATOLL_OK;
 }
 
-static enum atoll_status load_segment(const struct vm_memory *memory, struct vm_bytes elf,
-                                      const Elf64_Phdr *p, uint64_t at, struct atoll_error *err) {
-    if (!within(p->p_offset, p->p_filesz, elf.size) || p->p_filesz > p->p_memsz)
-        return atoll_fail(err, ATOLL_E_MALFORMED, at, "a segment of the kernel lies outside the file");
-    if (p->p_paddr < VM_KERNEL_BASE)
-        return atoll_fail(err, ATOLL_E_UNSUPPORTED, at,
-                          "a segment of the kernel lies in the first megabyte (0x%llx)",
-                          (unsigned long long)p->p_paddr);
-    uint8_t *to = vm_memory_at(memory, p->p_paddr, p->p_memsz);
-    if (!to)
-        return atoll_fail(err, ATOLL_E_LIMIT, at,
-                          "guest memory has no room for the kernel's %llu bytes at 0x%llx",
-                          (unsigned long long)p->p_memsz, (unsigned long long)p->p_paddr);
-    memcpy(to, elf.data + p->p_offset, p->p_filesz); /* the rest is zero: memory is fresh */
-    return ATOLL_OK;
+/* Where a segment goes; NULL after a failure. */
+static uint8_t *place_of(const struct vm_memory *memory, size_t size, const Elf64_Phdr *p, uint64_t at,
+                         enum atoll_status *out_status, struct atoll_error *err) {
+    uint8_t *to = NULL;
+    if (!within(p->p_offset, p->p_filesz, size) || p->p_filesz > p->p_memsz)
+        *out_status = atoll_fail(err, ATOLL_E_MALFORMED, at, "a segment of the kernel lies outside the file");
+    else if (p->p_paddr < VM_KERNEL_BASE)
+        *out_status = atoll_fail(err, ATOLL_E_UNSUPPORTED, at,
+                                 "a segment of the kernel lies in the first megabyte (0x%llx)",
+                                 (unsigned long long)p->p_paddr);
+    else if (!(to = vm_memory_at(memory, p->p_paddr, p->p_memsz)))
+        *out_status = atoll_fail(err, ATOLL_E_LIMIT, at,
+                                 "guest memory has no room for the kernel's %llu bytes at 0x%llx",
+                                 (unsigned long long)p->p_memsz, (unsigned long long)p->p_paddr);
+    return to;
 }
 
 /* Name size, descriptor size, type; then both, each padded to 4 bytes. Every step goes on by 12 at least. */
@@ -63,32 +63,97 @@ static bool holds(const Elf64_Phdr *p, uint64_t address) {
     return p->p_type == PT_LOAD && address >= p->p_paddr && address - p->p_paddr < p->p_memsz;
 }
 
-enum atoll_status boot_load_elf(const struct vm_memory *memory, struct vm_bytes elf, struct boot_elf *out,
-                                struct atoll_error *err) {
+/* A file's program headers, copied out of it. */
+struct program {
     Elf64_Ehdr header;
-    if (elf.size < sizeof header)
+    Elf64_Phdr segments[SEGMENTS_MAX];
+};
+
+static bool is_loaded(const Elf64_Phdr *p) { return p->p_type == PT_LOAD && p->p_memsz; }
+
+static enum atoll_status read_program(struct vm_bytes elf, struct program *out, struct atoll_error *err) {
+    if (elf.size < sizeof out->header)
         return atoll_fail(err, ATOLL_E_MALFORMED, elf.size, "the kernel ends within its ELF header");
-    memcpy(&header, elf.data, sizeof header);
-    enum atoll_status status = check_header(&header, elf.size, err);
+    memcpy(&out->header, elf.data, sizeof out->header);
+    enum atoll_status status = check_header(&out->header, elf.size, err);
+    if (status == ATOLL_OK)
+        memcpy(out->segments, elf.data + out->header.e_phoff, out->header.e_phnum * sizeof *out->segments);
+    return status;
+}
+
+/* Everything about it that is checked or told, before anything moves. */
+static enum atoll_status look_at(const struct vm_memory *memory, struct vm_bytes elf, struct program *program,
+                                 struct boot_elf *out, struct atoll_error *err) {
+    enum atoll_status status = read_program(elf, program, err);
     if (status != ATOLL_OK) return status;
     bool entry_held = false, pvh_held = false;
-    *out = (struct boot_elf){.entry = header.e_entry};
-    Elf64_Phdr segments[SEGMENTS_MAX];
-    memcpy(segments, elf.data + header.e_phoff, header.e_phnum * sizeof *segments);
-    for (size_t i = 0; i < header.e_phnum; i++) {
-        const Elf64_Phdr *p = segments + i;
+    *out = (struct boot_elf){.entry = program->header.e_entry};
+    for (size_t i = 0; i < program->header.e_phnum; i++) {
+        const Elf64_Phdr *p = program->segments + i;
         if (p->p_type == PT_NOTE && !out->pvh_entry && within(p->p_offset, p->p_filesz, elf.size))
             out->pvh_entry = find_pvh((struct vm_bytes){elf.data + p->p_offset, p->p_filesz});
-        if (p->p_type != PT_LOAD || !p->p_memsz) continue;
-        status = load_segment(memory, elf, p, header.e_phoff + i * sizeof *p, err);
-        if (status != ATOLL_OK) return status;
+        if (!is_loaded(p)) continue;
+        if (!place_of(memory, elf.size, p, program->header.e_phoff + i * sizeof *p, &status, err))
+            return status;
         if (p->p_paddr + p->p_memsz > out->end) out->end = p->p_paddr + p->p_memsz;
     }
-    for (size_t i = 0; i < header.e_phnum; i++) {
-        entry_held |= holds(segments + i, out->entry);
-        pvh_held |= holds(segments + i, out->pvh_entry);
+    for (size_t i = 0; i < program->header.e_phnum; i++) {
+        entry_held |= holds(program->segments + i, out->entry);
+        pvh_held |= holds(program->segments + i, out->pvh_entry);
     }
     if (out->pvh_entry ? !pvh_held : !entry_held)
         return atoll_fail(err, ATOLL_E_MALFORMED, 24, "the kernel's entry lies in none of its segments");
+    return ATOLL_OK;
+}
+
+enum atoll_status boot_load_elf(const struct vm_memory *memory, struct vm_bytes elf, struct boot_elf *out,
+                                struct atoll_error *err) {
+    struct program program;
+    enum atoll_status status = look_at(memory, elf, &program, out, err);
+    for (size_t i = 0; status == ATOLL_OK && i < program.header.e_phnum; i++) {
+        const Elf64_Phdr *p = program.segments + i;
+        if (is_loaded(p)) /* the rest is zero: memory is fresh */
+            memcpy(vm_memory_at(memory, p->p_paddr, p->p_memsz), elf.data + p->p_offset, p->p_filesz);
+    }
+    return status;
+}
+
+/* ---- in place ---- */
+
+bool boot_elf_moves_down(struct vm_bytes elf, uint64_t base) {
+    struct program program;
+    uint64_t file_end = 0, end = 0; /* of the segment before */
+    if (read_program(elf, &program, NULL) != ATOLL_OK) return true;
+    for (size_t i = 0; i < program.header.e_phnum; i++) {
+        const Elf64_Phdr *p = program.segments + i;
+        if (!is_loaded(p)) continue;
+        if (!within(p->p_offset, p->p_filesz, elf.size)) return true;
+        if (p->p_offset < file_end || p->p_paddr < end || p->p_paddr > base + p->p_offset) return false;
+        file_end = p->p_offset + p->p_filesz;
+        end = p->p_paddr + p->p_filesz; /* no wrap: at most base + file_end */
+    }
+    return true;
+}
+
+enum atoll_status boot_move_elf(const struct vm_memory *memory, uint64_t base, size_t size,
+                                struct boot_elf *out, struct atoll_error *err) {
+    struct program program;
+    uint8_t *file = vm_memory_at(memory, base, size), *zero = file;
+    enum atoll_status status = look_at(memory, (struct vm_bytes){file, size}, &program, out, err);
+    if (status != ATOLL_OK) return status;
+    for (size_t i = 0; i < program.header.e_phnum; i++) {
+        const Elf64_Phdr *p = program.segments + i;
+        if (!is_loaded(p)) continue;
+        uint8_t *to = vm_memory_at(memory, p->p_paddr, p->p_memsz);
+        memmove(to, file + p->p_offset, p->p_filesz);
+    }
+    for (size_t i = 0; i < program.header.e_phnum; i++) {
+        const Elf64_Phdr *p = program.segments + i;
+        if (!is_loaded(p)) continue;
+        uint8_t *to = vm_memory_at(memory, p->p_paddr, p->p_memsz);
+        if (to > zero) memset(zero, 0, (size_t)(to - zero));
+        if (to + p->p_filesz > zero) zero = to + p->p_filesz;
+    }
+    if (zero < file + size) memset(zero, 0, (size_t)(file + size - zero));
     return ATOLL_OK;
 }

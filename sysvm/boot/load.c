@@ -116,10 +116,11 @@ static enum atoll_status finish_pvh(const struct vm_boot_config *config, const s
 
 /* ---- kinds ---- */
 
-static enum atoll_status load_elf(const struct vm_boot_config *config, struct vm_bytes file,
-                                  struct vm_cpu_state *out, struct atoll_error *err) {
+static enum atoll_status load_elf(const struct vm_boot_config *config, bool packed, struct vm_cpu_state *out,
+                                  struct atoll_error *err) {
     struct boot_elf elf;
-    enum atoll_status status = boot_load_elf(config->memory, file, &elf, err);
+    enum atoll_status status = packed ? boot_load_packed_elf(config->memory, config->kernel, &elf, err)
+                                      : boot_load_elf(config->memory, config->kernel, &elf, err);
     if (status != ATOLL_OK) return status;
     if (elf.pvh_entry) return finish_pvh(config, &elf, out, err);
     struct boot_linux linux_;
@@ -134,23 +135,6 @@ static enum atoll_status load_bzimage(const struct vm_boot_config *config, struc
     return status == ATOLL_OK ? finish_linux(config, &linux_, out, err) : status;
 }
 
-static enum atoll_status load_packed(const struct vm_boot_config *config, struct vm_cpu_state *out,
-                                     struct atoll_error *err) {
-    struct boot_unpacked file;
-    enum atoll_status status = boot_unpack(boot_packing_of(config->kernel), config->kernel,
-                                           vm_memory_size(config->memory), &file, err);
-    if (status != ATOLL_OK) return status;
-    struct vm_bytes bytes = {file.data, file.size};
-    if (boot_is_elf(bytes))
-        status = load_elf(config, bytes, out, err);
-    else
-        status = atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
-                            "what is packed in the kernel is no ELF file");
-    if (status != ATOLL_OK && err) err->offset = ATOLL_NO_OFFSET;
-    boot_unpacked_free(&file);
-    return status;
-}
-
 enum atoll_status vm_boot_load(const struct vm_boot_config *config, struct vm_cpu_state *out,
                                struct atoll_error *err) {
     if (vm_memory_size(config->memory) < VM_BOOT_MEMORY_MIN)
@@ -161,7 +145,7 @@ enum atoll_status vm_boot_load(const struct vm_boot_config *config, struct vm_cp
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "a machine has 1 to %u processors",
                           VM_CPUS_MAX);
     if (boot_is_bzimage(config->kernel)) return load_bzimage(config, out, err);
-    if (boot_is_elf(config->kernel)) return load_elf(config, config->kernel, out, err);
-    if (boot_packing_of(config->kernel) != BOOT_PLAIN) return load_packed(config, out, err);
+    if (boot_is_elf(config->kernel)) return load_elf(config, false, out, err);
+    if (boot_packing_of(config->kernel) != BOOT_PLAIN) return load_elf(config, true, out, err);
     return atoll_fail(err, ATOLL_E_UNSUPPORTED, 0, "no kernel for x86-64: neither bzImage nor ELF file");
 }

@@ -17,7 +17,6 @@ static const struct {
     {BOOT_LZ4, 4, {0x02, 0x21, 0x4C, 0x18}}, /* the "legacy" frame, which kernels use */
     {BOOT_LZMA, 3, {0x5D, 0, 0}},
 };
-#define UNPACKED_MAX ((size_t)1 << 30)
 static const char *const names[] = {"", "gzip", "xz", "lzma", "zstd", "lz4"};
 
 enum boot_packing boot_packing_of(struct vm_bytes bytes) {
@@ -110,24 +109,37 @@ static enum result unpack(enum boot_packing packing, struct vm_bytes in, struct 
     return BROKEN;
 }
 
-enum atoll_status boot_unpack(enum boot_packing packing, struct vm_bytes packed, size_t max_bytes,
-                              struct boot_unpacked *out, struct atoll_error *err) {
-    if (max_bytes > UNPACKED_MAX) max_bytes = UNPACKED_MAX;
-    void *room =
-        mmap(NULL, max_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (room == MAP_FAILED) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    *out = (struct boot_unpacked){.data = room, .room = max_bytes};
-    enum result result = unpack(packing, packed, out);
+enum atoll_status boot_unpack_to(enum boot_packing packing, struct vm_bytes packed, uint8_t *to, size_t room,
+                                 size_t *out_size, struct atoll_error *err) {
+    struct boot_unpacked out = {.data = to, .room = room < BOOT_UNPACKED_MAX ? room : BOOT_UNPACKED_MAX};
+    enum result result = unpack(packing, packed, &out);
+    *out_size = out.size;
     if (result == DONE) return ATOLL_OK;
-    boot_unpacked_free(out);
     if (result == NO_MEMORY)
         return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "no memory to unpack the kernel (%s)",
                           names[packing]);
     if (result == TOO_LARGE)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
-                          "the unpacked kernel (%s) is larger than %zu bytes", names[packing], max_bytes);
+                          "the unpacked kernel (%s) is larger than %zu bytes", names[packing], out.room);
     return atoll_fail(err, ATOLL_E_MALFORMED, ATOLL_NO_OFFSET, "broken %s data in the kernel",
                       names[packing]);
+}
+
+enum atoll_status boot_unpacked_new(size_t room, struct boot_unpacked *out, struct atoll_error *err) {
+    void *data = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    *out = (struct boot_unpacked){.data = data, .room = room};
+    return ATOLL_OK;
+}
+
+enum atoll_status boot_unpack(enum boot_packing packing, struct vm_bytes packed, size_t max_bytes,
+                              struct boot_unpacked *out, struct atoll_error *err) {
+    enum atoll_status status =
+        boot_unpacked_new(max_bytes < BOOT_UNPACKED_MAX ? max_bytes : BOOT_UNPACKED_MAX, out, err);
+    if (status != ATOLL_OK) return status;
+    status = boot_unpack_to(packing, packed, out->data, out->room, &out->size, err);
+    if (status != ATOLL_OK) boot_unpacked_free(out);
+    return status;
 }
 
 void boot_unpacked_free(struct boot_unpacked *unpacked) {

@@ -122,6 +122,96 @@ static void a_packed_elf_kernel_is_unpacked(void **state) {
     assert_int_equal(load(f, packed, n), ATOLL_E_UNSUPPORTED);
 }
 
+/* ---- packed kernels of several shapes ---- */
+
+enum { SHAPE_BYTES = (2 << 20) + 0x6000 };
+struct shape {
+    uint64_t memory;
+    struct {
+        uint64_t offset, paddr, filesz, memsz;
+    } segments[3];
+};
+
+/* Every byte of the file is another one than its neighbours, and none is zero. */
+static uint8_t *make_shape(const struct shape *shape) {
+    uint8_t *out = test_malloc(SHAPE_BYTES), head[ELF_BYTES];
+    Elf64_Ehdr header;
+    for (size_t i = 0; i < SHAPE_BYTES; i++) out[i] = (uint8_t)(1 + i % 251);
+    make_elf(head, false);
+    memcpy(&header, head, sizeof header);
+    header.e_phnum = 3;
+    header.e_entry = shape->segments[0].paddr;
+    memcpy(out, &header, sizeof header);
+    for (size_t i = 0; i < 3; i++) {
+        Elf64_Phdr p = {.p_type = PT_LOAD,
+                        .p_offset = shape->segments[i].offset,
+                        .p_paddr = shape->segments[i].paddr,
+                        .p_filesz = shape->segments[i].filesz,
+                        .p_memsz = shape->segments[i].memsz};
+        memcpy(out + header.e_phoff + i * sizeof p, &p, sizeof p);
+    }
+    return out;
+}
+
+static void a_packed_kernel_leaves_memory_as_a_plain_one(void **state) {
+    enum { TEXT = 2 << 20 };
+    static const struct shape shapes[] = {
+        /* in place, behind that, and down by a page, with zeros behind it; the file's end is not loaded */
+        {32 * MIB,
+         {{TEXT, 16 * MIB, 0x2000, 0x2000},
+          {TEXT + 0x2000, 16 * MIB + 0x2000, 0x800, 0x800},
+          {TEXT + 0x4000, 16 * MIB + 0x3000, 0x1000, 0x5000}}},
+        /* all of it lower than where it is unpacked */
+        {32 * MIB,
+         {{0, 2 * MIB, 0x2000, 0x2000},
+          {TEXT, 4 * MIB, 0x1000, 0x1000},
+          {TEXT + 0x1000, 14 * MIB, 0x2000, 0x2000}}},
+        /* up; not in order, of the file and of memory; one over the other */
+        {32 * MIB,
+         {{0, 16 * MIB, 0x2000, 0x2000},
+          {TEXT, 20 * MIB, 0x1000, 0x1000},
+          {TEXT + 0x1000, 24 * MIB, 0x1000, 0x1000}}},
+        {32 * MIB,
+         {{TEXT + 0x1000, 15 * MIB, 0x1000, 0x1000},
+          {TEXT, 16 * MIB, 0x1000, 0x1000},
+          {0, 2 * MIB, 0, 0x1000}}},
+        {32 * MIB,
+         {{0, 3 * MIB, 0x1000, 0x1000},
+          {TEXT, 2 * MIB, 0x1000, 0x1000},
+          {TEXT + 0x1000, 4 * MIB, 0x1000, 0x1000}}},
+        {32 * MIB,
+         {{TEXT, 16 * MIB, 0x2000, 0x4000},
+          {TEXT + 0x2000, 16 * MIB + 0x1000, 0x2000, 0x2000},
+          {TEXT + 0x4000, 16 * MIB + 0x3000, 0x1000, 0x1000}}},
+        /* zeros of one reach into the next */
+        {32 * MIB,
+         {{TEXT, 16 * MIB, 0x1000, 0x8000},
+          {TEXT + 0x2000, 16 * MIB + 0x2000, 0x1000, 0x1000},
+          {TEXT + 0x4000, 16 * MIB + 0x3000, 0x1000, 0x2000}}},
+        /* no room to unpack it there */
+        {16 * MIB,
+         {{0, 2 * MIB, 0x2000, 0x2000},
+          {TEXT, 4 * MIB, 0x1000, 0x1000},
+          {TEXT + 0x1000, 6 * MIB, 0x2000, 0x2000}}}};
+    struct fixture *f = *state;
+    uint8_t *packed = test_malloc(SHAPE_BYTES);
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        uint8_t *kernel = make_shape(shapes + i), *plain = test_malloc(shapes[i].memory);
+        uint32_t n = gzip(kernel, SHAPE_BYTES, packed, SHAPE_BYTES);
+        use_memory(f, shapes[i].memory);
+        assert_int_equal(load(f, kernel, SHAPE_BYTES), ATOLL_OK);
+        assert_true(vm_memory_read(f->memory, 0, plain, shapes[i].memory));
+        use_memory(f, shapes[i].memory);
+        assert_int_equal(load(f, packed, n), ATOLL_OK);
+        assert_true(f->state.rip == shapes[i].segments[0].paddr);
+        if (memcmp(vm_memory_at(f->memory, 0, shapes[i].memory), plain, shapes[i].memory))
+            fail_msg("shape %zu is loaded otherwise when it is packed", i);
+        test_free(plain);
+        test_free(kernel);
+    }
+    test_free(packed);
+}
+
 /* ---- what every kind needs ---- */
 
 static void the_initrd_lies_high_and_whole(void **state) {
@@ -319,6 +409,7 @@ int main(void) {
         TEST(a_bzimage_unpacks_itself_where_its_packing_is_unknown),
         TEST(a_bzimage_is_unpacked_on_the_host),
         TEST(a_packed_elf_kernel_is_unpacked),
+        TEST(a_packed_kernel_leaves_memory_as_a_plain_one),
         TEST(the_initrd_lies_high_and_whole),
         TEST(an_initrd_too_large_is_refused),
         TEST(the_command_line_is_whole_or_refused),
