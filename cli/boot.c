@@ -12,6 +12,7 @@
 #include "cli/boot.h"
 #include "cli/control.h"
 #include "sandbox/sandbox.h"
+#include "sysvm/dev/virtio/console.h"
 #include "sysvm/net/net.h"
 #include "sysvm/net/virtio_net.h"
 #include "sysvm/net/vsock.h"
@@ -49,6 +50,7 @@ static void on_signal(void *context, uint32_t events) {
     if (read(boot->signals, &info, sizeof info) != sizeof info) return;
     if (info.ssi_signo == SIGWINCH) {
         if (boot->command) boot_command_resize(boot->command);
+        boot_console_resize(boot->console);
         return;
     }
     /* A command may have its own mind about a signal. The second one ends the machine. */
@@ -176,6 +178,18 @@ static enum atoll_status add_vsock(struct boot *boot, struct atoll_error *err) {
     return status == ATOLL_OK ? vm_machine_add_virtio(boot->machine, ops, dev, err) : status;
 }
 
+/* hvc0 of the guest; what it writes to the serial port besides is looked at for a panic. */
+static enum atoll_status add_console(struct boot *boot, struct atoll_error *err) {
+    struct vcon_config config = {
+        .alloc = &atoll_default_alloc, .loop = boot->loop, .end = boot_console_command_end(boot->console)};
+    const struct virtio_ops *ops;
+    struct vcon *port;
+    enum atoll_status status = vcon_new(&config, &ops, &port, err);
+    if (status != ATOLL_OK) return status;
+    boot_console_join_command(boot->console, vcon_stream(port), "\r");
+    return vm_machine_add_virtio(boot->machine, ops, port, err);
+}
+
 static enum atoll_status add_command(struct boot *boot, struct atoll_error *err) {
     boot->command_events = (struct boot_command_events){.ended = on_command_end, .context = boot};
     return boot_command_new(boot->loop, boot->machine, boot->console, &boot->command_events, &boot->command,
@@ -184,7 +198,7 @@ static enum atoll_status add_command(struct boot *boot, struct atoll_error *err)
 
 static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     struct boot_console_config console = {.events = {on_quit, on_panic, on_input_end, boot},
-                                          .hidden = boot->o.folders.rootfs != NULL,
+                                          .hidden = boot->o.folders.rootfs || boot->o.virtio_console,
                                           .script = boot->o.script,
                                           .control = boot->control};
     struct boot_control_events control = {on_power_button, on_quit, boot};
@@ -214,6 +228,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     status = boot_disks_put(&boot->o.disks, boot->machine, boot->loop, boot->sandbox, err);
     if (status == ATOLL_OK && boot->o.net) status = add_network(boot, err);
     if (status == ATOLL_OK && boot->o.vsock) status = add_vsock(boot, err);
+    if (status == ATOLL_OK && boot->o.virtio_console) status = add_console(boot, err);
     if (status == ATOLL_OK)
         status = boot_folders_attach(&boot->o.folders, boot->sandbox, boot->loop, boot->machine, err);
     return status == ATOLL_OK && boot->o.folders.rootfs ? add_command(boot, err) : status;

@@ -153,8 +153,7 @@ struct boot_console_events {
 struct boot_console_config {
     struct vm_loop *loop;
     struct boot_console_events events;
-    bool
-        hidden; /* standard input and output are a command's; the console is watched, and told when the guest panics */
+    bool hidden; /* standard input and output are not the serial port's, which is watched for a panic */
     struct boot_script *script; /* or NULL; as long as it runs, input is its own, and a terminal as it was */
     struct boot_control *control; /* or NULL; hears and writes, too */
 };
@@ -166,9 +165,13 @@ struct vm_host_stream *boot_console_stream(struct boot_console *console);
 void boot_console_free(struct boot_console *console); /* NULL is allowed */
 struct vm_stream_end boot_console_end(struct boot_console *console);
 void boot_console_join(struct boot_console *console, struct vm_stream_device device);
-/* The same for the streams of a command, where the console is hidden. */
+/* The same for the streams of a command, or a console that is no serial port, where that is hidden. `line_end`: what a
+ * script's lines end with. */
 struct vm_stream_end boot_console_command_end(struct boot_console *console);
-void boot_console_join_command(struct boot_console *console, struct vm_stream_device device);
+void boot_console_join_command(struct boot_console *console, struct vm_stream_device device,
+                               const char *line_end);
+void boot_console_resize(
+    struct boot_console *console); /* tells the device what size the window has, if it can know */
 /* The script is over: input is the user's. */
 void boot_console_hand_over(struct boot_console *console);
 /* Whether a line of a kernel's panic went by. */
@@ -212,7 +215,7 @@ struct boot_options {
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
     enum vm_engine_choice engine_choice;
-    bool self_unpacking, strace, stats, verbose, no_jail, helped;
+    bool self_unpacking, strace, stats, verbose, no_jail, virtio_console, helped;
     struct cli_vm_file file; /* NAME.vm, whose strings are values of flags */
     const char *file_path;
     struct boot_folders folders;

@@ -66,7 +66,8 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
     if (status == ATOLL_OK) status = add_port(c, loop, machine, err);
     if (status != ATOLL_OK) return status;
     vm_host_stream_join(c->errors, guest_command_errors(c->command));
-    boot_console_join_command(console, guest_command_input(c->command, boot_console_command_end(console)));
+    boot_console_join_command(console, guest_command_input(c->command, boot_console_command_end(console)),
+                              boot_is_terminal() ? "\r" : "\n");
     boot_command_resize(c);
     return ATOLL_OK;
 }

@@ -28,9 +28,10 @@ static int read_initrd(const struct boot_options *o, struct sandbox *sb, struct 
 /* A command's guest keeps quiet, and does not stay after a panic; what the user says comes last, and wins. */
 static int command_line(const struct boot_options *o, char **out) {
     const char *given = o->cmdline ? o->cmdline : "";
+    const char *console = o->virtio_console ? "console=ttyS0 console=hvc0" : "console=ttyS0";
     *out = NULL;
     int n = o->folders.rootfs ? asprintf(out, "console=ttyS0 quiet panic=-1 rdinit=/init %s", given)
-                              : asprintf(out, "%s", o->cmdline ? given : "console=ttyS0");
+                              : asprintf(out, "%s", o->cmdline ? given : console);
     if (n >= 0) return CLI_OK;
     *out = NULL;
     cli_message("out of memory");

@@ -32,7 +32,8 @@ enum {
     BOOT_NAME,
     BOOT_DETACH,
     BOOT_LOG,
-    BOOT_GDB
+    BOOT_GDB,
+    BOOT_CONSOLE
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -69,6 +70,8 @@ static const struct cli_flag flags[] = {
     {BOOT_LOG, "log", 0, "FILE", "with --detach: append messages after the start, and how it ended, to FILE"},
     {BOOT_GDB, "gdb", 0, "PORT[,run]",
      "wait for a debugger at a local port; run: until it comes the guest runs"},
+    {BOOT_CONSOLE, "console", 0, "serial|virtio",
+     "the console: ttyS0 (default), or hvc0, which has the size of the terminal's window"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -124,6 +127,8 @@ static int check_flags(const struct boot_options *o) {
     if (!f->rootfs && alone) return cli_usage(o->verb, "\"%s\" is for guests with --rootfs", alone);
     if (o->log_path && !o->detach)
         return cli_usage(o->verb, "--log is for machines in the background (--detach)");
+    if (f->rootfs && o->virtio_console)
+        return cli_usage(o->verb, "with --rootfs the console is CMD's, which needs no --console");
     if (f->rootfs && o->initrd_path) return cli_usage(o->verb, "--rootfs has an initial RAM disk of its own");
     return CLI_OK;
 }
@@ -170,6 +175,10 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
     case BOOT_GDB:
         o->gdb = value;
         valid = boot_gdb_check(value);
+        break;
+    case BOOT_CONSOLE:
+        o->virtio_console = !strcmp(value, "virtio");
+        valid = o->virtio_console || !strcmp(value, "serial");
         break;
     default: return CLI_USAGE;
     }
@@ -287,7 +296,11 @@ const struct cli_verb cli_verb_boot = {
         "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. Flags behind it go "
         "before "
         "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
-        "On a terminal, Ctrl-a x quits and Ctrl-a h helps.\n\n"
+        "On a terminal, Ctrl-a x quits and Ctrl-a h helps. A serial port does not know the size of its "
+        "terminal; with "
+        "--console virtio the console is hvc0, which does. Without --append the kernel is told to use both, "
+        "ttyS0 "
+        "for what it says before hvc0 has its driver; such messages are not shown.\n\n"
         "With --rootfs DIR that folder is the guest's root, through virtio-fs, and CMD (/bin/sh) runs there "
         "with "
         "standard input, output and error of its own; it has a terminal when atoll has one. What it changes "

@@ -3,11 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 #include "cli/boot.h"
 #include "sysvm/dev/host_stream.h"
 
 enum { LINE_MAX_BYTES = 256, N_LINES = 12 };
+#define QUIET_NS UINT64_C(1000000000)
 
 struct boot_console {
     struct vm_loop *loop;
@@ -18,6 +20,8 @@ struct boot_console {
     struct vm_stream_device device; /* what input is for */
     struct cli_keys keys;
     bool hidden, is_terminal;
+    bool size_due;      /* the guest has not been told yet what size the window has */
+    uint64_t output_ns; /* when it wrote last */
     bool saw_panic;
     char panic[LINE_MAX_BYTES];          /* the line that said so first */
     char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
@@ -32,9 +36,18 @@ static void on_key_quit(void *context) {
     console->events.quit(console->events.context);
 }
 
+/* Linux looks at the size of hvc0 only when it is told that it has changed, and until 6.1 at least falls over its own
+ * feet when that happens while the driver makes its console. Who types at what has been quiet sees that it is made. */
+static void tell_size(struct boot_console *console) {
+    if (!console->size_due || vm_now_ns() - console->output_ns < QUIET_NS) return;
+    console->size_due = false;
+    boot_console_resize(console);
+}
+
 /* What stays for the guest. */
 static size_t filter_keys(void *context, uint8_t *bytes, size_t n) {
     struct boot_console *console = context;
+    tell_size(console);
     return cli_keys_filter(&console->keys, bytes, n);
 }
 
@@ -119,6 +132,7 @@ static size_t take_command_output(void *end, const uint8_t *bytes, size_t n) {
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
     n = fit_script(console, n, true);
     size_t taken = stream.ops->write(stream.end, bytes, n);
+    console->output_ns = vm_now_ns();
     if (console->script) watch(console, bytes, taken, false);
     boot_script_output(console->script, bytes, taken);
     boot_control_output(console->control, bytes, taken);
@@ -148,8 +162,18 @@ void boot_console_join(struct boot_console *console, struct vm_stream_device dev
     if (!console->hidden) join(console, device, "\r");
 }
 
-void boot_console_join_command(struct boot_console *console, struct vm_stream_device device) {
-    join(console, device, boot_is_terminal() ? "\r" : "\n");
+void boot_console_join_command(struct boot_console *console, struct vm_stream_device device,
+                               const char *line_end) {
+    join(console, device, line_end);
+    console->size_due = true;
+    console->output_ns = vm_now_ns();
+}
+
+void boot_console_resize(struct boot_console *console) {
+    struct winsize size;
+    const struct vm_stream_device *device = &console->device;
+    if (device->ops && device->ops->resize && !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size))
+        device->ops->resize(device->device, size.ws_col, size.ws_row);
 }
 
 void boot_console_hand_over(struct boot_console *console) { join(console, console->device, ""); }

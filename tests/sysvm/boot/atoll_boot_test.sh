@@ -42,6 +42,8 @@ expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- gues
 mkdir "$dir/root"
 expect "a command without a root" 2 '' '"ls" is for guests with --rootfs' -- --kernel "$kernel" -- ls
 expect "--rw without a root" 2 '' '"--rw" is for' -- --kernel "$kernel" --rw
+expect "no such console" 2 '' 'does not take "hvc0"' -- --kernel "$kernel" --console hvc0
+expect "a root and a console" 2 '' 'which needs no --console' -- --kernel "$kernel" --rootfs "$dir/root" --console virtio
 expect "a root and an initrd" 2 '' 'of its own' -- --kernel "$kernel" --rootfs "$dir/root" --initrd "$kernel"
 expect "no such root" 125 '' 'cannot open directory .*nowhere' -- --kernel "$kernel" --rootfs "$dir/nowhere"
 expect "no such folder" 125 '' 'cannot open directory .*nowhere' -- --kernel "$kernel" --dir "$dir/nowhere"

@@ -5,7 +5,8 @@
 #   KERNELS  the folder of prepare.sh; the variable ATOLL_NESTED_KERNELS goes before
 #   CHECK    of checks/, or a path
 #   RESULTS  a folder: NAME.ok, NAME.failed or NAME.skipped with what the check printed; console: all there was
-# ATOLL_NESTED_EXTRA names a folder that goes into the outer machine's root, too.
+# ATOLL_NESTED_EXTRA names a folder that goes into the outer machine's root, too; ATOLL_NESTED_COUNTED=1 makes its time
+# a count of instructions, a nanosecond each, on one processor: whatever else this machine does, it is the same again.
 # 77: something it needs is missing
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -95,7 +96,10 @@ done
 cpio_of "$outer" | gzip -1 >"$work/outer.cpio.gz"
 
 # ---- the outer boot ----
-timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5 qemu-system-x86_64 -M q35 -accel tcg,thread=multi -smp 2 \
+cpus=(-accel tcg,thread=multi -smp 2)
+[[ -z ${ATOLL_NESTED_COUNTED:-} ]] || cpus=(-accel tcg,thread=single -smp 1 -icount shift=0,sleep=off)
+# Who ends this script ends the machine.
+setpriv --pdeathsig TERM timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5 qemu-system-x86_64 -M q35 "${cpus[@]}" \
     -cpu max,+svm,+npt -m 2048 "${disks[@]}" -display none -serial "file:$work/console" -monitor none -no-reboot \
     -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
     -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$work/qemu" 2>&1 || true

@@ -19,12 +19,13 @@ expect_status 0
 cmp /tmp/in.bin /tmp/out.bin || fail "the copy is another one"
 [ "$(cat /tmp/ostype)" = Linux ] || fail "the copy of a file of /proc"
 
+# One that fails, at a console that is no serial port.
 cat >/tmp/bad.script <<'END'
 timeout 400s
 expect "# "
 run "sh -c 'exit 42'"
 END
-boot $cloud shell --script /tmp/bad.script --timeout 600
+boot $cloud hvc --console virtio --script /tmp/bad.script --timeout 600
 expect_status 123
 expect_error 'bad.script:3:1: .* ended with status 42'
 
