@@ -20,6 +20,7 @@
 struct boot {
     struct boot_options o;
     const struct vm_engine_ops *engine;
+    struct vm_probe *probe; /* which that was measured in */
     struct sandbox *sandbox;
     struct jail *jail;            /* NULL: not entered */
     struct boot_control *control; /* NULL: without a name */
@@ -400,7 +401,8 @@ static int run_all(struct boot *boot) {
     if (result != CLI_OK) return result;
     char why[VM_ENGINE_WHY];
     if (status == ATOLL_OK)
-        status = vm_engine_choose(&atoll_default_alloc, boot->o.engine_choice, &boot->engine, why, &err);
+        status = vm_engine_choose(&atoll_default_alloc, boot->o.engine_choice, &boot->engine, why,
+                                  &boot->probe, &err);
     if (status != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
@@ -449,6 +451,7 @@ int boot_run(struct cli_parser *p) {
     boot_gdb_free(boot.gdb);
     sb_free(boot.sandbox);
     jail_free(boot.jail);
+    vm_probe_free(boot.probe);
     boot_options_free(&boot.o);
     return boot.o.helped ? CLI_OK : result;
 }

@@ -38,45 +38,52 @@ static enum atoll_status measure(const struct vm_engine_ops *ops, void *vcpu, ui
     return ATOLL_OK;
 }
 
-static enum atoll_status measure_in(const struct vm_engine_ops *ops, void *engine,
-                                    const struct vm_memory *memory, uint64_t *out_rate,
-                                    struct atoll_error *err) {
-    void *vcpu;
+struct vm_probe {
+    const struct atoll_alloc *alloc;
+    const struct vm_engine_ops *ops;
+    struct vm_memory *memory;
+    void *engine, *vcpu;
+};
+
+void vm_probe_free(struct vm_probe *p) {
+    if (!p) return;
+    if (p->vcpu) p->ops->vcpu_free(p->vcpu);
+    if (p->engine) p->ops->destroy(p->engine);
+    vm_memory_free(p->memory);
+    atoll_free(p->alloc, p, sizeof *p);
+}
+
+static enum atoll_status make_probe(struct vm_probe *p, struct atoll_error *err) {
     struct vm_cpu_state state;
-    enum atoll_status status = ops->vcpu_new(engine, 0, &vcpu, err);
+    enum atoll_status status = vm_memory_new(p->alloc, 2 * VM_MEMORY_MIN, &p->memory, err);
     if (status != ATOLL_OK) return status;
-    if (!vm_memory_write(memory, VM_KERNEL_BASE, program, sizeof program) ||
-        !vm_state_long(&state, memory, VM_KERNEL_BASE) || ops->set_state(vcpu, &state))
-        status =
-            atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "engine %s refuses 64-bit mode", ops->name);
-    else
-        status = measure(ops, vcpu, out_rate, err);
-    ops->vcpu_free(vcpu);
-    return status;
+    struct vm_engine_config config = {.alloc = p->alloc, .memory = p->memory, .n_cpus = 1};
+    status = p->ops->create(&config, &p->engine, err);
+    if (status == ATOLL_OK) status = p->ops->vcpu_new(p->engine, 0, &p->vcpu, err);
+    if (status != ATOLL_OK) return status;
+    if (!vm_memory_write(p->memory, VM_KERNEL_BASE, program, sizeof program) ||
+        !vm_state_long(&state, p->memory, VM_KERNEL_BASE) || p->ops->set_state(p->vcpu, &state))
+        return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "engine %s refuses 64-bit mode",
+                          p->ops->name);
+    return ATOLL_OK;
 }
 
 enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,
-                                    uint64_t *out_rate, struct atoll_error *err) {
-    struct vm_memory *memory;
-    void *engine;
-    enum atoll_status status = vm_memory_new(alloc, 2 * VM_MEMORY_MIN, &memory, err);
-    if (status != ATOLL_OK) return status;
-    struct vm_engine_config config = {.alloc = alloc, .memory = memory, .n_cpus = 1};
-    status = ops->create(&config, &engine, err);
-    if (status == ATOLL_OK) {
-        status = measure_in(ops, engine, memory, out_rate, err);
-        ops->destroy(engine);
-    }
-    vm_memory_free(memory);
-    return status;
+                                    uint64_t *out_rate, struct vm_probe **out_probe,
+                                    struct atoll_error *err) {
+    struct vm_probe *p = *out_probe = atoll_new(alloc, 1, sizeof *p);
+    if (!p) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    *p = (struct vm_probe){.alloc = alloc, .ops = ops};
+    enum atoll_status status = make_probe(p, err);
+    return status == ATOLL_OK ? measure(ops, p->vcpu, out_rate, err) : status;
 }
 
 /* kvm where it runs and is fast; else why[]. fails E_NOMEM alone */
 static enum atoll_status try_kvm(const struct atoll_alloc *alloc, bool *out_fast, char why[VM_ENGINE_WHY],
-                                 struct atoll_error *err) {
+                                 struct vm_probe **out_probe, struct atoll_error *err) {
     struct atoll_error failed = {0};
     uint64_t rate = 0;
-    enum atoll_status status = vm_engine_measure(alloc, &vm_engine_kvm, &rate, &failed);
+    enum atoll_status status = vm_engine_measure(alloc, &vm_engine_kvm, &rate, out_probe, &failed);
     *out_fast = status == ATOLL_OK && rate >= VM_ENGINE_FAST;
     if (status == ATOLL_E_NOMEM) return atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", failed.text);
     if (status == ATOLL_OK)
@@ -89,11 +96,12 @@ static enum atoll_status try_kvm(const struct atoll_alloc *alloc, bool *out_fast
 
 enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
                                    const struct vm_engine_ops **out, char why[VM_ENGINE_WHY],
-                                   struct atoll_error *err) {
+                                   struct vm_probe **out_probe, struct atoll_error *err) {
+    *out_probe = NULL;
     bool kvm_is_fast = choice == VM_ENGINE_KVM;
     snprintf(why, VM_ENGINE_WHY, "as asked for");
     if (choice == VM_ENGINE_AUTO) {
-        enum atoll_status status = try_kvm(alloc, &kvm_is_fast, why, err);
+        enum atoll_status status = try_kvm(alloc, &kvm_is_fast, why, out_probe, err);
         if (status != ATOLL_OK) return status;
     }
     *out = kvm_is_fast ? &vm_engine_kvm : &vm_engine_soft;

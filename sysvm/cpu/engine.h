@@ -133,16 +133,19 @@ extern const struct vm_engine_ops vm_engine_kvm, vm_engine_soft;
 enum vm_engine_choice { VM_ENGINE_AUTO, VM_ENGINE_KVM, VM_ENGINE_SOFT };
 /* auto takes kvm where a measured run of it is fast: there are hosts whose KVM only emulates. Else soft, which runs
  * everywhere.
- * out   why: a line for people, of at most VM_ENGINE_WHY bytes
+ * out   why: a line for people, of at most VM_ENGINE_WHY bytes; *out_probe (also after a failure, or NULL): the machine
+ *       that was measured in, for vm_probe_free, which waits for the kernel a while: not before a guest is to run
  * fails E_NOMEM */
 enum { VM_ENGINE_WHY = 200 };
+struct vm_probe;
 enum atoll_status vm_engine_choose(const struct atoll_alloc *alloc, enum vm_engine_choice choice,
                                    const struct vm_engine_ops **out, char why[VM_ENGINE_WHY],
-                                   struct atoll_error *err);
+                                   struct vm_probe **out_probe, struct atoll_error *err);
+void vm_probe_free(struct vm_probe *probe); /* NULL is allowed */
 /* Instructions a second of a small loop in 64-bit mode: the best of short runs, for 0.1 s or until one was
- * fast. fails as create */
+ * fast. *out_probe as above. fails as create */
 enum atoll_status vm_engine_measure(const struct atoll_alloc *alloc, const struct vm_engine_ops *ops,
-                                    uint64_t *out_rate, struct atoll_error *err);
+                                    uint64_t *out_rate, struct vm_probe **out_probe, struct atoll_error *err);
 #define VM_ENGINE_FAST                                                                                       \
     UINT64_C(20000000) /* real hardware does a billion, one inside an emulator 50 million */
 

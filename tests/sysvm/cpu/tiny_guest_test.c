@@ -374,7 +374,9 @@ static void eight_processors_start(void **state) {
 static void a_rate_is_measured(void **state) {
     (void)state;
     uint64_t rate = 0;
-    assert_int_equal(vm_engine_measure(&atoll_default_alloc, ops, &rate, NULL), ATOLL_OK);
+    struct vm_probe *probe;
+    assert_int_equal(vm_engine_measure(&atoll_default_alloc, ops, &rate, &probe, NULL), ATOLL_OK);
+    vm_probe_free(probe);
     print_message("%llu instructions a second\n", (unsigned long long)rate);
     assert_true(rate > 1000);
 }
@@ -383,15 +385,21 @@ static void auto_takes_kvm_only_where_it_is_fast(void **state) {
     (void)state;
     uint64_t rate = 0;
     const struct vm_engine_ops *chosen = NULL;
+    struct vm_probe *probe, *again;
     char why[VM_ENGINE_WHY];
-    assert_int_equal(vm_engine_choose(&atoll_default_alloc, VM_ENGINE_AUTO, &chosen, why, NULL), ATOLL_OK);
-    if (vm_engine_measure(&atoll_default_alloc, &vm_engine_kvm, &rate, NULL) != ATOLL_OK)
+    assert_int_equal(vm_engine_choose(&atoll_default_alloc, VM_ENGINE_AUTO, &chosen, why, &probe, NULL),
+                     ATOLL_OK);
+    if (vm_engine_measure(&atoll_default_alloc, &vm_engine_kvm, &rate, &again, NULL) != ATOLL_OK)
         assert_ptr_equal(chosen, &vm_engine_soft);
+    vm_probe_free(again);
+    vm_probe_free(probe);
     if (rate >= 10 * VM_ENGINE_FAST) assert_ptr_equal(chosen, &vm_engine_kvm);
     if (rate < VM_ENGINE_FAST / 4) assert_ptr_equal(chosen, &vm_engine_soft);
     if (rate && rate < VM_ENGINE_FAST / 4) assert_non_null(strstr(why, "only emulates"));
-    assert_int_equal(vm_engine_choose(&atoll_default_alloc, VM_ENGINE_SOFT, &chosen, why, NULL), ATOLL_OK);
+    assert_int_equal(vm_engine_choose(&atoll_default_alloc, VM_ENGINE_SOFT, &chosen, why, &probe, NULL),
+                     ATOLL_OK);
     assert_ptr_equal(chosen, &vm_engine_soft);
+    assert_null(probe);
 }
 
 int main(int argc, char **argv) {
