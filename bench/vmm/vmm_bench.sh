@@ -46,14 +46,14 @@ done
 
 dd if=/dev/zero of=$disk bs=1M count=128 2>/dev/null
 dd if=/dev/zero of=/bench/www/big bs=1M count=64 2>/dev/null
+mkdir -p /bench/www/cgi-bin
+printf '#!/bin/sh\ncat >/dev/null\necho\n' >/bench/www/cgi-bin/sink
+chmod +x /bench/www/cgi-bin/sink
 tunctl -t tap0 >/dev/null
 ip addr add 192.0.2.1/24 dev tap0
 ip link set tap0 up
 httpd -p 192.0.2.1:8080 -h /bench/www
-while :; do nc -l -p 5001 >/dev/null; done &
-sink=$!
 for vmm in ${vmms#* }; do transfer $vmm; done
-kill $sink
-killall httpd nc
+killall httpd
 tunctl -d tap0 >/dev/null
 rm $disk /bench/www/big
