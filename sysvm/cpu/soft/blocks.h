@@ -18,10 +18,15 @@ struct soft_block {
     uint8_t view;          /* enum soft_view: whose rights its accesses have */
     uint8_t vectors;       /* what its code needs of cpu->vectors */
     bool overwrites_flags; /* before anything that could tell what they were */
-    uint32_t heat;         /* how often it was interpreted */
+    bool goes_alone; /* its accesses share no way through the TLB: they crossed a page again and again */
+    uint16_t n_crossed;
+    uint64_t crossed; /* the page where they did last */
+    uint32_t heat;    /* how often it was interpreted */
     /* translate/: NULL, or the machine code; polled: the same with a look at requests first; leave: goes nowhere but
      * out, to where the block starts. */
     const uint8_t *code, *polled, *leave;
+    const uint8_t *old_code, *old_polled; /* closed ones, which others may be joined with */
+    uint32_t old_drops;                   /* ... in the code memory of this count of soft_translator.n_drops */
     struct soft_block *next_translated; /* of those whose pages have one hash */
     struct soft_insn insns[];
 };

@@ -177,7 +177,7 @@ struct soft_target { /* of indirect jumps: where the code for a linear address s
     const void *code;
 };
 struct soft_translated {
-    const void *step, *exit, *indirect; /* common pieces of code */
+    const void *step, *rest, *exit, *indirect; /* common pieces of code */
     uint64_t host_stack;
     uint32_t outcome;              /* enum soft_step of an instruction that ended a run of translated code */
     uint32_t epochs[SOFT_N_VIEWS]; /* grow when linear addresses of code may lead elsewhere */
@@ -196,8 +196,9 @@ struct soft_cpu {
     uint32_t mxcsr, host_mxcsr; /* translated code: the host's, to be loaded; the one that C code has */
     uint64_t spill;
     uint64_t gpr[16];
-    uint64_t rip;    /* of the instruction that runs, until it retires */
-    uint64_t rflags; /* exact between instructions */
+    uint64_t groups[16]; /* translated code: where accesses that share a look at the TLB lie on the host */
+    uint64_t rip;        /* of the instruction that runs, until it retires */
+    uint64_t rflags;     /* exact between instructions */
     /* Bases as loaded; those of ES, CS, SS, DS count for nothing in 64-bit mode. */
     struct vm_segment segments[VM_N_SEGMENTS];
     struct {

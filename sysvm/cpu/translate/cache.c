@@ -87,6 +87,7 @@ void soft_translations_drop(struct soft_cpu *cpu) {
     if (translator->start) jit_memory_give_back(&translator->memory, translator->start, translator->used);
     translator->start = NULL;
     translator->used = 0;
+    translator->n_drops++;
     translator->n_links = 1;
     /* Those that are given out again may have another view, whose epoch may be what an old one says: code that was not
      * joined yet would leave with the page of its target, and the distance added once more. */
@@ -104,16 +105,13 @@ static bool write_jump(struct soft_translator *translator, const uint8_t *at, co
                              (const uint8_t *)&distance, 4);
 }
 
-/* The block's entries become jumps to its way out. */
-static void close_entries(struct soft_translator *translator, const struct soft_block *block) {
-    const uint8_t *entries[] = {block->polled, block->code};
-    for (unsigned i = 0; i < 2; i++) {
-        uint8_t bytes[5] = {0xE9};
-        int32_t distance = (int32_t)(block->leave - (entries[i] + 5));
-        memcpy(bytes + 1, &distance, 4);
-        size_t offset = (size_t)(entries[i] - translator->memory.base);
-        jit_memory_write(&translator->memory, translator->memory.base + offset, bytes, sizeof bytes);
-    }
+/* An entry becomes a jump. */
+static void redirect(struct soft_translator *translator, const uint8_t *entry, const uint8_t *to) {
+    uint8_t bytes[5] = {0xE9};
+    int32_t distance = (int32_t)(to - (entry + sizeof bytes));
+    memcpy(bytes + 1, &distance, 4);
+    uint8_t *at = translator->memory.base + (entry - translator->memory.base);
+    jit_memory_write(&translator->memory, at, bytes, sizeof bytes);
 }
 
 /* False: no memory, or no stamps are left. */
@@ -154,6 +152,10 @@ void dbt_place(struct translation *t, struct soft_block *block) {
     block->next_translated = *first;
     *first = block;
     add_links(translator, t, code);
+    if (block->old_code && block->old_drops == translator->n_drops) {
+        redirect(translator, block->old_polled, block->polled);
+        redirect(translator, block->old_code, block->code);
+    }
 }
 
 /* ---- from block to block ---- */
@@ -209,17 +211,24 @@ void soft_translations_page_moved(struct soft_cpu *cpu, uint64_t linear) {
             forget_targets(translator, v);
 }
 
+void dbt_close(struct soft_translator *translator, struct soft_block *block) {
+    struct soft_block **at = pages_at(translator, block->page);
+    while (*at && *at != block) at = &(*at)->next_translated;
+    if (!*at) return;
+    *at = block->next_translated;
+    redirect(translator, block->polled, block->leave);
+    redirect(translator, block->code, block->leave);
+    block->old_code = block->code;
+    block->old_polled = block->polled;
+    block->old_drops = translator->n_drops;
+    block->code = block->polled = block->leave = NULL;
+    block->heat = 0;
+}
+
 static void close_dead(struct soft_translator *translator, const struct soft_code_page *page) {
-    struct soft_block **at = pages_at(translator, page);
-    while (*at) {
-        struct soft_block *block = *at;
-        if (block->page != page || soft_block_lives(block)) {
-            at = &block->next_translated;
-            continue;
-        }
-        close_entries(translator, block);
-        *at = block->next_translated;
-        block->code = block->polled = NULL;
+    for (struct soft_block *next, *block = *pages_at(translator, page); block; block = next) {
+        next = block->next_translated;
+        if (block->page == page && !soft_block_lives(block)) dbt_close(translator, block);
     }
 }
 

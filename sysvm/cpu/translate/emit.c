@@ -92,6 +92,7 @@ struct cold *dbt_cold(struct translation *t, const struct piece *piece) {
 }
 
 void dbt_cold_done(struct translation *t, struct cold *cold) {
+    if (!cold) return;
     cold->after = t->flags;
     dbt_here(t, cold->back);
 }
@@ -103,6 +104,12 @@ static void dbt_colds(struct translation *t) {
         t->flags = cold->before;
         t->producer = cold->producer;
         if (t->flags == FLAGS_REMADE) dbt_flags_to_memory(t);
+        if (cold->rest) {
+            x86_const(&t->a, HOST_B, (uint64_t)(uintptr_t)cold->piece->insn);
+            x86_const(&t->a, HOST_A, (uint64_t)(uintptr_t)t->block);
+            x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.rest)));
+            continue;
+        }
         call_handler(t, cold->piece);
         if (cold->after == FLAGS_HOST) dbt_load_flags(t);
         x86_jump(&t->a, cold->back);
@@ -114,8 +121,8 @@ static void dbt_colds(struct translation *t) {
 static void dbt_piece(struct translation *t, const struct piece *piece) {
     switch ((enum form)piece->form) {
     case FORM_HANDLER: dbt_handler(t, piece); return;
+    case FORM_BIT:
     case FORM_SAME: dbt_same(t, piece); return;
-    case FORM_BIT: dbt_bit(t, piece); return;
     case FORM_BSWAP: dbt_bswap(t, piece); return;
     case FORM_CALL: dbt_call(t, piece); return;
     case FORM_CMPXCHG: dbt_cmpxchg(t, piece); return;
@@ -179,6 +186,7 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
         dbt_read(translator, block->insns + i, t->pieces + i);
         if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
     }
+    if (!block->goes_alone) dbt_group(t);
     block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);
     dbt_all(t);
     if (x86_finish(&t->a, t->labels)) dbt_place(t, block);

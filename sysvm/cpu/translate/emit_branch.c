@@ -13,75 +13,65 @@ static int64_t behind(const struct piece *piece) { return piece->insn->offset + 
 
 /* ---- the stack ---- */
 
-static void address_below_stack(struct translation *t, const struct cold *cold) {
-    x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(STACK, -8));
-    dbt_check(t, 8, true, cold);
-}
-
 static void move_stack(struct translation *t, int32_t distance) {
     x86_op(&t->a, X86_LEA | X86_W, STACK, x86_mem(STACK, distance));
 }
 
-void dbt_push(struct translation *t, const struct piece *piece) {
-    const struct soft_insn *insn = piece->insn;
-    const unsigned kind = insn->operands[0].kind;
-    if (insn->operand_bytes != 8 || (kind != SOFT_GPR && kind != SOFT_IMM && kind != SOFT_MEM)) {
-        dbt_handler(t, piece);
-        return;
-    }
+/* The stack's place for 8 bytes more, where an operand in memory was looked up before. */
+static struct x86_rm second_reach(struct translation *t, const struct cold *cold) {
+    x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(STACK, -8));
+    dbt_check(t, 8, true, cold);
+    return x86_mem(HOST_A, 0);
+}
+
+static void push_memory(struct translation *t, const struct piece *piece) {
     dbt_spoil_flags(t, piece);
     struct cold *cold = dbt_cold(t, piece);
-    if (kind == SOFT_MEM) {
-        dbt_linear(t, piece);
-        dbt_check(t, 8, false, cold);
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_mem(HOST_A, 0));
-        x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
+    dbt_linear(t, piece);
+    dbt_check(t, 8, false, cold);
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_mem(HOST_A, 0));
+    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
+    struct x86_rm to = second_reach(t, cold);
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
+    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
+    move_stack(t, -8);
+    dbt_cold_done(t, cold);
+}
+
+void dbt_push(struct translation *t, const struct piece *piece) {
+    const struct soft_operand *o = piece->insn->operands;
+    struct cold *cold;
+    if (o->kind == SOFT_MEM) {
+        push_memory(t, piece);
+        return;
     }
-    address_below_stack(t, cold);
-    if (kind == SOFT_IMM) {
-        x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7) | X86_W, 0, x86_mem(HOST_A, 0), (int32_t)insn->immediate, 4);
+    struct x86_rm to = dbt_reach(t, piece, &cold);
+    if (o->kind == SOFT_IMM) {
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7) | X86_W, 0, to, (int32_t)piece->insn->immediate, 4);
     } else {
-        int from = HOST_B;
-        if (kind == SOFT_MEM)
-            x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
-        else if (dbt_host(insn->operands[0].reg) == HOST_NONE)
-            dbt_get(t, HOST_B, insn->operands[0].reg);
-        else
-            from = dbt_host(insn->operands[0].reg);
-        x86_op(&t->a, X86_MOV_STORE | X86_W, from, x86_mem(HOST_A, 0));
+        int from = dbt_host(o->reg);
+        if (from == HOST_NONE) dbt_get(t, from = HOST_B, o->reg);
+        x86_op(&t->a, X86_MOV_STORE | X86_W, from, to);
     }
     move_stack(t, -8);
     dbt_cold_done(t, cold);
 }
 
 void dbt_pop(struct translation *t, const struct piece *piece) {
-    const struct soft_operand *to = piece->insn->operands;
-    if (piece->insn->operand_bytes != 8 || to->kind != SOFT_GPR || to->reg == VM_RSP) {
-        dbt_handler(t, piece);
-        return;
-    }
-    const int host = dbt_host(to->reg);
-    dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    dbt_get(t, HOST_A, VM_RSP);
-    dbt_check(t, 8, false, cold);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, host == HOST_NONE ? HOST_A : host, x86_mem(HOST_A, 0));
-    if (host == HOST_NONE) dbt_set(t, to->reg, HOST_A);
+    const unsigned reg = piece->insn->operands[0].reg;
+    const int host = dbt_host((int)reg);
+    struct cold *cold;
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, host == HOST_NONE ? HOST_A : host, dbt_reach(t, piece, &cold));
+    if (host == HOST_NONE) dbt_set(t, (int)reg, HOST_A);
     move_stack(t, 8);
     dbt_cold_done(t, cold);
 }
 
 void dbt_leave(struct translation *t, const struct piece *piece) {
-    if (piece->insn->operand_bytes != 8) {
-        dbt_handler(t, piece);
-        return;
-    }
-    dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    dbt_get(t, HOST_A, VM_RBP);
-    dbt_check(t, 8, false, cold);
+    struct cold *cold;
+    struct x86_rm from = dbt_reach(t, piece, &cold);
     x86_op(&t->a, X86_LEA | X86_W, STACK, x86_mem(RBP, 8));
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, RBP, x86_mem(HOST_A, 0));
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, RBP, from);
     dbt_cold_done(t, cold);
 }
 
@@ -130,10 +120,6 @@ void dbt_jcc(struct translation *t, const struct piece *piece) {
     const unsigned condition = piece->op & 15;
     const int64_t target = target_of(piece);
     const bool was_saved = t->flags == FLAGS_SAVED;
-    if (piece->insn->operand_bytes == 2) {
-        dbt_handler(t, piece);
-        return;
-    }
     dbt_flags_to_host(t);
     struct exit *exit = new_exit(t, target);
     x86_branch(&t->a, condition, exit->label);
@@ -219,74 +205,70 @@ static void indirect(struct translation *t, int32_t pops, const struct cold *col
     t->ended = true;
 }
 
-/* The target of an indirect jump or call, into rax. */
-static void load_target(struct translation *t, const struct piece *piece, const struct cold *cold) {
-    if (!piece->memory_bytes) {
-        dbt_get(t, HOST_A, piece->rm.reg);
-        return;
-    }
-    dbt_linear(t, piece);
-    dbt_check(t, 8, false, cold);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, x86_mem(HOST_A, 0));
-}
-
 static bool is_direct(const struct piece *piece) { return piece->insn->operands[0].kind == SOFT_IMM; }
 
 void dbt_jmp(struct translation *t, const struct piece *piece) {
-    if (is_direct(piece) && piece->insn->operand_bytes != 2) {
+    if (is_direct(piece)) {
         dbt_exit(t, target_of(piece));
         t->ended = true;
         return;
     }
-    if (piece->insn->operand_bytes != 8) {
-        dbt_handler(t, piece);
-        return;
-    }
     dbt_flags_to_memory(t);
-    struct cold *cold = dbt_cold(t, piece);
-    load_target(t, piece, cold);
-    indirect(t, 0, cold);
+    struct cold *cold = NULL;
+    if (piece->memory_bytes)
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, dbt_reach(t, piece, &cold));
+    else
+        dbt_get(t, HOST_A, piece->rm.reg);
+    struct cold *faults = dbt_cold(t, piece);
+    indirect(t, 0, faults);
     dbt_cold_done(t, cold); /* the handler of a jump never comes back here */
+    dbt_cold_done(t, faults);
+}
+
+static void store_return(struct translation *t, const struct piece *piece, struct x86_rm to) {
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
+    x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
+    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
+    move_stack(t, -8);
+}
+
+static void call_indirect(struct translation *t, const struct piece *piece) {
+    struct cold *cold = dbt_cold(t, piece);
+    if (piece->memory_bytes) {
+        dbt_linear(t, piece);
+        dbt_check(t, 8, false, cold);
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, x86_mem(HOST_A, 0));
+    } else {
+        dbt_get(t, HOST_A, piece->rm.reg);
+    }
+    canonical_or(t, cold->label); /* before anything is pushed */
+    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
+    store_return(t, piece, second_reach(t, cold));
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
+    indirect(t, 0, NULL);
+    dbt_cold_done(t, cold);
 }
 
 void dbt_call(struct translation *t, const struct piece *piece) {
-    const bool direct = is_direct(piece);
-    if (piece->insn->operand_bytes == 2 || (!direct && piece->insn->operand_bytes != 8)) {
-        dbt_handler(t, piece);
+    struct cold *cold;
+    dbt_flags_to_memory(t);
+    if (!is_direct(piece)) {
+        call_indirect(t, piece);
         return;
     }
-    dbt_flags_to_memory(t);
-    struct cold *cold = dbt_cold(t, piece);
-    if (!direct) {
-        load_target(t, piece, cold);
-        canonical_or(t, cold->label); /* before anything is pushed */
-        x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
-    }
-    address_below_stack(t, cold);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
-    x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
-    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, x86_mem(HOST_A, 0));
-    move_stack(t, -8);
-    if (direct) {
-        dbt_exit(t, target_of(piece));
-        t->ended = true;
-    } else {
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
-        indirect(t, 0, NULL);
-    }
+    store_return(t, piece, dbt_reach(t, piece, &cold));
+    dbt_exit(t, target_of(piece));
+    t->ended = true;
     dbt_cold_done(t, cold);
 }
 
 void dbt_ret(struct translation *t, const struct piece *piece) {
-    if (piece->insn->operand_bytes != 8) {
-        dbt_handler(t, piece);
-        return;
-    }
+    const bool pops = piece->insn->n_operands;
+    struct cold *cold;
     dbt_flags_to_memory(t);
-    struct cold *cold = dbt_cold(t, piece);
-    dbt_get(t, HOST_A, VM_RSP);
-    dbt_check(t, 8, false, cold);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, x86_mem(HOST_A, 0));
-    indirect(t, 8 + (piece->insn->n_operands ? (int32_t)(piece->insn->immediate & 0xFFFF) : 0), cold);
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, dbt_reach(t, piece, &cold));
+    struct cold *faults = dbt_cold(t, piece);
+    indirect(t, 8 + (pops ? (int32_t)(piece->insn->immediate & 0xFFFF) : 0), faults);
     dbt_cold_done(t, cold);
+    dbt_cold_done(t, faults);
 }

@@ -56,10 +56,6 @@ static void write_instruction(struct translation *t, const struct piece *piece, 
         x86_op(&t->a, op, reg, rm);
 }
 
-static bool has_high(const struct piece *piece) {
-    return (piece->reg.reg >= 0 && piece->reg.is_high) || (piece->rm.reg >= 0 && piece->rm.is_high);
-}
-
 static bool needs_scratch(const struct field *field) {
     return field->reg >= 0 && !field->is_vector && (field->is_high || dbt_host(field->reg) == HOST_NONE);
 }
@@ -90,45 +86,32 @@ static void same(struct translation *t, const struct piece *piece, uint32_t op, 
 
 void dbt_same(struct translation *t, const struct piece *piece) {
     const bool asks = dbt_needs_flags(t, piece);
-    if ((has_high(piece) && !t->translator->has_bmi2) ||
-        (piece->memory_bytes && asks && needs_scratch(&piece->reg))) {
-        dbt_handler(t, piece);
-        return;
-    }
     if (!piece->memory_bytes) {
         if (asks) dbt_flags_to_host(t);
         same(t, piece, piece->op, x86_reg(0));
         dbt_flags_made(t, piece);
         return;
     }
-    dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    int address = HOST_A;
-    dbt_linear(t, piece);
-    dbt_check(t, piece->memory_bytes, piece->memory_written, cold);
-    if (asks) { /* which takes rax */
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, address = HOST_B, x86_reg(HOST_A));
+    struct cold *cold;
+    if (asks && t->flags != FLAGS_HOST && piece->group && !piece->leads) dbt_flags_to_host(t);
+    struct x86_rm memory = dbt_reach(t, piece, &cold);
+    if (asks && t->flags != FLAGS_HOST) { /* which takes rax */
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, memory.base = HOST_B, x86_reg(HOST_A));
         dbt_flags_to_host(t);
     }
-    same(t, piece, piece->op, x86_mem(address, 0));
+    same(t, piece, piece->op, memory);
     dbt_flags_made(t, piece);
     dbt_cold_done(t, cold);
 }
 
 void dbt_vector(struct translation *t, const struct piece *piece) {
+    struct cold *cold;
     if (!piece->memory_bytes) {
         dbt_same(t, piece);
         return;
     }
-    dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    dbt_linear(t, piece);
-    if (piece->alignment) {
-        x86_bytes(&t->a, 0xA8u | (piece->alignment - 1u) << 8, 2); /* test al */
-        x86_branch(&t->a, CC_NE, cold->label);
-    }
-    dbt_check(t, piece->memory_bytes, piece->memory_written, cold);
-    same(t, piece, piece->op, x86_mem(HOST_A, 0));
+    struct x86_rm memory = dbt_reach(t, piece, &cold);
+    same(t, piece, piece->op, memory);
     dbt_flags_made(t, piece);
     dbt_cold_done(t, cold);
 }
@@ -179,10 +162,9 @@ static bool is_encoded_constant(const struct piece *piece) {
 }
 
 /* The encodings without ModRM: rax and an address of 8 bytes; a byte or word constant into a register. */
-static bool make_modrm(struct piece *copy) {
+static void make_modrm(struct piece *copy) {
     const unsigned opcode = copy->op & 0xFF;
     const uint32_t flags = copy->op & ~0xFFu;
-    if ((copy->op >> 8 & 3) || copy->op & X86_VEX) return false;
     if (opcode >= 0xA0 && opcode <= 0xA3) {
         copy->reg = (struct field){.reg = VM_RAX,
                                    .read = opcode >= 0xA2,
@@ -195,7 +177,6 @@ static bool make_modrm(struct piece *copy) {
         copy->op = flags | (opcode < 0xB8 ? 0xC6 : 0xC7);
         copy->extension = 0;
     }
-    return true;
 }
 
 void dbt_mov(struct translation *t, const struct piece *piece) {
@@ -204,37 +185,21 @@ void dbt_mov(struct translation *t, const struct piece *piece) {
         move_constant(t, piece);
         return;
     }
-    if (!make_modrm(&copy) || (has_high(&copy) && !t->translator->has_bmi2)) {
-        dbt_handler(t, piece);
-        return;
-    }
+    make_modrm(&copy);
     if (!copy.memory_bytes) {
         same(t, &copy, copy.op, x86_reg(0));
         return;
     }
-    dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    dbt_linear(t, piece);
-    dbt_check(t, copy.memory_bytes, copy.memory_written, cold);
-    same(t, &copy, copy.op, x86_mem(HOST_A, 0));
+    struct cold *cold;
+    struct x86_rm memory = dbt_reach(t, piece, &cold);
+    same(t, &copy, copy.op, memory);
     dbt_cold_done(t, cold);
 }
 
 /* ---- forms of their own ---- */
 
-void dbt_bit(struct translation *t, const struct piece *piece) {
-    if (piece->memory_bytes && piece->reg.reg >= 0)
-        dbt_handler(t, piece);
-    else
-        dbt_same(t, piece);
-}
-
 void dbt_bswap(struct translation *t, const struct piece *piece) {
     const int host = dbt_host(piece->rm.reg), at = host == HOST_NONE ? HOST_A : host;
-    if (piece->insn->operand_bytes < 4) {
-        dbt_handler(t, piece);
-        return;
-    }
     if (host == HOST_NONE) dbt_get(t, at, piece->rm.reg);
     x86_bytes(&t->a, (piece->op & X86_W ? 0x48u : 0x40u) | (at >= 8), 1);
     x86_bytes(&t->a, 0x0F | (0xC8u | (at & 7)) << 8, 2);
@@ -268,15 +233,11 @@ void dbt_flag(struct translation *t, const struct piece *piece) {
 /* ---- what has rax in it: the guest's takes the place of the free one ---- */
 
 /* The one explicit operand of a multiplication or division into r11. */
-static void load_operand(struct translation *t, const struct piece *piece, struct cold *cold) {
-    const uint32_t w = piece->op & X86_W;
-    if (piece->memory_bytes) {
-        dbt_linear(t, piece);
-        dbt_check(t, piece->memory_bytes, false, cold);
-        x86_op(&t->a, X86_MOV_LOAD | w, HOST_B, x86_mem(HOST_A, 0));
-    } else {
+static void load_operand(struct translation *t, const struct piece *piece, struct cold **out_cold) {
+    if (piece->memory_bytes)
+        x86_op(&t->a, X86_MOV_LOAD | (piece->op & X86_W), HOST_B, dbt_reach(t, piece, out_cold));
+    else
         dbt_get(t, HOST_B, piece->rm.reg);
-    }
 }
 
 static void operate(struct translation *t, const struct piece *piece) {
@@ -287,14 +248,10 @@ static void operate(struct translation *t, const struct piece *piece) {
 
 void dbt_mul(struct translation *t, const struct piece *piece) {
     struct cold *cold = NULL;
-    if (piece->memory_bytes) {
-        dbt_spoil_flags(t, piece);
-        cold = dbt_cold(t, piece);
-    }
-    load_operand(t, piece, cold);
+    load_operand(t, piece, &cold);
     operate(t, piece);
     dbt_flags_made(t, piece);
-    if (cold) dbt_cold_done(t, cold);
+    dbt_cold_done(t, cold);
 }
 
 /* Only what certainly raises nothing: the quotient has to fit. */
@@ -314,33 +271,29 @@ static void guard_signed(struct translation *t, uint32_t w, const struct cold *c
 
 void dbt_div(struct translation *t, const struct piece *piece) {
     const uint32_t w = piece->op & X86_W;
+    struct cold *cold = NULL;
+    load_operand(t, piece, &cold);
+    /* What raises an exception, or may, goes another way than what has no address. */
     dbt_spoil_flags(t, piece);
-    struct cold *cold = dbt_cold(t, piece);
-    load_operand(t, piece, cold);
+    struct cold *raises = dbt_cold(t, piece);
     if (piece->form == FORM_DIV)
-        guard_unsigned(t, w, cold);
+        guard_unsigned(t, w, raises);
     else
-        guard_signed(t, w, cold);
+        guard_signed(t, w, raises);
     operate(t, piece);
     dbt_flags_made(t, piece);
+    dbt_cold_done(t, raises);
     dbt_cold_done(t, cold);
 }
 
 void dbt_cmpxchg(struct translation *t, const struct piece *piece) {
     const int reg = dbt_host(piece->reg.reg);
-    if (reg == HOST_NONE || has_high(piece)) {
-        dbt_handler(t, piece);
-        return;
-    }
     struct cold *cold = NULL;
     struct x86_rm rm = x86_mem(HOST_B, 0);
     struct place place = {.scratch = HOST_NONE};
     if (piece->memory_bytes) {
-        dbt_spoil_flags(t, piece);
-        cold = dbt_cold(t, piece);
-        dbt_linear(t, piece);
-        dbt_check(t, piece->memory_bytes, true, cold);
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_reg(HOST_A));
+        rm = dbt_reach(t, piece, &cold);
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, rm.base = HOST_B, x86_reg(HOST_A));
     } else {
         place = enter_field(t, &piece->rm, HOST_B, true);
         rm = place.rm;
@@ -351,5 +304,5 @@ void dbt_cmpxchg(struct translation *t, const struct piece *piece) {
     /* A register operand that is rax has its new value already. */
     if (piece->memory_bytes || piece->rm.reg != VM_RAX) dbt_set(t, VM_RAX, HOST_A);
     dbt_flags_made(t, piece);
-    if (cold) dbt_cold_done(t, cold);
+    dbt_cold_done(t, cold);
 }

@@ -7,11 +7,11 @@ static uint32_t address_width(const struct piece *piece) {
     return piece->insn->address_bytes == 8 ? X86_W : 0;
 }
 
-/* base + index * scale + displacement, of which base and index may be none, into `to` (rax or another that is none of
+/* base + index * scale + displacement + more, of which base and index may be none, into `to` (rax or another that is none of
  * both), as wide as w says; r11 may go. Flags stay. */
-static void effective(struct translation *t, const struct piece *piece, int to, uint32_t w) {
+static void effective(struct translation *t, const struct piece *piece, int to, uint32_t w, int64_t more) {
     const struct soft_insn *insn = piece->insn;
-    int64_t displacement = insn->displacement;
+    int64_t displacement = insn->displacement + more;
     int base = HOST_NONE, index = HOST_NONE;
     if (insn->base == SOFT_RIP) {
         x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
@@ -35,19 +35,22 @@ static void effective(struct translation *t, const struct piece *piece, int to, 
                                (int32_t)displacement});
 }
 
-void dbt_linear(struct translation *t, const struct piece *piece) {
+/* The linear address of the memory operand and a distance more, in rax. */
+static void linear_and(struct translation *t, const struct piece *piece, int64_t more) {
     const unsigned segment = piece->insn->segment;
-    effective(t, piece, HOST_A, address_width(piece));
+    effective(t, piece, HOST_A, address_width(piece), more);
     if (segment == VM_FS || segment == VM_GS)
         x86_op(&t->a, X86_ADD | X86_W, HOST_A,
                cpu_at(CPU_AT(segments) +
                       (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
 }
 
+void dbt_linear(struct translation *t, const struct piece *piece) { linear_and(t, piece, 0); }
+
 void dbt_lea(struct translation *t, const struct piece *piece) {
     const int to = dbt_host(piece->reg.reg);
     /* What is cut to 32 bits twice is cut once. */
-    effective(t, piece, to == HOST_NONE ? HOST_A : to, piece->op & address_width(piece));
+    effective(t, piece, to == HOST_NONE ? HOST_A : to, piece->op & address_width(piece), 0);
     if (to == HOST_NONE) dbt_set(t, piece->reg.reg, HOST_A);
 }
 
@@ -80,4 +83,47 @@ void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct
     x86_alu_imm(&t->a, 7, X86_W, x86_reg(HOST_A), (int32_t)(VM_PAGE - n_bytes));
     x86_branch(&t->a, CC_A, cold->label);
     x86_op(&t->a, X86_ADD | X86_W, HOST_A, entry_at(t, offsetof(struct soft_tlb_entry, host)));
+}
+
+/* ---- an access ---- */
+
+/* Where a piece's access begins and `more`, in rax. */
+static void access_and(struct translation *t, const struct piece *piece, int64_t more) {
+    const int stack = dbt_host(VM_RSP);
+    switch ((enum stack_access)piece->stack) {
+    case STACK_PUSH: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more - 8)); return;
+    case STACK_POP: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more)); return;
+    case STACK_FRAME: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(RBP, (int32_t)more)); return;
+    case STACK_NONE: linear_and(t, piece, more); return;
+    }
+}
+
+struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct cold **out_cold) {
+    const unsigned n_bytes = piece->stack ? 8 : piece->memory_bytes;
+    const bool write = piece->stack ? piece->stack == STACK_PUSH : piece->memory_written;
+    const int32_t slot = CPU_AT(groups) + (piece->group - 1) * 8;
+    *out_cold = NULL;
+    if (piece->group && !piece->leads) {
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(slot));
+        return x86_mem(HOST_A, piece->distance);
+    }
+    dbt_spoil_flags(t, piece);
+    struct cold *cold = *out_cold = dbt_cold(t, piece);
+    cold->rest = piece->leads;
+    access_and(t, piece, -piece->distance);
+    if (piece->alignment) { /* of the access itself; that of the group's first byte may be another */
+        if (piece->distance % piece->alignment)
+            x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_A, piece->distance));
+        const int at = piece->distance % piece->alignment ? HOST_B : HOST_A;
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0xF6) | X86_BYTE_RM, 0, x86_reg(at), piece->alignment - 1, 1);
+        x86_branch(&t->a, CC_NE, cold->label);
+    }
+    if (!piece->group) {
+        dbt_check(t, n_bytes, write, cold);
+        return x86_mem(HOST_A, 0);
+    }
+    const struct group *group = t->groups + piece->group - 1;
+    dbt_check(t, group->n_bytes, group->written, cold);
+    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(slot));
+    return x86_mem(HOST_A, piece->distance);
 }

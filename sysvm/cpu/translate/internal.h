@@ -36,6 +36,9 @@ enum form {
     FORM_ZEROUPPER
 };
 
+/* The access that an instruction makes beside that of a memory operand. */
+enum stack_access { STACK_NONE, STACK_PUSH, STACK_POP, STACK_FRAME /* leave: at rbp */ };
+
 /* A register operand as an instruction encodes it. */
 struct field {
     int8_t reg; /* the guest's number, -1: there is none */
@@ -48,6 +51,10 @@ struct piece { /* an instruction */
     uint8_t form;
     uint8_t memory_bytes; /* 0: no memory operand */
     bool memory_written;
+    uint8_t stack;      /* enum stack_access: 8 bytes */
+    uint8_t group;      /* group.c: 0, or one more than the index of the group that its access belongs to */
+    bool leads;         /* it looks for all of them */
+    int16_t distance;   /* from the lowest byte of the group */
     bool implies_other; /* a register that no field names, and that is elsewhere on the host */
     bool observes;      /* it may fault, or the interpreter runs it: then the flags before it are seen */
     uint8_t alignment;  /* 0, or what the address of the memory operand has to be a multiple of */
@@ -64,7 +71,13 @@ struct piece { /* an instruction */
     uint16_t live, shown;
 };
 
-enum { PIECES_MAX = 48, LABELS_MAX = 512, COLD_MAX = PIECES_MAX, EXITS_MAX = PIECES_MAX + 2 };
+enum {
+    PIECES_MAX = 48,
+    LABELS_MAX = 512,
+    COLD_MAX = 2 * PIECES_MAX,
+    EXITS_MAX = PIECES_MAX + 2,
+    GROUPS_MAX = 16
+};
 
 /* Where the arithmetic flags are, while code is written. */
 enum flags_at {
@@ -80,6 +93,7 @@ struct cold {
     uint32_t label, back;
     enum flags_at before, after;
     const struct piece *producer;
+    bool rest; /* the interpreter does all that follows, too */
 };
 
 /* A way out to an address that is known. */
@@ -93,12 +107,18 @@ struct exit {
     uint32_t stamp;
 };
 
+struct group {
+    uint16_t n_bytes; /* from the first byte to the last */
+    bool written;
+};
+
 struct translation {
     struct x86 a;
     struct soft_translator *translator;
     const struct soft_block *block;
     struct piece pieces[PIECES_MAX];
     unsigned n_pieces;
+    struct group groups[GROUPS_MAX];
     enum flags_at flags;
     const struct piece *producer; /* of the flags, where it is one that can be run again */
     struct cold colds[COLD_MAX];
@@ -111,10 +131,12 @@ struct translation {
     uint32_t leave, polled, start; /* in the code */
 };
 
-/* ---- read.c, flow.c ---- */
+/* ---- read.c, group.c, flow.c ---- */
 
 /* An instruction of a block in 64-bit mode. */
 void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out);
+/* Fills groups, and what pieces have to do with them. */
+void dbt_group(struct translation *t);
 /* Fills `live` and `shown` of all; returns what is asked of the flags before the first. */
 uint16_t dbt_flow(struct piece *pieces, unsigned n_pieces);
 /* Whether a piece reads flags, or keeps some that somebody asks for behind it. */
@@ -155,7 +177,7 @@ void dbt_handler(struct translation *t, const struct piece *piece);
 /* A label of code that lets the handler do this piece, then goes on behind it. To be asked for when the state of the
  * flags is that before the piece; dbt_cold_done when the short path is complete. */
 struct cold *dbt_cold(struct translation *t, const struct piece *piece);
-void dbt_cold_done(struct translation *t, struct cold *cold);
+void dbt_cold_done(struct translation *t, struct cold *cold); /* NULL is allowed */
 
 /* ---- emit_memory.c ---- */
 
@@ -165,6 +187,10 @@ void dbt_linear(struct translation *t, const struct piece *piece);
 /* From a linear address in rax to a host address in rax, n_bytes of it; else to `cold`. r11 and flags go. */
 void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold);
 
+/* The one access of a piece, its memory operand or the stack's: what stands for it. rax is in it; r11 goes, and flags
+ * unless it is in a group that another leads. *out_cold: as dbt_cold, or NULL: it cannot fail. */
+struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct cold **out_cold);
+
 /* ---- emit_integer.c, emit_branch.c ---- */
 
 void dbt_same(struct translation *t, const struct piece *piece);
@@ -172,7 +198,6 @@ void dbt_same(struct translation *t, const struct piece *piece);
 void dbt_vector(struct translation *t, const struct piece *piece);
 /* Only registers: runs the piece again for its flags. */
 void dbt_again(struct translation *t, const struct piece *piece);
-void dbt_bit(struct translation *t, const struct piece *piece);
 void dbt_bswap(struct translation *t, const struct piece *piece);
 void dbt_cmpxchg(struct translation *t, const struct piece *piece);
 void dbt_div(struct translation *t, const struct piece *piece);
@@ -210,6 +235,7 @@ struct soft_translator {
     struct soft_cpu *cpu;
     struct jit_memory memory;
     uint8_t *start;       /* behind the thunks */
+    uint32_t n_drops;     /* how often everything went */
     size_t used;          /* of the code from `start` on */
     const void *enter[2]; /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say */
     struct link *links;
@@ -243,11 +269,15 @@ typedef uint32_t enter_code(struct soft_cpu *cpu, const uint8_t *code);
 uint8_t dbt_vectors(struct soft_cpu *cpu);
 /* Called by translated code: 0: go on behind the instruction. */
 uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
+/* The same for an instruction and all behind it in its block. */
+void dbt_rest(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_block *block);
 
 /* Makes the code of a block; block->code stays NULL where it cannot be had. */
 void dbt_block(struct soft_translator *translator, struct soft_block *block);
 /* Places finished code and its links. Where there is no room, all translations go. */
 void dbt_place(struct translation *t, struct soft_block *block);
+/* The block's code is not entered any more, and it has none. */
+void dbt_close(struct soft_translator *translator, struct soft_block *block);
 void dbt_join(struct soft_translator *translator, uint32_t link, struct soft_block *to);
 void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block);
 

@@ -227,7 +227,19 @@ static bool host_has(const struct soft_translator *translator, const ZydisDecode
 
 static bool is_divide(unsigned form) { return form == FORM_DIV || form == FORM_IDIV; }
 
-static bool is_served(const struct decoded *d, const struct piece *piece) {
+static bool is_in_place(const struct field *field) {
+    return field->reg < 0 || field->is_vector || (!field->is_high && dbt_host(field->reg) != HOST_NONE);
+}
+
+/* Beside a memory operand, whose address needs a register, and flags that have to be loaded, which need another. */
+static bool has_registers(const struct piece *piece) {
+    const bool asks = piece->flags_read || (piece->flags_written && piece->flags_written != SOFT_ARITHMETIC);
+    if (piece->form == FORM_CMPXCHG) return is_in_place(&piece->reg);
+    return !piece->memory_bytes || !asks || is_in_place(&piece->reg);
+}
+
+static bool is_served(const struct soft_translator *translator, const struct decoded *d,
+                      const struct piece *piece) {
     const struct soft_insn *insn = piece->insn;
     const struct field *fields[] = {&piece->reg, &piece->rm, &piece->vvvv};
     bool has_high = false;
@@ -246,10 +258,30 @@ static bool is_served(const struct decoded *d, const struct piece *piece) {
     if (piece->reg.reg >= 0 && !piece->reg.is_vector && piece->reg.reg == piece->rm.reg &&
         piece->reg.written && piece->rm.written && (has_high || dbt_host(piece->rm.reg) == HOST_NONE))
         return false;
+    if (!has_registers(piece) || (has_high && !translator->has_bmi2)) return false;
     if (has_high && piece->form != FORM_SAME && piece->form != FORM_MOV) return false;
     if (has_high && piece->memory_bytes && piece->reg.written && piece->memory_written) return false;
     if (insn->base == SOFT_RIP && insn->displacement > INT32_MAX - 2 * (int64_t)VM_PAGE) return false;
     if (piece->form == FORM_LEA) return insn->operand_bytes >= 4;
+    switch ((enum form)piece->form) {
+    case FORM_PUSH:
+    case FORM_POP: {
+        const struct soft_operand *o = insn->operands;
+        const bool memory = o->kind == SOFT_MEM && piece->form == FORM_PUSH;
+        if (insn->operand_bytes != 8 || (o->kind != SOFT_GPR && o->kind != SOFT_IMM && !memory)) return false;
+        return piece->form == FORM_PUSH || o->reg != VM_RSP;
+    }
+    case FORM_LEAVE:
+    case FORM_RET: return insn->operand_bytes == 8;
+    case FORM_JMP:
+    case FORM_CALL:
+        return insn->operand_bytes == 8 || (insn->operands[0].kind == SOFT_IMM && insn->operand_bytes == 4);
+    case FORM_JCC: return insn->operand_bytes != 2;
+    case FORM_BIT: return !piece->memory_bytes || piece->reg.reg < 0;
+    case FORM_BSWAP: return insn->operand_bytes >= 4;
+    case FORM_MOV: return d->insn.opcode_map == ZYDIS_OPCODE_MAP_DEFAULT;
+    default: break;
+    }
     if (is_divide(piece->form) || piece->form == FORM_MUL) return insn->operand_bytes >= 4;
     return true;
 }
@@ -273,15 +305,22 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
     if (out->form == FORM_SAME && d.insn.mnemonic == ZYDIS_MNEMONIC_IMUL && d.insn.operand_count_visible == 1)
         out->form = FORM_MUL;
     if (out->form == FORM_VECTOR && out->implies_other) served = false;
-    if (!served || !read_accumulator(&d, out) || !is_served(&d, out) || !host_has(translator, &d.insn)) {
+    if (!served || !read_accumulator(&d, out) || !is_served(translator, &d, out) ||
+        !host_has(translator, &d.insn)) {
         out->form = FORM_HANDLER;
         out->vectors = 0;
         return;
     }
     if (d.insn.mnemonic == ZYDIS_MNEMONIC_BSF || d.insn.mnemonic == ZYDIS_MNEMONIC_BSR)
         out->reg.read = true; /* of 0 there is no result */
+    switch ((enum form)out->form) {
+    case FORM_PUSH:
+    case FORM_CALL: out->stack = STACK_PUSH; break;
+    case FORM_POP:
+    case FORM_RET: out->stack = STACK_POP; break;
+    case FORM_LEAVE: out->stack = STACK_FRAME; break;
+    default: break;
+    }
     if (out->form == FORM_NOTHING || out->form == FORM_LEA) out->memory_bytes = 0;
-    out->observes = out->memory_bytes || is_divide(out->form) || out->form == FORM_PUSH ||
-                    out->form == FORM_POP || out->form == FORM_CALL || out->form == FORM_RET ||
-                    out->form == FORM_LEAVE;
+    out->observes = out->memory_bytes || out->stack || is_divide(out->form);
 }

@@ -56,6 +56,41 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
     return 1;
 }
 
+/* Accesses of one group in two pages, where the TLB has the first of them: a stack frame, say, that lies so. Code that
+ * meets such a place again and again is made anew, without groups; what runs along memory meets ever new ones. */
+static void note_crossing(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_block *block) {
+    enum { OFTEN = 128 };
+    const struct soft_operand *o = insn->operands;
+    const bool has_memory = o[0].kind == SOFT_MEM || o[1].kind == SOFT_MEM || o[2].kind == SOFT_MEM;
+    uint64_t linear = has_memory ? soft_effective(cpu, insn) : cpu->gpr[VM_RSP];
+    if (has_memory && (insn->segment == VM_FS || insn->segment == VM_GS))
+        linear += cpu->segments[insn->segment].base;
+    linear &= SOFT_PAGE_MASK;
+    if (soft_tlb_entry(cpu, cpu->tlb.view, linear)->read != linear) return;
+    if (block->crossed != linear) block->n_crossed = 0;
+    block->crossed = linear;
+    if (++block->n_crossed < OFTEN || block->goes_alone) return;
+    block->goes_alone = true;
+    dbt_close(cpu->translator, block);
+}
+
+void dbt_rest(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_block *block) {
+    const struct soft_insn *end = block->insns + block->n_insns;
+    enum soft_step step = SOFT_NEXT;
+    cpu->rip = cpu->page_base + insn->offset;
+    flags_out(cpu);
+    note_crossing(cpu, insn, block);
+    const enum soft_view view = cpu->tlb.view;
+    for (; insn < end && step == SOFT_NEXT; insn++) {
+        step = insn->run(cpu, insn);
+        if (step != SOFT_FAULT && cpu->leave.n_done) soft_leave_forget(cpu);
+        if (step == SOFT_NEXT || step == SOFT_END || step == SOFT_HALT) cpu->rip += insn->length;
+        if (step == SOFT_HALT) cpu->halted = true;
+        if (!soft_block_lives(block) || cpu->tlb.view != view) break;
+    }
+    cpu->translated.outcome = step;
+}
+
 /* ---- runs ---- */
 
 static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {

@@ -9,6 +9,7 @@ enum thunk_label {
     STEP_SAVED,
     STEP_LOADED,
     ENDED,
+    REST_SAVED,
     N_THUNK_LABELS
 };
 
@@ -152,9 +153,32 @@ static void make_step(struct x86 *a, const struct soft_translator *translator, u
     leave(a, RETURN);
 }
 
+/* Jumped to with an instruction in r11 and its block in rax: all that follows is C's. */
+static void make_rest(struct x86 *a, const struct soft_translator *translator, uint32_t *labels) {
+    union {
+        void (*function)(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_block *block);
+        uint64_t address;
+    } rest = {dbt_rest};
+    move_guest(a, true, 0);
+    x86_op(a, X86_MOV_LOAD | X86_W, RDX, x86_reg(RAX));
+    save_vectors(a, translator, REST_SAVED, 0);
+    labels[REST_SAVED] = (uint32_t)a->size;
+    x86_op_imm(a, X86_CODE(0, 0, 0xC6), 0, cpu_at(CPU_AT(vectors)), 0, 1);
+    x86_op(a, X86_MOV_LOAD | X86_W, RBX, x86_reg(RSP));
+    x86_op(a, X86_LEA | X86_W, RDI, x86_mem(RSP, -(int32_t)offsetof(struct soft_cpu, page_base)));
+    x86_op(a, X86_MOV_LOAD | X86_W, RSI, x86_reg(HOST_B));
+    x86_op(a, X86_MOV_LOAD | X86_W, RSP, cpu_at(CPU_AT(translated.host_stack)));
+    x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
+    x86_const(a, RAX, rest.address);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
+    x86_op(a, X86_MOV_LOAD | X86_W, RSP, x86_reg(RBX));
+    x86_const(a, RAX, LEFT_STEP);
+    leave(a, 0);
+}
+
 bool dbt_make_thunks(struct soft_translator *translator) {
     struct x86 a;
-    uint32_t labels[N_THUNK_LABELS], at[5];
+    uint32_t labels[N_THUNK_LABELS], at[6];
     x86_init(&a, translator->alloc);
     at[0] = (uint32_t)a.size;
     make_enter(&a, translator, false, labels, ENTER_LOADED);
@@ -166,6 +190,8 @@ bool dbt_make_thunks(struct soft_translator *translator) {
     make_indirect(&a);
     at[3] = (uint32_t)a.size;
     make_step(&a, translator, labels);
+    at[5] = (uint32_t)a.size;
+    make_rest(&a, translator, labels);
     uint8_t *code = x86_finish(&a, labels) ? jit_memory_take(&translator->memory, a.size) : NULL;
     bool done = code && !jit_memory_write(&translator->memory, code, a.bytes, a.size);
     struct soft_translated *translated = &translator->cpu->translated;
@@ -175,6 +201,7 @@ bool dbt_make_thunks(struct soft_translator *translator) {
         translated->exit = code + at[1];
         translated->indirect = code + at[2];
         translated->step = code + at[3];
+        translated->rest = code + at[5];
     }
     x86_fini(&a);
     return done;

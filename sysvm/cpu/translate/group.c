@@ -1,0 +1,214 @@
+/* sysvm/cpu/translate/group.c: accesses of a block that share one way through the TLB: those at constant distances from
+ * each other, as on a stack frame or in a structure.
+ *
+ * The first looks whether all of them lie in its page, in which rights are alike, and keeps the host's address. If they
+ * do not, the interpreter runs the rest of the block. So the others cannot fault, and disturb no flags. */
+#include <Zydis/Mnemonic.h>
+#include "sysvm/cpu/translate/internal.h"
+
+enum { SPAN_MAX = 512, NOTHING = 0xFF };
+
+/* What a register holds: what it held at some point (a new number whenever that is lost), and a distance from it. */
+struct value {
+    uint32_t origin;
+    int64_t distance;
+};
+struct key {
+    uint8_t segment, scale;
+    bool is_rip;
+    uint32_t base, index; /* origins; 0: none */
+};
+struct candidate {
+    struct key key;
+    int64_t low, high; /* of all accesses */
+    bool written;
+    uint8_t alignment; /* of the first, which is the leader */
+    uint8_t n;
+    int64_t leader; /* its own distance */
+    bool open;
+};
+struct state {
+    struct value values[16];
+    uint32_t n_origins;
+    struct candidate candidates[GROUPS_MAX];
+    unsigned n;
+    uint8_t of[PIECES_MAX];        /* piece -> candidate, or NOTHING */
+    int64_t distances[PIECES_MAX]; /* of its access */
+};
+
+/* ---- registers ---- */
+
+static void lose(struct state *s, uint32_t gprs) {
+    for (unsigned reg = 0; reg < 16; reg++)
+        if (gprs >> reg & 1) s->values[reg] = (struct value){++s->n_origins, 0};
+}
+
+/* The distance by which an instruction moves a 64-bit register. */
+static bool is_moved(const struct soft_insn *insn, unsigned *out_reg, int64_t *out_by) {
+    const struct soft_operand *to = insn->operands;
+    if (to->kind != SOFT_GPR || to->n_bytes != 8) return false;
+    *out_reg = to->reg;
+    *out_by = (int64_t)insn->immediate;
+    switch (insn->mnemonic) {
+    case ZYDIS_MNEMONIC_ADD: return insn->operands[1].kind == SOFT_IMM;
+    case ZYDIS_MNEMONIC_SUB: *out_by = -*out_by; return insn->operands[1].kind == SOFT_IMM;
+    case ZYDIS_MNEMONIC_INC: *out_by = 1; return true;
+    case ZYDIS_MNEMONIC_DEC: *out_by = -1; return true;
+    default: return false;
+    }
+}
+
+static bool is_copied(const struct soft_insn *insn) {
+    const struct soft_operand *o = insn->operands;
+    return insn->mnemonic == ZYDIS_MNEMONIC_MOV && o[0].kind == SOFT_GPR && o[1].kind == SOFT_GPR &&
+           o[0].n_bytes == 8;
+}
+
+static bool is_simple_lea(const struct soft_insn *insn) {
+    return insn->mnemonic == ZYDIS_MNEMONIC_LEA && insn->operands[0].n_bytes == 8 &&
+           insn->address_bytes == 8 && insn->base < 16 && insn->index == SOFT_NO_REG;
+}
+
+static void follow(struct state *s, const struct piece *piece) {
+    const struct soft_insn *insn = piece->insn;
+    unsigned reg;
+    int64_t by;
+    if (piece->form == FORM_HANDLER) {
+        lose(s, 0xFFFF);
+    } else if (is_moved(insn, &reg, &by)) {
+        s->values[reg].distance += by;
+    } else if (is_copied(insn)) {
+        s->values[insn->operands[0].reg] = s->values[insn->operands[1].reg];
+    } else if (is_simple_lea(insn)) {
+        s->values[insn->operands[0].reg] = s->values[insn->base];
+        s->values[insn->operands[0].reg].distance += insn->displacement;
+    } else if (piece->form == FORM_PUSH) {
+        s->values[VM_RSP].distance -= 8;
+    } else if (piece->form == FORM_POP) {
+        lose(s, piece->gpr_written & ~(1u << VM_RSP));
+        s->values[VM_RSP].distance += 8;
+    } else if (piece->form == FORM_LEAVE) {
+        s->values[VM_RSP] = s->values[VM_RBP];
+        s->values[VM_RSP].distance += 8;
+        lose(s, 1u << VM_RBP);
+    } else {
+        lose(s, piece->gpr_written);
+    }
+}
+
+/* ---- accesses ---- */
+
+/* So that sums of a few stay within what an address can have as its displacement. */
+static bool is_small(int64_t distance) { return distance > INT32_MIN / 4 && distance < INT32_MAX / 4; }
+
+/* False: none, or one that goes alone. */
+static bool access_of(const struct state *s, const struct piece *piece, struct key *out,
+                      int64_t *out_distance) {
+    const struct soft_insn *insn = piece->insn;
+    const struct value *rsp = s->values + VM_RSP, *rbp = s->values + VM_RBP;
+    *out = (struct key){.segment = VM_DS};
+    if (piece->form == FORM_HANDLER || (piece->stack && piece->memory_bytes)) return false;
+    switch (piece->stack) {
+    case STACK_PUSH:
+        out->base = rsp->origin;
+        *out_distance = rsp->distance - 8;
+        return true;
+    case STACK_POP:
+        out->base = rsp->origin;
+        *out_distance = rsp->distance;
+        return true;
+    case STACK_FRAME:
+        out->base = rbp->origin;
+        *out_distance = rbp->distance;
+        return true;
+    default: break;
+    }
+    if (!piece->memory_bytes || insn->address_bytes != 8) return false;
+    if (insn->segment == VM_FS || insn->segment == VM_GS) out->segment = insn->segment;
+    int64_t distance = insn->displacement;
+    out->is_rip = insn->base == SOFT_RIP;
+    if (out->is_rip) distance += insn->offset + insn->length;
+    if (insn->base < 16) {
+        out->base = s->values[insn->base].origin;
+        distance += s->values[insn->base].distance;
+    }
+    if (insn->index < 16) {
+        out->index = s->values[insn->index].origin;
+        out->scale = insn->scale;
+        distance += s->values[insn->index].distance * insn->scale;
+    }
+    *out_distance = distance;
+    return is_small(distance) && is_small(insn->displacement);
+}
+
+static bool is_same(const struct key *a, const struct key *b) {
+    return a->segment == b->segment && a->scale == b->scale && a->is_rip == b->is_rip && a->base == b->base &&
+           a->index == b->index;
+}
+
+static unsigned bytes_of(const struct piece *piece) { return piece->memory_bytes ? piece->memory_bytes : 8; }
+
+static bool joins(const struct candidate *c, const struct key *key, const struct piece *piece,
+                  int64_t distance) {
+    int64_t low = distance < c->low ? distance : c->low, end = distance + bytes_of(piece);
+    if (!c->open || !is_same(&c->key, key) || (end > c->high ? end : c->high) - low > SPAN_MAX) return false;
+    return piece->alignment <= c->alignment &&
+           (!piece->alignment || !((distance - c->leader) % piece->alignment));
+}
+
+static bool is_written(const struct piece *piece) {
+    return piece->stack == STACK_PUSH || (piece->memory_bytes && piece->memory_written);
+}
+
+static void add(struct state *s, unsigned i, const struct piece *piece) {
+    struct key key;
+    int64_t distance;
+    s->of[i] = NOTHING;
+    if (!access_of(s, piece, &key, &distance)) return;
+    unsigned at = 0;
+    while (at < s->n && !joins(s->candidates + at, &key, piece, distance)) at++;
+    if (at == GROUPS_MAX) return;
+    struct candidate *c = s->candidates + at;
+    if (at == s->n) {
+        *c = (struct candidate){.key = key,
+                                .low = distance,
+                                .high = distance,
+                                .alignment = piece->alignment,
+                                .leader = distance,
+                                .open = true};
+        s->n++;
+    }
+    if (distance < c->low) c->low = distance;
+    if (distance + bytes_of(piece) > c->high) c->high = distance + bytes_of(piece);
+    c->written |= is_written(piece);
+    c->n++;
+    s->of[i] = (uint8_t)at;
+    s->distances[i] = distance;
+}
+
+/* What a handler does to translations, segments and rights is not known here. */
+static void close_all(struct state *s) {
+    for (unsigned i = 0; i < s->n; i++) s->candidates[i].open = false;
+}
+
+void dbt_group(struct translation *t) {
+    struct state s = {0};
+    bool led[GROUPS_MAX] = {0};
+    lose(&s, 0xFFFF);
+    for (unsigned i = 0; i < t->n_pieces; i++) {
+        add(&s, i, t->pieces + i);
+        follow(&s, t->pieces + i);
+        if (t->pieces[i].form == FORM_HANDLER) close_all(&s);
+    }
+    for (unsigned i = 0; i < t->n_pieces; i++) {
+        struct piece *piece = t->pieces + i;
+        if (s.of[i] == NOTHING || s.candidates[s.of[i]].n < 2) continue;
+        const struct candidate *c = s.candidates + s.of[i];
+        piece->group = (uint8_t)(s.of[i] + 1);
+        piece->leads = !led[s.of[i]];
+        piece->distance = (int16_t)(s.distances[i] - c->low);
+        led[s.of[i]] = true;
+        t->groups[s.of[i]] = (struct group){(uint16_t)(c->high - c->low), c->written};
+        if (!piece->leads) piece->observes = piece->form == FORM_DIV || piece->form == FORM_IDIV;
+    }
+}
