@@ -220,6 +220,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
                                        .engine = boot->engine,
                                        .memory_bytes = boot->o.memory_bytes,
                                        .n_cpus = (unsigned)boot->o.n_cpus,
+                                       .counts = boot->o.icount,
                                        .serial = boot_console_end(boot->console),
                                        .loop = boot->loop,
                                        .sandbox = boot->sandbox};
@@ -401,8 +402,9 @@ static int run_all(struct boot *boot) {
     if (result != CLI_OK) return result;
     char why[VM_ENGINE_WHY];
     if (status == ATOLL_OK)
-        status = vm_engine_choose(&atoll_default_alloc, boot->o.engine_choice, &boot->engine, why,
-                                  &boot->probe, &err);
+        status =
+            vm_engine_choose(&atoll_default_alloc, boot->o.icount ? VM_ENGINE_SOFT : boot->o.engine_choice,
+                             &boot->engine, why, &boot->probe, &err);
     if (status != ATOLL_OK) {
         cli_error("boot", &err);
         return CLI_INTERNAL;

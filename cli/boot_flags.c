@@ -33,7 +33,8 @@ enum {
     BOOT_DETACH,
     BOOT_LOG,
     BOOT_GDB,
-    BOOT_CONSOLE
+    BOOT_CONSOLE,
+    BOOT_ICOUNT
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -72,6 +73,8 @@ static const struct cli_flag flags[] = {
      "wait for a debugger at a local port; run: until it comes the guest runs"},
     {BOOT_CONSOLE, "console", 0, "serial|virtio",
      "the console: ttyS0 (default), or hvc0, which has the size of the terminal's window"},
+    {BOOT_ICOUNT, "icount", 0, NULL,
+     "time is a function of executed instructions: the same guest does the same (docs/icount.md)"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -116,6 +119,19 @@ static int take_script(struct boot_options *o, const char *path) {
     return result;
 }
 
+/* The first of the flags that time by instructions goes without; NULL: there is none. */
+static const char *uncounted(const struct boot_options *o) {
+    return o->engine_choice == VM_ENGINE_KVM ? "--engine=kvm"
+           : o->n_cpus > 1                   ? "--cpus"
+           : o->disks.n                      ? "--disk"
+           : o->net                          ? "--net"
+           : o->vsock                        ? "--vsock"
+           : o->virtio_console               ? "--console=virtio"
+           : o->folders.rootfs               ? "--rootfs"
+           : o->folders.dirs.n               ? "--dir"
+                                             : NULL;
+}
+
 /* What only means something together. */
 static int check_flags(const struct boot_options *o) {
     const struct boot_folders *f = &o->folders;
@@ -129,6 +145,9 @@ static int check_flags(const struct boot_options *o) {
         return cli_usage(o->verb, "--log is for machines in the background (--detach)");
     if (f->rootfs && o->virtio_console)
         return cli_usage(o->verb, "with --rootfs the console is CMD's, which needs no --console");
+    if (o->icount && uncounted(o))
+        return cli_usage(o->verb, "--icount does without %s, whose answers come by the host's time",
+                         uncounted(o));
     if (f->rootfs && o->initrd_path) return cli_usage(o->verb, "--rootfs has an initial RAM disk of its own");
     return CLI_OK;
 }
@@ -180,6 +199,7 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
         o->virtio_console = !strcmp(value, "virtio");
         valid = o->virtio_console || !strcmp(value, "serial");
         break;
+    case BOOT_ICOUNT: o->icount = true; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);

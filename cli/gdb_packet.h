@@ -1,7 +1,7 @@
 /* cli/gdb_packet.h: what the debugger servers of `atoll run --gdb` and `atoll boot --gdb` share of the remote protocol:
  * packets, numbers, documents, the port.
  *
- *   $payload#checksum   acknowledged by + or - until the debugger asks for silence; the byte 3 between packets interrupts
+ *   $payload#checksum   acknowledged by + or - until the debugger asks for silence; the byte 3 between them interrupts
  *
  * Source: gdb manual, "Remote Protocol". */
 #ifndef ATOLL_CLI_GDB_PACKET_H

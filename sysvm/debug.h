@@ -39,8 +39,8 @@ unsigned vm_debug_n_cpus(const struct vm_debug *debug);
 bool vm_debug_is_still(struct vm_debug *debug);
 /* All are to stand still; `stopped` follows, also when they do already. */
 void vm_debug_interrupt(struct vm_debug *debug);
-/* still: an action for each processor, VM_DEBUG_STAY not for all of them. What one has met while another was told of comes
- * first: then `stopped` is called again, and nothing has run. */
+/* still: an action for each processor, VM_DEBUG_STAY not for all of them. What one has met while another was told of
+ * comes first: then `stopped` is called again, and nothing has run. */
 void vm_debug_resume(struct vm_debug *debug, const enum vm_debug_action *actions);
 /* still: the debugger is gone: nothing is armed any more, and all run. */
 void vm_debug_release(struct vm_debug *debug);
@@ -61,8 +61,8 @@ size_t vm_debug_read(struct vm_debug *debug, unsigned cpu, uint64_t linear, void
 /* All or nothing. */
 bool vm_debug_write(struct vm_debug *debug, unsigned cpu, uint64_t linear, const void *bytes, size_t n_bytes);
 
-/* still: arms a breakpoint on all processors; the same one twice is one. is_hard: memory has to stay as it is, also where
- * the engine would rather put an instruction there. `cpu`: whose page tables lead there.
+/* still: arms a breakpoint on all processors; the same one twice is one. is_hard: memory has to stay as it is, also
+ * where the engine would rather put an instruction there. `cpu`: whose page tables lead there.
  * 0, or ENOSPC (no more of them), EINVAL (length or alignment), ENOTSUP (the engine has none of that kind) */
 enum { VM_DEBUG_BREAKPOINTS = 256, VM_DEBUG_DATA_MAX = 4096 };
 int vm_debug_set(struct vm_debug *debug, unsigned cpu, const struct vm_breakpoint *breakpoint, bool is_hard);

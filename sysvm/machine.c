@@ -38,7 +38,8 @@ static enum atoll_status make_board(struct vm_machine *machine, struct atoll_err
                                       .n_cpus = config->n_cpus,
                                       .serve = vm_vcpus_serve,
                                       .thread_starts = vm_vcpus_thread_starts,
-                                      .context = machine};
+                                      .context = machine,
+                                      .counts = config->counts};
     status = config->engine->create(&engine, &machine->engine, err);
     machine->irq = (struct vm_irq){&config->engine->irq, machine->engine};
     return status;

@@ -63,7 +63,8 @@ void vm_devices_free(struct vm_machine *machine); /* also after a failure half-w
 /* ---- debug.c ---- */
 
 void vm_debug_free(struct vm_debug *debug); /* no thread of a processor is there; NULL is allowed */
-/* By the thread of a processor, before each run: waits as long as it has to stand still. last: what it came back for. */
+/* By the thread of a processor, before each run: waits as long as it has to stand still. last: what it came back for.
+ */
 void vm_debug_before_run(struct vm_debug *debug, unsigned cpu, const struct vm_exit *last);
 /* By the same, behind it: what a debugger is told of. False: the exit is to be served. */
 bool vm_debug_takes(struct vm_debug *debug, unsigned cpu, const struct vm_exit *exit);

@@ -95,7 +95,13 @@ struct vm_engine_config {
     /* On a thread of the engine's own before it does anything; not ATOLL_OK: create fails. NULL: nothing. */
     enum atoll_status (*thread_starts)(void *context, struct atoll_error *err);
     void *context; /* of both */
+    /* The machine's time is a function of the instructions its one processor has run: a nanosecond each, and what it
+     * waits goes by at once. Random numbers are a fixed sequence. create fails (E_UNSUPPORTED) where the engine
+     * cannot. */
+    bool counts;
 };
+/* The time of day when a machine that counts begins: seconds since 1970, 2000-01-01. */
+#define VM_COUNTED_START_S INT64_C(946684800)
 
 struct vm_engine_ops {
     const char *name;
@@ -118,9 +124,11 @@ struct vm_engine_ops {
     /* What run comes back for with VM_EXIT_DEBUG from now on. The list is borrowed until the next call.
      * 0 or an errno (ENOSPC: see n_debug_registers). */
     int (*set_debug)(void *vcpu, const struct vm_debug_spec *spec);
-    /* How many breakpoints that are not in_memory there can be, of 1, 2, 4 or 8 bytes at a multiple of that, none of them
-     * VM_BREAK_READ. 0: any number of any kind. */
+    /* How many breakpoints that are not in_memory there can be, of 1, 2, 4 or 8 bytes at a multiple of that, none of
+     * them VM_BREAK_READ. 0: any number of any kind. */
     unsigned n_debug_registers;
+    /* The machine's time, from any beginning; any thread. NULL: the host's CLOCK_MONOTONIC. */
+    uint64_t (*clock_ns)(void *engine);
     /* Makes the run under way, or the next one, come back soon. Any thread, while the vCPU's thread has not
      * been joined. */
     void (*kick)(void *vcpu);

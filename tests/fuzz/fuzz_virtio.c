@@ -228,7 +228,7 @@ static void plug_in(struct guest *g, unsigned kind) {
     g->ops = &wrapped;
     FUZZ_CHECK(!virtio_pci_new(&config, &wrapped, dev, NULL));
     struct vm_serial_config serial = {
-        a, g->loop, g->ports, &g->irq, VM_PORT_SERIAL, VM_GSI_SERIAL, {&end_ops, g}};
+        a, g->loop, g->ports, &g->irq, VM_PORT_SERIAL, VM_GSI_SERIAL, {&end_ops, g}, false};
     FUZZ_CHECK(!vm_serial_new(&serial, &g->serial, NULL));
     if (!g->stream.ops) g->stream = vm_serial_stream(g->serial);
     struct vm_cmos_config cmos = {.alloc = a, .loop = g->loop, .ports = g->ports, .irq = &g->irq};

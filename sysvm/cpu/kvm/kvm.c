@@ -135,6 +135,8 @@ static enum atoll_status set_up(struct kvm *kvm, const struct vm_memory *memory,
 
 static enum atoll_status create(const struct vm_engine_config *config, void **out_engine,
                                 struct atoll_error *err) {
+    if (config->counts)
+        return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "KVM does not count instructions");
     struct kvm *kvm = atoll_new(config->alloc, 1, sizeof *kvm);
     if (!kvm) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     *kvm = (struct kvm){.alloc = config->alloc, .device = -1, .vm = -1, .n_cpus = config->n_cpus};

@@ -56,7 +56,8 @@ void soft_debug_changed(struct soft_cpu *cpu) {
     derive_registers(cpu);
     derive_list(debug);
     debug->hits &= debug->data;
-    cpu->debugged = debug->codes || debug->watches || debug->code_filter || debug->spec.is_stepping;
+    cpu->debugged = cpu->engine->counts || debug->codes || debug->watches || debug->code_filter ||
+                    debug->spec.is_stepping;
     if (watched || debug->watches) soft_tlb_flush(cpu, true); /* which pages have no tags */
 }
 
@@ -173,6 +174,7 @@ static enum soft_step run_one(struct soft_cpu *cpu, const struct soft_insn *insn
     const bool was_shadow = cpu->interrupt_shadow, was_held = debug->is_held;
     cpu->rflags &= ~(uint64_t)SOFT_RF;
     enum soft_step step = soft_retire(cpu, insn, insn->run(cpu, insn));
+    if (cpu->engine->counts) soft_count(cpu);
     if (step == SOFT_FAULT) return faulted(cpu, flags);
     if (step == SOFT_AGAIN) cpu->rflags |= SOFT_RF;
     if (was_shadow && step != SOFT_AGAIN) cpu->interrupt_shadow = false;
@@ -197,6 +199,7 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
         enum soft_step step = run_one(cpu, insn);
         if (step != SOFT_NEXT) return step;
         if (cpu->interrupt_shadow || cpu->rflags & SOFT_TF) break;
+        if (cpu->engine->counts && soft_count_due(cpu)) break;
     }
     return SOFT_NEXT;
 }

@@ -3,10 +3,10 @@
  *
  *   DR0 .. 3, DR7 -------.
  *   the debugger's list -+-> cpu->debugged: the run loop calls soft_run_debugged instead of anything faster
- *                        `-> pages with watched data have no tags in the TLB: accesses come by soft_debug_access
+ *   time by instructions -'`-> pages with watched data have no tags in the TLB: accesses come by soft_debug_access
  *
- * An instruction is checked before it runs (execution: a fault) and behind it (data, steps: traps); what the guest armed
- * becomes #DB, what the debugger armed makes soft_run come back with VM_EXIT_DEBUG.
+ * An instruction is checked before it runs (execution: a fault) and behind it (data, steps: traps); what the guest
+ * armed becomes #DB, what the debugger armed makes soft_run come back with VM_EXIT_DEBUG.
  * Source: Intel SDM volume 3, "Debug, Branch Profile, TSC, and Intel Resource Director Technology Features". */
 #ifndef ATOLL_SYSVM_SOFT_DEBUG_H
 #define ATOLL_SYSVM_SOFT_DEBUG_H
@@ -36,6 +36,10 @@ bool soft_debug_watches(const struct soft_cpu *cpu, uint64_t linear);
 void soft_debug_access(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes, bool write);
 /* With `debugged` or RFLAGS.TF set: an instruction, or a block of them one by one, as run.c runs them otherwise. */
 enum soft_step soft_run_debugged(struct soft_cpu *cpu);
+/* Whether each element of a repeated instruction is looked at. */
+static inline bool soft_debug_by_element(const struct soft_debug *debug) {
+    return debug->watches || debug->spec.is_stepping;
+}
 /* Whether a step is under way: interrupts wait, unless the processor waits for one. */
 static inline bool soft_debug_steps(const struct soft_debug *debug) { return debug->spec.is_stepping; }
 

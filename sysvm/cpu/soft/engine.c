@@ -149,6 +149,7 @@ static enum atoll_status set_up(struct soft_engine *engine, struct atoll_error *
                                       .n_cpus = config->n_cpus,
                                       .request = request,
                                       .context = engine,
+                                      .manual_ns = config->counts ? &engine->counted_ns : NULL,
                                       .thread_starts = config->thread_starts,
                                       .thread_context = config->context};
     engine->code = soft_code_new(config->alloc, config->memory);
@@ -164,9 +165,13 @@ static enum atoll_status create(const struct vm_engine_config *config, void **ou
     if (config->n_cpus > VM_CPUS_MAX)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "the software CPU has at most %d processors",
                           VM_CPUS_MAX);
+    if (config->counts && config->n_cpus > 1)
+        return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
+                          "instructions are counted of one processor, not of %u", config->n_cpus);
     struct soft_engine *engine = atoll_new(config->alloc, 1, sizeof *engine);
     if (!engine) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     engine->config = *config;
+    engine->counts = config->counts;
     soft_host_ask(&engine->host);
     pthread_mutex_init(&engine->split_lock, NULL);
     soft_doorbell_init(&engine->doorbells, config->alloc);
@@ -219,6 +224,7 @@ static enum atoll_status vcpu_new(void *object, unsigned index, void **out_vcpu,
     cpu->blocks = blocks;
     cpu->translator = soft_translator_new(engine->config.alloc, cpu);
     soft_reset(cpu, false);
+    soft_debug_changed(cpu);
     cpu->waits_for_sipi = index != 0;
     pthread_mutex_lock(&engine->chips.lock);
     engine->cpus[index] = cpu;
@@ -286,6 +292,10 @@ static int set_debug(void *vcpu, const struct vm_debug_spec *spec) {
     return 0;
 }
 
+static uint64_t clock_ns(void *engine) {
+    return soft_clock_now(&((struct soft_engine *)engine)->chips.clock);
+}
+
 static void line(void *engine, unsigned gsi, bool level) {
     soft_chips_line(&((struct soft_engine *)engine)->chips, gsi, level);
 }
@@ -308,4 +318,5 @@ const struct vm_engine_ops vm_engine_soft = {.name = "soft",
                                              .get_fp = get_fp,
                                              .set_fp = set_fp,
                                              .set_debug = set_debug,
+                                             .clock_ns = clock_ns,
                                              .kick = kick};

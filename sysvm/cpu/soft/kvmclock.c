@@ -61,7 +61,7 @@ static void put_wall(struct soft_cpu *cpu, uint64_t gpa) {
     clock_gettime(CLOCK_REALTIME, &real);
     uint64_t now = (uint64_t)real.tv_sec * SECOND + (uint64_t)real.tv_nsec,
              since = soft_clock_now(&cpu->engine->chips.clock);
-    uint64_t start = now - since;
+    uint64_t start = cpu->engine->counts ? VM_COUNTED_START_S * SECOND : now - since;
     struct wall_clock wall = {2, (uint32_t)(start / SECOND), (uint32_t)(start % SECOND)};
     vm_memory_write(cpu->engine->config.memory, gpa, &wall, sizeof wall);
 }

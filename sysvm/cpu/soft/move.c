@@ -1,6 +1,6 @@
 /* sysvm/cpu/soft/move.c: moving and converting values; exchanges that compare; nops, hints and random numbers. */
-#include <sys/random.h>
 #include "sysvm/cpu/soft/operand.h"
+#include "sysvm/cpu/soft/soft.h"
 
 /* ---- moves ---- */
 
@@ -303,7 +303,7 @@ enum soft_step soft_nop(struct soft_cpu *cpu, const struct soft_insn *insn) {
 
 enum soft_step soft_rdrand(struct soft_cpu *cpu, const struct soft_insn *insn) {
     uint64_t value = 0;
-    bool done = getrandom(&value, sizeof value, GRND_NONBLOCK) == sizeof value;
+    bool done = soft_random(cpu, &value);
     soft_register_set(cpu, insn->operands, done ? value : 0);
     cpu->rflags = (cpu->rflags & ~(uint64_t)SOFT_ARITHMETIC) | (done ? SOFT_CF : 0);
     return SOFT_NEXT;

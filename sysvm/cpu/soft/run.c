@@ -210,12 +210,13 @@ static bool run_once(struct soft_cpu *cpu, struct vm_exit *out) {
         wait_for_request(cpu);
         return true;
     }
+    if (cpu->engine->counts) soft_count_run(cpu);
     if (takes_interrupts(cpu) && !interrupt(cpu)) {
         out->kind = VM_EXIT_RESET;
         return false;
     }
     if (cpu->halted) {
-        wait_for_request(cpu);
+        if (!cpu->engine->counts || !soft_count_skip(cpu)) wait_for_request(cpu);
         return true;
     }
     bool in_shadow = cpu->interrupt_shadow;

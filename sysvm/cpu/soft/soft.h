@@ -27,7 +27,9 @@ struct soft_engine {
     struct soft_chips chips;
     bool has_chips; /* they were begun */
     struct soft_doorbells doorbells;
-    pthread_mutex_t split_lock; /* held by locked accesses that cross pages or are no RAM */
+    bool counts;                              /* icount.c: time is instructions */
+    uint64_t counted_ns, skipped_ns, randoms; /* counted_ns: the time; skipped_ns: what of it was waiting */
+    pthread_mutex_t split_lock;               /* held by locked accesses that cross pages or are no RAM */
 };
 
 /* ---- run.c ---- */
@@ -73,6 +75,16 @@ void soft_take_sipi(struct soft_cpu *cpu);
 static inline uint64_t soft_tsc(const struct soft_cpu *cpu) {
     return soft_clock_now(&cpu->engine->chips.clock) + cpu->msrs.tsc_offset;
 }
+
+/* ---- icount.c: time that is a function of instructions; by the one processor's thread ---- */
+
+void soft_count(struct soft_cpu *cpu);     /* an instruction has retired */
+bool soft_count_due(struct soft_cpu *cpu); /* a timer, or an interrupt that may come now */
+void soft_count_run(struct soft_cpu *cpu); /* fires timers that are due */
+/* Halted: the time becomes that of the next timer, which fires. False: there is none. */
+bool soft_count_skip(struct soft_cpu *cpu);
+/* False: the host has none to give. */
+bool soft_random(struct soft_cpu *cpu, uint64_t *out);
 
 /* ---- kvmclock.c: time for guests that know KVM's paravirtual clock ---- */
 

@@ -168,7 +168,7 @@ repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, ele
         return SOFT_NEXT;
     }
     uint64_t turn = left < PART / n_bytes ? left : PART / n_bytes;
-    if (cpu->rflags & SOFT_TF || cpu->debugged) turn = 1;
+    if (cpu->rflags & SOFT_TF || (cpu->debugged && soft_debug_by_element(&cpu->debug))) turn = 1;
     /* 16-bit offsets wrap anywhere in a page. */
     if (bulk && turn > 1 && !(cpu->rflags & SOFT_DF) && insn->address_bytes > 2) {
         uint64_t done = bulk(cpu, insn, n_bytes, turn);

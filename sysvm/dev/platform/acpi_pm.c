@@ -25,6 +25,8 @@ struct vm_acpi_pm {
     struct vm_bus *ports;
     const struct vm_irq *irq;
     struct vm_power power;
+    uint64_t (*now_ns)(void *context); /* NULL: the host's */
+    void *context;
     uint64_t start_ns;
     uint16_t status, enable, control;
     bool line_up;
@@ -37,9 +39,13 @@ static void set_line(struct vm_acpi_pm *pm) {
     vm_irq_line(pm->irq, VM_GSI_ACPI, up);
 }
 
+static uint64_t now_ns(const struct vm_acpi_pm *pm) {
+    return pm->now_ns ? pm->now_ns(pm->context) : vm_now_ns();
+}
+
 /* seconds and the rest apart, so that nothing overflows in a machine's life */
 static uint32_t timer(const struct vm_acpi_pm *pm) {
-    uint64_t ns = vm_now_ns() - pm->start_ns, second = UINT64_C(1000000000);
+    uint64_t ns = now_ns(pm) - pm->start_ns, second = UINT64_C(1000000000);
     return (uint32_t)(ns / second * TIMER_HZ + ns % second * TIMER_HZ / second) & TIMER_MASK;
 }
 
@@ -103,6 +109,12 @@ enum atoll_status vm_acpi_pm_new(const struct atoll_alloc *alloc, struct vm_bus 
         .alloc = alloc, .ports = ports, .irq = irq, .power = *power, .start_ns = vm_now_ns()};
     *out = pm;
     return ATOLL_OK;
+}
+
+void vm_acpi_pm_use_clock(struct vm_acpi_pm *pm, uint64_t (*now)(void *context), void *context) {
+    pm->now_ns = now;
+    pm->context = context;
+    pm->start_ns = now(context);
 }
 
 void vm_acpi_pm_free(struct vm_acpi_pm *pm) {

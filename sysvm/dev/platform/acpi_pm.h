@@ -28,6 +28,8 @@ struct vm_acpi_pm;
 enum atoll_status vm_acpi_pm_new(const struct atoll_alloc *alloc, struct vm_bus *ports,
                                  const struct vm_irq *irq, const struct vm_power *power,
                                  struct vm_acpi_pm **out, struct atoll_error *err);
+/* Whose nanoseconds the PM timer counts, from now on; until then CLOCK_MONOTONIC. */
+void vm_acpi_pm_use_clock(struct vm_acpi_pm *pm, uint64_t (*now_ns)(void *context), void *context);
 void vm_acpi_pm_free(struct vm_acpi_pm *pm); /* NULL is allowed */
 /* The power button is pressed: a guest that cares shuts down. Under the machine lock. */
 void vm_acpi_pm_power_button(struct vm_acpi_pm *pm);

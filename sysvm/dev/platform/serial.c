@@ -75,7 +75,8 @@ static void set_line(struct vm_serial *s) {
 
 /* ---- output ---- */
 
-static bool is_empty(const struct vm_serial *s) { return OUTPUT_BYTES - s->n_output >= FIFO_BYTES; }
+bool vm_serial_is_full(const struct vm_serial *s) { return OUTPUT_BYTES - s->n_output < FIFO_BYTES; }
+static bool is_empty(const struct vm_serial *s) { return s->config.is_waited_for || !vm_serial_is_full(s); }
 
 void vm_serial_flush(struct vm_serial *s) {
     const struct vm_stream_end *to = &s->config.end;
@@ -97,7 +98,7 @@ static void flush_now(void *context) {
 /* One call of the other end for a line, not for a byte; what is no line goes out when the loop has time. */
 static void send(struct vm_serial *s, uint8_t byte) {
     if (s->n_output < OUTPUT_BYTES) s->output[s->n_output++] = byte;
-    if (byte == '\n' || !is_empty(s))
+    if (byte == '\n' || vm_serial_is_full(s))
         vm_serial_flush(s);
     else if (!s->flush_posted)
         s->flush_posted = !vm_loop_post(s->config.loop, flush_now, s);

@@ -25,6 +25,8 @@ struct vm_serial_config {
     uint16_t port; /* 8 of them */
     unsigned gsi;
     struct vm_stream_end end;
+    /* The transmitter is always empty for the guest: who runs it waits while vm_serial_is_full. */
+    bool is_waited_for;
 };
 
 /* fails  E_NOMEM, E_USAGE (ports taken) */
@@ -34,6 +36,8 @@ enum atoll_status vm_serial_new(const struct vm_serial_config *config, struct vm
 void vm_serial_free(struct vm_serial *serial);
 /* The port's own end of the stream. */
 struct vm_stream_device vm_serial_stream(struct vm_serial *serial);
+/* Whether the next byte might find no room. Under the machine lock. */
+bool vm_serial_is_full(const struct vm_serial *serial);
 /* Hands all output there is to the other end now, as much as it takes. */
 void vm_serial_flush(struct vm_serial *serial);
 

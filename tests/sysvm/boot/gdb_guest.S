@@ -1,5 +1,6 @@
 /* tests/sysvm/boot/gdb_guest.S: a kernel for a debugger: everything stands where gdb_test.c expects it.
- * It counts, writes and reads a word, starts the second processor, and then does what the debugger writes into `wish`. */
+ * It counts, writes and reads a word, starts the second processor, and then does what the debugger writes into
+ * `wish`. */
     .globl _start
     .text
 _start:
