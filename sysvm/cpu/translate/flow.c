@@ -57,6 +57,8 @@ bool dbt_can_remake(const struct translation *t, const struct piece *producer, c
     if (!producer || !can_run_again(producer)) return false;
     const uint32_t registers = registers_of(producer);
     const struct piece *end = t->pieces + t->n_pieces;
+    for (const struct piece *piece = producer + 1; piece < from; piece++)
+        if (piece->gpr_written & registers) return false;
     for (const struct piece *piece = from; piece + 1 < end && piece[1].shown; piece++) {
         if (piece->gpr_written & registers) return false;
         if (piece->flags_written == ALL) return true;

@@ -43,8 +43,13 @@ void native_run(const uint8_t *bytes, unsigned n, const struct case_state *in, s
 struct soft_guest;
 struct soft_guest *soft_guest_new(void); /* NULL: no memory */
 /* False: the instruction does not come to an end. */
-bool soft_guest_run(struct soft_guest *guest, bool translated, const uint8_t *bytes, unsigned n, const struct case_state *in,
-                    struct case_state *out);
+bool soft_guest_run(struct soft_guest *guest, bool translated, const uint8_t *bytes, unsigned n,
+                    const struct case_state *in, struct case_state *out);
+
+/* Instructions in a row, until one raises an exception, as the int3 behind them does. is_cold: no translation of an
+ * address is known at first. False: they do not come to an end. */
+bool soft_guest_run_block(struct soft_guest *guest, bool translated, bool is_cold, const uint8_t *bytes,
+                          unsigned n, const struct case_state *in, struct case_state *out);
 
 /* ---- cases (case_make.c) ---- */
 

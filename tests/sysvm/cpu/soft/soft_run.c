@@ -110,6 +110,36 @@ static enum soft_step run_translated(struct soft_cpu *cpu) {
     return soft_step_one(cpu);
 }
 
+/* Until an exception, which the int3 behind the code is, or for as long as it takes to know that there is none. */
+static enum soft_step run_on(struct soft_cpu *cpu, bool translated) {
+    enum { TURNS_MAX = 1000, HOT = 100 };
+    enum soft_step step = SOFT_NEXT;
+    for (unsigned turn = 0; turn < TURNS_MAX && step != SOFT_FAULT; turn++) {
+        const uint64_t offset = cpu->rip - CASE_CODE;
+        struct soft_block *block =
+            translated && offset < CASE_PAGE ? soft_blocks_get(cpu, CODE + offset) : NULL;
+        bool ready = false;
+        for (unsigned i = 0; block && i < HOT && !ready; i++) ready = soft_translated_ready(cpu, block);
+        step = ready ? soft_translated_run(cpu, block) : soft_step_one(cpu);
+        if (cpu->requests) soft_translations_check(cpu);
+        cpu->requests = 0;
+    }
+    return step;
+}
+
+bool soft_guest_run_block(struct soft_guest *g, bool translated, bool is_cold, const uint8_t *bytes,
+                          unsigned n, const struct case_state *in, struct case_state *out) {
+    put_code(g, bytes, n);
+    put_state(g, in);
+    if (is_cold) soft_tlb_flush(g->cpu, true);
+    enum soft_step step = run_on(g->cpu, translated);
+    take_state(g, step, out);
+    memset(g->code + (CASE_RIP - CASE_CODE), 0xCC, n);
+    soft_code_written(g->engine, CODE + (CASE_RIP - CASE_CODE), n);
+    soft_translations_check(g->cpu);
+    return step == SOFT_FAULT;
+}
+
 bool soft_guest_run(struct soft_guest *g, bool translated, const uint8_t *bytes, unsigned n,
                     const struct case_state *in, struct case_state *out) {
     enum { STEPS_MAX = 1 << 20 };
