@@ -177,8 +177,8 @@ def main():
                 passed[way] += verdict(status) == "pass"
                 if args.v and verdict(status) != "pass":
                     print(output)
-            print(f"{name:<34}" + "".join(f"{cell:<20}" for cell in row), flush=True)
-    print(f"{'passed of ' + str(len(names)):<34}" + "".join(f"{passed[w]:<20}" for w in ways))
+            print(f"{name:<44}" + "".join(f"{cell:<20}" for cell in row), flush=True)
+    print(f"{'passed of ' + str(len(names)):<44}" + "".join(f"{passed[w]:<20}" for w in ways))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 #!/bin/bash
 # Debian's kernels, downloaded and unpacked, not installed. usage: prepare.sh DIR [NAME...]
 # DIR/cloud, DIR/generic, DIR/new (6.12): vmlinuz and modules/ each; all of these, or those named. DIR/debian, only when
-# named: a small Debian with systemd, as disk.img, vmlinuz and initrd.img; root needs no password. 77: they cannot be had.
+# named: a small Debian with systemd, as disk.img, vmlinuz and initrd.img; root needs no password. DIR/tools: the same with
+# a C compiler and Python. 77: they cannot be had.
 set -eu
 dir=$1
 shift
@@ -34,20 +35,21 @@ unpack() {
     rm -rf "$work"
 }
 
+# debian NAME SIZE PACKAGES
 debian() {
-    local out=$dir/debian work=$dir/work
+    local out=$dir/$1 size=$2 work=$dir/work
     [[ -e $out/disk.img ]] && return
     [[ $EUID -eq 0 ]] || skip "a Debian is made by root alone"
     for tool in mmdebstrap mke2fs; do command -v $tool >/dev/null || skip "no $tool"; done
     rm -rf "$work" "$out"
     mkdir -p "$work/out"
     mmdebstrap --quiet --variant=minbase --mode=root \
-        --include=systemd-sysv,udev,kmod,initramfs-tools,linux-image-cloud-amd64 \
+        --include="systemd-sysv,udev,kmod,initramfs-tools,linux-image-cloud-amd64$3" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook='chroot "$1" passwd -d root' \
         --customize-hook='echo debian >"$1/etc/hostname"' bookworm "$work/tree" >"$dir/debian.log" 2>&1 ||
         skip "no Debian could be made: $(tail -n 1 "$dir/debian.log")"
-    truncate -s 600M "$work/out/disk.img"
+    truncate -s "$size" "$work/out/disk.img"
     mke2fs -q -t ext4 -d "$work/tree" "$work/out/disk.img"
     cp "$work"/tree/boot/vmlinuz-* "$work/out/vmlinuz"
     cp "$work"/tree/boot/initrd.img-* "$work/out/initrd.img"
@@ -57,7 +59,8 @@ debian() {
 
 for name; do
     case $name in
-    debian) debian ;;
+    debian) debian debian 600M "" ;;
+    tools) debian tools 1200M ",gcc,libc6-dev,python3-minimal" ;;
     cloud) unpack cloud "$(current linux-image-cloud-amd64)" ;;
     generic) unpack generic "$(current linux-image-amd64)" ;;
     new) unpack new "$(newest '^linux-image-6\.12\.[0-9]+\+deb12-amd64-unsigned$')" ;;
