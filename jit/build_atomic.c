@@ -20,18 +20,14 @@ static uint16_t plain_load(uint16_t op) {
     }
 }
 
-/* Addresses and values that need more scratch registers than there are, and sums that may be too large before it is known
- * whether they are aligned. */
-static bool is_awkward(const struct build *b, const struct bc_instr *in, uint32_t address, uint32_t value,
-                       bool logic) {
+/* Addresses that need more scratch registers than there are, and sums that may be too large before it is known whether
+ * they are aligned. */
+static bool is_awkward(const struct build *b, const struct bc_instr *in, uint32_t address) {
     const struct ir_func *f = b->f;
     uint64_t offset = in->memarg_offset;
     if (f->bc->memories[in->index].limits.is64 && offset) return true;
-    if (build_plain_memory(b, in->index) &&
-        offset + (ir_is_const(f, address) ? f->ins[address].imm : 0) > INT32_MAX)
-        return true;
-    return logic && bc_op_infos[in->op].access == 8 && ir_is_const(f, value) &&
-           (int64_t)f->ins[value].imm != (int32_t)f->ins[value].imm;
+    return build_plain_memory(b, in->index) &&
+           offset + (ir_is_const(f, address) ? f->ins[address].imm : 0) > INT32_MAX;
 }
 
 static void trap_unaligned(struct build *b, const struct bc_instr *in, uint32_t address, unsigned size) {
@@ -60,7 +56,7 @@ bool build_atomic(struct build *b, const struct bc_instr *in) {
     const uint32_t *args = b->stack + b->n_stack - n;
     uint32_t at = args[0], value = loads ? IR_NONE : args[1],
              replacement = change == JIT_CMPXCHG ? args[2] : IR_NONE;
-    if (is_awkward(b, in, at, value, change >= JIT_AND && change <= JIT_XOR)) return false;
+    if (is_awkward(b, in, at)) return false;
     unsigned size = bc_op_infos[op].access;
     b->n_stack -= n;
     trap_unaligned(b, in, at, size);

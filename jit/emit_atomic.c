@@ -18,10 +18,16 @@ static unsigned log2_of(const struct ir_ins *i) {
 
 static void lock(struct emit *e) { x86_bytes(&e->a, 0xF0, 1); }
 
-/* Its address is in that register. */
-static struct x86_rm place(const struct ir_ins *i, int reg) {
+/* Its address is in that register, or is a constant: what the builder took for one that may change, too. */
+static struct x86_rm place(struct emit *e, const struct ir_ins *i, int reg) {
     int32_t displacement = (int32_t)i->imm;
     if (i->a == IR_NONE) return x86_mem(MEMORY, displacement);
+    if (e->f->ins[i->a].op == IR_CONST) {
+        uint64_t sum = e->f->ins[i->a].imm + i->imm;
+        if (i->index || sum > INT32_MAX)
+            e->f->declined = "an atomic access at a constant address beyond 2 GiB";
+        return x86_mem(MEMORY, (int32_t)sum);
+    }
     return i->index ? x86_mem(reg, displacement) : x86_mem_index(MEMORY, reg, 0, displacement);
 }
 
@@ -33,7 +39,7 @@ static void zero_extend(struct emit *e, int dst, int src, unsigned log2) {
 static void store(struct emit *e, const struct ir_ins *i) {
     emit_load_value(e, SCRATCH, i->b, i->reg_b);
     emit_pc(e, i->where);
-    x86_op(&e->a, exchange[log2_of(i)], SCRATCH, place(i, i->reg_a)); /* which is locked */
+    x86_op(&e->a, exchange[log2_of(i)], SCRATCH, place(e, i, i->reg_a)); /* which is locked */
 }
 
 static void add_or_exchange(struct emit *e, const struct ir_ins *i, enum jit_atomic change) {
@@ -42,7 +48,7 @@ static void add_or_exchange(struct emit *e, const struct ir_ins *i, enum jit_ato
     if (change == JIT_SUB) x86_op(&e->a, X86_CODE(0, 0, 0xF7) | X86_W, 3, x86_reg(i->reg)); /* neg */
     emit_pc(e, i->where);
     if (change != JIT_XCHG) lock(e);
-    x86_op(&e->a, (change == JIT_XCHG ? exchange : exchange_add)[log2], i->reg, place(i, i->reg_a));
+    x86_op(&e->a, (change == JIT_XCHG ? exchange : exchange_add)[log2], i->reg, place(e, i, i->reg_a));
     zero_extend(e, i->reg, i->reg, log2);
 }
 
@@ -76,16 +82,18 @@ static void logic(struct emit *e, const struct ir_ins *i, enum jit_atomic change
     struct rax r = take_rax(e, i);
     int changed = r.saved ? i->reg : SCRATCH;
     emit_pc(e, i->where);
-    x86_op(a, load_zero_extended[log2], RAX, place(i, r.address));
+    x86_op(a, load_zero_extended[log2], RAX, place(e, i, r.address));
     uint32_t again = emit_label(e);
     emit_bind(e, again);
     x86_op(a, X86_MOV_LOAD | X86_W, changed, x86_reg(RAX));
-    if (value->op == IR_CONST)
+    if (value->op == IR_CONST && log2 == 3 && (int64_t)value->imm != (int32_t)value->imm)
+        x86_op(a, ops[change] | X86_W, changed, x86_literal(a, &value->imm, 8));
+    else if (value->op == IR_CONST)
         x86_alu_imm(a, with_imm[change], X86_W, x86_reg(changed), (int32_t)value->imm);
     else
         x86_op(a, ops[change] | X86_W, changed, x86_reg(r.b));
     lock(e);
-    x86_op(a, compare_exchange[log2], changed, place(i, r.address));
+    x86_op(a, compare_exchange[log2], changed, place(e, i, r.address));
     x86_branch(a, CC_NE, again);
     give_rax_back(e, i, &r);
 }
@@ -125,10 +133,10 @@ static void compare_and_exchange(struct emit *e, const struct ir_ins *i) {
     expect(e, i, &r, never);
     emit_pc(e, i->where);
     lock(e);
-    x86_op(a, compare_exchange[log2], r.c, place(i, r.address));
+    x86_op(a, compare_exchange[log2], r.c, place(e, i, r.address));
     x86_jump(a, done);
     emit_bind(e, never);
-    x86_op(a, load_zero_extended[log2], RAX, place(i, r.address));
+    x86_op(a, load_zero_extended[log2], RAX, place(e, i, r.address));
     emit_bind(e, done);
     give_rax_back(e, i, &r);
 }

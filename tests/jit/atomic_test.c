@@ -45,6 +45,25 @@ static void add_function(struct text *t, const struct bc_op_info *op, int way) {
            " (i64.add (local.get 4) (local.get 1)))))");
 }
 
+/* Operands that the builder takes for variables, since the loop writes them, though what it writes is what they are. */
+static void add_late_constants(struct text *t, const char *op) {
+    add(t,
+        "(func (export \"late %s\") (param i32 i64) (result i64) (local $at i32) (local $x i64) (local $old "
+        "i64)",
+        op);
+    add(t,
+        "(local.set $at (i32.const 128)) (local.set $x (i64.const 0x381cd9b5d2))"
+        "(loop $l (local.set $old (i64.add (i64.rotl (local.get $old) (i64.const 3))"
+        "  (i64.atomic.rmw.%s offset=8 (local.get $at) (local.get $x)%s)))"
+        " (local.set $at (local.get $at)) (local.set $x (local.get $x)) (i64.atomic.store (local.get $at) "
+        "(local.get $x))"
+        " (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1)))))"
+        "(i64.add (local.get $old) (i64.add (i64.load (local.get $at)) (i64.load offset=8 (local.get "
+        "$at)))))",
+        op, strcmp(op, "cmpxchg") ? "" : " (i64.sub (local.get $x) (i64.const 1))");
+}
+static const char *const changes[] = {"add", "sub", "and", "or", "xor", "xchg", "cmpxchg"};
+
 /* What is expected is what is there. */
 static void add_swap(struct text *t, int width) {
     const char *type = bc_op_infos[BC_I32_ATOMIC_RMW_CMPXCHG + width].text[1] == '3' ? "i32" : "i64";
@@ -80,6 +99,7 @@ static void atomics_do_the_same(void **state) {
     for (int op = BC_I32_ATOMIC_LOAD; op <= BC_I64_ATOMIC_RMW32_CMPXCHG_U; op++)
         for (int way = 0; way < WAYS; way++) add_function(&t, bc_op_infos + op, way);
     for (int width = 0; width < 7; width++) add_swap(&t, width);
+    for (int k = 0; k < 7; k++) add_late_constants(&t, changes[k]);
     add(&t, "(func (export \"memory\") (param i32 i64) (result i64) (local i64)"
             "(loop $l (local.set 2 (i64.add (i64.rotl (local.get 2) (i64.const 9))"
             "  (i64.xor (i64.load (local.get 0)) (i64.load 1 (local.get 0)))))"
@@ -88,6 +108,12 @@ static void atomics_do_the_same(void **state) {
     open_pair(&p, t.bytes, NULL);
     for (int op = BC_I32_ATOMIC_LOAD; op <= BC_I64_ATOMIC_RMW32_CMPXCHG_U; op++)
         for (int way = 0; way < WAYS; way++) run(&p, bc_op_infos + op, way);
+    for (int k = 0; k < 7; k++) {
+        char name[16];
+        snprintf(name, sizeof name, "late %s", changes[k]);
+        assert_true(compiled(&p, name));
+        for (uint64_t n = 1; n < 5; n++) same(&p, name, n, 0);
+    }
     for (int width = 0; width < 7; width++) {
         char name[16];
         uint64_t mask = UINT64_MAX >> (64 - 8 * bc_op_infos[BC_I32_ATOMIC_LOAD + width].access);

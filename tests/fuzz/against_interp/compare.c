@@ -7,7 +7,7 @@
 #include "tests/fuzz/against_interp/compare.h"
 
 #define FUEL      300000 /* instructions of a call; one that needs more ends the comparison of its module */
-#define SECONDS   10     /* for the machine code of a module */
+#define SECONDS   60     /* for the machine code of a module, under a sanitizer on a busy machine, too */
 #define MAX_SLOTS 256
 #define RENEW     200 /* modules an engine: it keeps their types */
 
