@@ -131,8 +131,8 @@ void boot_gdb_finish(struct boot_gdb *gdb, int status);
 struct boot_background {
     int told, log; /* who waits for the start; where messages go from then on. -1: nobody, nowhere */
 };
-/* Goes on in a process of its own, without a terminal, whose messages are passed on until it runs, and then are lines of
- * the file `log_path` (NULL: lost).
+/* Goes on in a process of its own, without a terminal, whose messages are passed on until it runs, and then are
+ * lines of the file `log_path` (NULL: lost).
  * out    *out: in that process, for boot_detach_running; empty in the one that stays
  * Returns CLI_OK in the new process; in the other one *out_stays is true and the exit status is returned. */
 int boot_detach(const char *name, const char *log_path, struct boot_background *out, bool *out_stays);

@@ -18,7 +18,7 @@ static int tell_errno(const char *what) {
     return CLI_INTERNAL;
 }
 
-/* The new process: standard streams lead nowhere, but messages to whoever waits for the start, and then into the log. */
+/* The new process: standard streams lead nowhere, but messages to whoever waits for the start, later into the log. */
 static int leave(const struct pipes *p, const char *log_path, struct boot_background *out) {
     setsid();
     if (log_path) out->log = open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOCTTY | O_CLOEXEC, 0600);

@@ -1,6 +1,7 @@
 /* bench/vmm/stopwatch.c: starts a VMM and tells what it took until its guest wrote a word: milliseconds from before the
  * exec, KiB of memory beyond the guest's, all exits and those that left the kernel. Then the VMM is killed.
- * usage: stopwatch WORD GUEST_MIB CMD ARGS...      prints "MS KIB EXITS USER_EXITS"; exit status 1: the word did not come */
+ * usage: stopwatch WORD GUEST_MIB CMD ARGS...
+ * prints "MS KIB EXITS USER_EXITS"; exit status 1: the word did not come */
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>

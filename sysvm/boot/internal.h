@@ -36,10 +36,11 @@ bool boot_is_elf(struct vm_bytes bytes);
 enum atoll_status boot_load_elf(const struct vm_memory *memory, struct vm_bytes elf, struct boot_elf *out,
                                 struct atoll_error *err);
 
-/* Whether all that is loaded of an ELF file which lies at guest address `base` is to lie there or lower, in the order of
- * the file; what is wrong with a file otherwise is for boot_load_elf and boot_move_elf to find. */
+/* Whether all that is loaded of an ELF file which lies at guest address `base` is to lie there or lower, in the order
+ * of the file; what is wrong with a file otherwise is for boot_load_elf and boot_move_elf to find. */
 bool boot_elf_moves_down(struct vm_bytes elf, uint64_t base);
-/* As boot_load_elf for such a file, whose `size` bytes lie in guest memory itself; what of them is not loaded becomes zero. */
+/* As boot_load_elf for such a file, whose `size` bytes lie in guest memory itself; what of them is not loaded becomes
+ * zero. */
 enum atoll_status boot_move_elf(const struct vm_memory *memory, uint64_t base, size_t size,
                                 struct boot_elf *out, struct atoll_error *err);
 

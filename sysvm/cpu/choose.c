@@ -19,7 +19,7 @@ static bool run_once(const struct vm_engine_ops *ops, void *vcpu, struct vm_exit
     return exit->kind == VM_EXIT_PORT && exit->address == PORT && exit->is_write;
 }
 
-/* Runs until one was fast, since what else is busy here, or a level further out, makes runs slow; the first warms up. */
+/* Runs until one was fast, since what else is busy, here or a level further out, makes runs slow. */
 static enum atoll_status measure(const struct vm_engine_ops *ops, void *vcpu, uint64_t *out_rate,
                                  struct atoll_error *err) {
     uint64_t best_ns = UINT64_MAX, begin = vm_now_ns(), now = begin;

@@ -11,8 +11,10 @@ run "touch /written && sync"
 type "poweroff"
 wait off
 END
-TMPDIR=/tmp atoll boot --engine=kvm --disk /dev/vda:snapshot --kernel /kernels/debian/vmlinuz --initrd /kernels/debian/initrd.img --cpus 2 \
-    --append "root=/dev/vda rw console=ttyS0 quiet" --script /tmp/login.script --timeout 900 </dev/null >/tmp/out 2>/tmp/err
+export TMPDIR=/tmp
+atoll boot --engine=kvm --kernel /kernels/debian/vmlinuz --initrd /kernels/debian/initrd.img --disk /dev/vda:snapshot \
+    --append "root=/dev/vda rw console=ttyS0 quiet" --cpus 2 --script /tmp/login.script --timeout 900 \
+    </dev/null >/tmp/out 2>/tmp/err
 status=$?
 expect_status 0
 expect_output 'Debian GNU/Linux 12 debian ttyS0'
