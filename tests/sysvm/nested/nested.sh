@@ -101,7 +101,8 @@ cpus=(-accel tcg,thread=multi -smp 2)
 # Who ends this script ends the machine.
 setpriv --pdeathsig TERM timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5 \
     qemu-system-x86_64 -M q35 "${cpus[@]}" -cpu max,+svm,+npt -m 2048 "${disks[@]}" \
-    -display none -serial "file:$work/console" -monitor none -no-reboot -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
+    -display none -serial "file:$work/console" -monitor none -no-reboot \
+    -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
     -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$work/qemu" 2>&1 || true
 tr -d '\r' <"$work/console" | cat - "$work/qemu" >"$results/console"
 
