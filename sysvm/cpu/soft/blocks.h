@@ -17,6 +17,7 @@ struct soft_block {
     uint8_t mode;          /* enum soft_mode */
     uint8_t view;          /* enum soft_view: whose rights its accesses have */
     uint8_t vectors;       /* what its code needs of cpu->vectors */
+    uint8_t x87;           /* and of cpu->x87 */
     bool overwrites_flags; /* before anything that could tell what they were */
     bool goes_alone; /* its accesses share no way through the TLB: they crossed a page again and again */
     uint16_t n_crossed;

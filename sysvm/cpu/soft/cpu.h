@@ -197,8 +197,14 @@ struct soft_cpu {
     uint64_t spill;
     uint64_t gpr[16];
     uint64_t groups[16]; /* translated code: where accesses that share a look at the TLB lie on the host */
-    uint64_t rip;        /* of the instruction that runs, until it retires */
-    uint64_t rflags;     /* exact between instructions */
+    /* Translated code on the x87 unit: of its last instruction that is no control instruction the page, the offset in
+     * it | opcode << 16, the address of the last operand; an operand's, and a control word, on their way. */
+    uint64_t x87_page, x87_operand, x87_address;
+    uint32_t x87_last;
+    uint16_t x87_control;
+    uint8_t x87;     /* the host has the guest's x87 unit, and xmm registers with it */
+    uint64_t rip;    /* of the instruction that runs, until it retires */
+    uint64_t rflags; /* exact between instructions */
     /* Bases as loaded; those of ES, CS, SS, DS count for nothing in 64-bit mode. */
     struct vm_segment segments[VM_N_SEGMENTS];
     struct {

@@ -6,7 +6,7 @@
 #include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/soft/system.h"
 
-enum { FSW_TOP = 7 << 11, FSW_TOP_SHIFT = 11, FSW_SUMMARY = 0x80, FSW_BUSY = 0x8000, X87_FLAGS = 0x3F };
+enum { FSW_TOP = 7 << 11, FSW_TOP_SHIFT = 11 };
 
 /* ---- fields ---- */
 
@@ -68,10 +68,14 @@ void fp_enter_mmx(struct soft_cpu *cpu) {
     cpu->fp[FP_FTW] = 0xFF;
 }
 
-void fp_set_last(struct soft_cpu *cpu, const struct soft_insn *insn) {
+uint16_t fp_opcode(const struct soft_insn *insn) {
     unsigned at = 0;
     while (at + 2 < insn->length && (insn->bytes[at] & 0xF8) != 0xD8) at++;
-    fp_set16(cpu, FP_FOP, (uint16_t)((insn->bytes[at] & 7) << 8 | insn->bytes[at + 1]));
+    return (uint16_t)((insn->bytes[at] & 7) << 8 | insn->bytes[at + 1]);
+}
+
+void fp_set_last(struct soft_cpu *cpu, const struct soft_insn *insn) {
+    fp_set16(cpu, FP_FOP, fp_opcode(insn));
     set64(cpu, FP_FIP, cpu->mode == SOFT_LONG64 ? cpu->rip : (uint32_t)cpu->rip);
     for (unsigned i = 0; i < insn->n_operands; i++)
         if (insn->operands[i].kind == SOFT_MEM) set64(cpu, FP_FDP, soft_effective(cpu, insn));

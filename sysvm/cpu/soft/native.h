@@ -98,6 +98,7 @@ enum fp_image {
     FP_XMM = 160,
     FP_LEGACY_BYTES = 512
 };
+enum { FSW_SUMMARY = 0x80, FSW_BUSY = 0x8000, X87_FLAGS = 0x3F }; /* the flags also are the masks of FCW */
 enum { MXCSR_RESET = 0x1F80, MXCSR_MASKS = 0x1F80, MXCSR_FLAGS = 0x3F, MXCSR_FTZ = 0x8000 };
 #define MXCSR_VALID UINT32_C(0xFFFF)
 
@@ -115,6 +116,8 @@ uint8_t *fp_mmx(struct soft_cpu *cpu, unsigned reg);
 void fp_set_top(struct soft_cpu *cpu, unsigned physical);
 /* As every MMX instruction leaves the x87 unit: top of stack 0, all registers in use. */
 void fp_enter_mmx(struct soft_cpu *cpu);
+/* The opcode of an x87 instruction as FOP has it. */
+uint16_t fp_opcode(const struct soft_insn *insn);
 /* FIP, FDP and FOP of an x87 instruction that is no control instruction. */
 void fp_set_last(struct soft_cpu *cpu, const struct soft_insn *insn);
 

@@ -4,7 +4,7 @@
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/native.h"
 
-enum { FSW_BUSY = 0x8000, FSW_SUMMARY = 0x80, X87_PRECISION = 0x20, X87_FLAGS = 0x3F };
+enum { X87_PRECISION = 0x20 };
 enum { KEPT_BYTES = FP_XMM }; /* control, status, tags, pointers, MXCSR, stack */
 
 /* With an exception that is not masked, other than precision, a store to memory does not happen, nor does its fault. */

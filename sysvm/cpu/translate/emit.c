@@ -144,6 +144,7 @@ static void dbt_piece(struct translation *t, const struct piece *piece) {
     case FORM_PUSH: dbt_push(t, piece); return;
     case FORM_RET: dbt_ret(t, piece); return;
     case FORM_VECTOR: dbt_vector(t, piece); return;
+    case FORM_X87: dbt_x87(t, piece); return;
     case FORM_ZEROUPPER: x86_bytes(&t->a, 0x77F8C5, 3); return;
     }
 }
@@ -159,7 +160,7 @@ static void leave_before(struct translation *t, uint32_t label, uint32_t why) {
  * where the block starts. */
 static void dbt_all(struct translation *t) {
     const uint32_t leave = dbt_label(t), vectors = dbt_label(t);
-    if (t->block->vectors) leave_before(t, vectors, LEFT_VECTORS);
+    if (t->block->vectors || t->block->x87) leave_before(t, vectors, LEFT_VECTORS);
     t->leave = (uint32_t)t->a.size;
     leave_before(t, leave, LEFT_BEFORE);
     t->polled = (uint32_t)t->a.size;
@@ -169,6 +170,10 @@ static void dbt_all(struct translation *t) {
     if (t->block->vectors) {
         x86_op_imm(&t->a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(vectors)), t->block->vectors, 1);
         x86_branch(&t->a, CC_B, vectors);
+    }
+    if (t->block->x87) {
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(x87)), 0, 1);
+        x86_branch(&t->a, CC_E, vectors);
     }
     t->flags = FLAGS_SAVED;
     for (unsigned i = 0; i < t->n_pieces; i++) dbt_piece(t, t->pieces + i);
@@ -181,10 +186,11 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     struct translation *t = &translator->work;
     *t = (struct translation){.translator = translator, .block = block, .n_pieces = block->n_insns};
     x86_init(&t->a, translator->alloc);
-    block->vectors = 0;
+    block->vectors = block->x87 = 0;
     for (unsigned i = 0; i < t->n_pieces; i++) {
         dbt_read(translator, block->insns + i, t->pieces + i);
         if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
+        block->x87 |= t->pieces[i].x87;
     }
     if (!block->goes_alone) dbt_group(t);
     block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);

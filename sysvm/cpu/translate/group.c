@@ -108,6 +108,8 @@ static bool access_of(const struct state *s, const struct piece *piece, struct k
     const struct value *rsp = s->values + VM_RSP, *rbp = s->values + VM_RBP;
     *out = (struct key){.segment = VM_DS};
     if (piece->form == FORM_HANDLER || (piece->stack && piece->memory_bytes)) return false;
+    if (piece->form == FORM_X87)
+        return false; /* notes the address of each, and a control word may go another way */
     switch (piece->stack) {
     case STACK_PUSH:
         out->base = rsp->origin;

@@ -33,6 +33,7 @@ enum form {
     FORM_PUSH,
     FORM_RET,
     FORM_VECTOR, /* has no row: whatever runs on the host's vector registers (native.h) */
+    FORM_X87,    /* the same of its x87 unit */
     FORM_ZEROUPPER
 };
 
@@ -59,6 +60,7 @@ struct piece { /* an instruction */
     bool observes;      /* it may fault, or the interpreter runs it: then the flags before it are seen */
     uint8_t alignment;  /* 0, or what the address of the memory operand has to be a multiple of */
     uint8_t vectors;    /* as in struct soft_block */
+    uint8_t x87;        /* as there */
     uint8_t imm_bytes;  /* as it is written */
     uint8_t extension;  /* of the opcode, in ModRM.reg */
     uint32_t op;        /* for x86_op, x86_vex */
@@ -219,6 +221,12 @@ void dbt_fall(struct translation *t);
 /* The code of all exits, behind everything else. */
 void dbt_exits(struct translation *t);
 
+/* ---- emit_x87.c ---- */
+
+/* Whether an instruction is one for the host's x87 unit: then all of *out but the flags. */
+bool dbt_read_x87(const struct soft_insn *insn, struct piece *out);
+void dbt_x87(struct translation *t, const struct piece *piece);
+
 /* ---- the cache ---- */
 
 /* A jump out of a block, to be patched when its target is known. */
@@ -234,10 +242,11 @@ struct soft_translator {
     const struct atoll_alloc *alloc;
     struct soft_cpu *cpu;
     struct jit_memory memory;
-    uint8_t *start;       /* behind the thunks */
-    uint32_t n_drops;     /* how often everything went */
-    size_t used;          /* of the code from `start` on */
-    const void *enter[2]; /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say */
+    uint8_t *start;   /* behind the thunks */
+    uint32_t n_drops; /* how often everything went */
+    size_t used;      /* of the code from `start` on */
+    /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say, [2]: and with the x87 unit */
+    const void *enter[3];
     struct link *links;
     size_t n_links, cap_links;
     uint32_t n_stamps;
@@ -258,7 +267,7 @@ enum {
     LEFT_INDIRECT = 1 << 24,
     LEFT_BEFORE = 2 << 24, /* | offset in the page of the block that was about to start */
     LEFT_STEP = 3 << 24,
-    LEFT_VECTORS = 4 << 24 /* | offset: the block needs the vector registers */
+    LEFT_VECTORS = 4 << 24 /* | offset: the block needs the vector registers, or the x87 unit */
 };
 
 /* Code that leaves, enters, calls handlers; fills cpu->translated. False: no memory. */
@@ -267,6 +276,8 @@ bool dbt_make_thunks(struct soft_translator *translator);
 typedef uint32_t enter_code(struct soft_cpu *cpu, const uint8_t *code);
 /* What the guest's registers and modes allow: a value for cpu->vectors. Fills what belongs to it. */
 uint8_t dbt_vectors(struct soft_cpu *cpu);
+/* The same for cpu->x87. */
+uint8_t dbt_x87_unit(const struct soft_cpu *cpu);
 /* Called by translated code: 0: go on behind the instruction. */
 uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
 /* The same for an instruction and all behind it in its block. */

@@ -295,6 +295,10 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
     if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn->bytes, insn->length, &d.insn, d.operands))) {
         return;
     }
+    if (dbt_read_x87(insn, out)) {
+        read_flags(&d, out);
+        return;
+    }
     out->form = form_of(d.insn.mnemonic);
     if (out->form == FORM_HANDLER && is_vector(insn)) read_vector(insn, out);
     if (out->form == FORM_ZEROUPPER) out->vectors = 2;

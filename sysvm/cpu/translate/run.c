@@ -24,12 +24,21 @@ uint8_t dbt_vectors(struct soft_cpu *cpu) {
     return cpu->translator->has_avx && cpu->cr4 & SOFT_CR4_OSXSAVE && (cpu->xcr0 & 6) == 6 ? 2 : 1;
 }
 
+uint8_t dbt_x87_unit(const struct soft_cpu *cpu) {
+    const bool is_ready = !(cpu->cr0 & (SOFT_CR0_EM | SOFT_CR0_TS)) && !(fp_get16(cpu, FP_FSW) & FSW_SUMMARY);
+    return is_ready && (fp_get16(cpu, FP_FCW) & X87_FLAGS) == X87_FLAGS;
+}
+
+static bool has_registers(struct soft_cpu *cpu, const struct soft_block *block) {
+    return block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0) && (!block->x87 || dbt_x87_unit(cpu));
+}
+
 bool soft_translated_ready(struct soft_cpu *cpu, struct soft_block *block) {
-    if (block->code) return block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0);
+    if (block->code) return has_registers(cpu, block);
     if (!cpu->translator || block->mode != SOFT_LONG64 || block->heat > HOT) return false;
     if (++block->heat <= HOT) return false;
     dbt_block(cpu->translator, block);
-    return block->code && block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0);
+    return block->code && has_registers(cpu, block);
 }
 
 /* ---- an instruction by its handler ---- */
@@ -47,7 +56,8 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
         return 1;
     }
     flags_in(cpu);
-    const bool keeps_vectors = !cpu->vectors || dbt_vectors(cpu) >= cpu->vectors;
+    const bool keeps_vectors =
+        (!cpu->vectors || dbt_vectors(cpu) >= cpu->vectors) && (!cpu->x87 || dbt_x87_unit(cpu));
     /* Code that it wrote may be this block's; rights that it changed are not those the block was made for. */
     if (cpu->tlb.view == view && keeps_vectors &&
         !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
@@ -97,8 +107,9 @@ static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {
     union {
         const void *address;
         enter_code *code;
-    } thunk = {cpu->translator->enter[block->vectors != 0]};
-    cpu->vectors = block->vectors ? dbt_vectors(cpu) : 0;
+    } thunk = {cpu->translator->enter[block->x87 ? 2 : block->vectors != 0]};
+    cpu->vectors = block->vectors || block->x87 ? dbt_vectors(cpu) : 0;
+    cpu->x87 = block->x87;
     cpu->page_base = cpu->rip & SOFT_PAGE_MASK;
     return thunk.code(cpu, block->code);
 }

@@ -15,6 +15,8 @@
  *   rax, r11          free
  *   rcx rdx rbx rbp rsi rdi r12 .. r15   the guest's registers of these names
  *   r8, r9, r10       the guest's rax, rsp, r8; its r9, r10, r11 stay in memory
+ *   xmm0 .. ymm15     the guest's, if cpu->vectors says so: a block that uses them asks for it, C code finds them saved
+ *   st(0) .. st(7)    the same by cpu->x87, with control and status word
  * A processor has its own translations, and only its own thread touches them. */
 #ifndef ATOLL_SYSVM_CPU_TRANSLATE_H
 #define ATOLL_SYSVM_CPU_TRANSLATE_H

@@ -170,6 +170,7 @@ static bool differs(const char *what, unsigned i, uint64_t x, uint64_t y, bool p
 }
 
 static bool compare(const struct context *c, bool print) {
+    enum { MXCSR_MASK = 28 }; /* the host's where its x87 unit was asked; no guest sees it */
     const struct case_state *x = &c->plain, *y = &c->translated;
     bool bad = false;
     for (unsigned i = 0; i < 16; i++) bad |= differs("gpr", i, x->gpr[i], y->gpr[i], print);
@@ -178,7 +179,8 @@ static bool compare(const struct context *c, bool print) {
     bad |= differs("vector", 0, x->vector, y->vector, print);
     bad |= differs("error", 0, x->error_code, y->error_code, print);
     bad |= differs("cr2", 0, x->cr2, y->cr2, print);
-    for (unsigned i = 0; i < CASE_FP_BYTES; i++) bad |= differs("fp", i, x->fp[i], y->fp[i], print);
+    for (unsigned i = 0; i < CASE_FP_BYTES; i++)
+        if (i / 4 != MXCSR_MASK / 4) bad |= differs("fp", i, x->fp[i], y->fp[i], print);
     for (unsigned i = 0; i < CASE_DATA_BYTES; i++) bad |= differs("data", i, x->data[i], y->data[i], print);
     return !bad;
 }
