@@ -299,7 +299,7 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
         read_flags(&d, out);
         return;
     }
-    out->form = form_of(d.insn.mnemonic);
+    out->form = (uint8_t)form_of(d.insn.mnemonic);
     if (out->form == FORM_HANDLER && is_vector(insn)) read_vector(insn, out);
     if (out->form == FORM_ZEROUPPER) out->vectors = 2;
     if (out->form == FORM_HANDLER) return;
