@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "tests/sysvm/suite.h"
@@ -18,7 +19,8 @@ struct fixture {
 };
 
 static struct fixture *machine_of(unsigned n_cpus) {
-    struct fixture *f = test_calloc(1, sizeof *f);
+    struct fixture *f = calloc(1, sizeof *f);
+    assert_non_null(f);
     f->n_cpus = n_cpus;
     assert_int_equal(vm_memory_new(&atoll_default_alloc, 4 << 20, &f->memory, NULL), ATOLL_OK);
     struct vm_engine_config config = {.alloc = &atoll_default_alloc, .memory = f->memory, .n_cpus = n_cpus};
@@ -43,7 +45,7 @@ static int tear_down(void **state) {
     for (unsigned i = 0; i < f->n_cpus; i++) ops->vcpu_free(f->vcpus[i]);
     ops->destroy(f->engine);
     vm_memory_free(f->memory);
-    test_free(f);
+    free(f);
     return 0;
 }
 
