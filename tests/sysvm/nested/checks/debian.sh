@@ -1,5 +1,5 @@
 # Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
-# login prompt, a login, and off.
+# login prompt, a login, and off. systemd gives devices 90 s to appear, which a busy machine may need.
 cat >/tmp/login.script <<'END'
 timeout 600s
 fail "the kernel panicked" when "Kernel panic"
@@ -14,7 +14,7 @@ wait off
 END
 export TMPDIR=/tmp
 atoll boot --engine=kvm --kernel /kernels/debian/vmlinuz --initrd /kernels/debian/initrd.img --disk /dev/vda:snapshot \
-    --append "root=/dev/vda rw console=ttyS0 quiet" --cpus 2 --script /tmp/login.script --timeout 900 \
+    --append "root=/dev/vda rw console=ttyS0 quiet systemd.default_timeout_start_sec=900" --cpus 2 --script /tmp/login.script --timeout 900 \
     </dev/null >/tmp/out 2>/tmp/err
 status=$?
 expect_status 0
