@@ -27,7 +27,7 @@ struct soft_block {
      * out, to where the block starts. */
     const uint8_t *code, *polled, *leave;
     const uint8_t *old_code, *old_polled; /* closed ones, which others may be joined with */
-    uint32_t old_drops;                   /* ... in the code memory of this count of soft_translator.n_drops */
+    uint32_t old_drops;                 /* ... in the code memory of this count of soft_translator.n_drops */
     struct soft_block *next_translated; /* of those whose pages have one hash */
     struct soft_insn insns[];
 };
@@ -39,8 +39,16 @@ struct soft_jump {
     struct soft_block *block;
 };
 
+/* Instructions that no block has, or that run alone: the last ones, by their bytes. */
+enum { SOFT_SINGLES = 256 };
+struct soft_single {
+    uint8_t mode; /* enum soft_mode */
+    struct soft_insn insn;
+};
+
 struct soft_blocks {
     struct soft_jump jumps[SOFT_JUMPS];
+    struct soft_single singles[SOFT_SINGLES];
     const struct atoll_alloc *alloc;
     struct soft_block *table[SOFT_BLOCKS_TABLE];
     char *chunks[SOFT_BLOCKS_CHUNKS]; /* filled one after the other; kept when the blocks go */

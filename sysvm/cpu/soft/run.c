@@ -54,7 +54,24 @@ static void advance(struct soft_cpu *cpu, unsigned n_bytes) {
     if (cpu->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
 }
 
-static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
+/* As soft_decode, of bytes that may be known. */
+static enum soft_decoded decode(struct soft_cpu *cpu, uint64_t linear, const uint8_t *bytes, unsigned n,
+                                struct soft_insn *out) {
+    struct soft_single *single = cpu->blocks->singles + (linear ^ linear >> 8) % SOFT_SINGLES;
+    const struct soft_insn *known = &single->insn;
+    if (known->length && single->mode == cpu->mode && known->length <= n &&
+        !memcmp(known->bytes, bytes, known->length)) {
+        *out = *known;
+        return SOFT_DECODED;
+    }
+    enum soft_decoded decoded = soft_decode(cpu->mode, bytes, n, out);
+    if (decoded != SOFT_DECODED) return decoded;
+    soft_native_prepare(cpu, out);
+    *single = (struct soft_single){(uint8_t)cpu->mode, *out};
+    return SOFT_DECODED;
+}
+
+bool soft_fetch_insn(struct soft_cpu *cpu, struct soft_insn *out) {
     uint8_t bytes[SOFT_INSN_MAX];
     unsigned n = sizeof bytes;
     uint64_t linear = soft_code_at(cpu), unused;
@@ -63,7 +80,7 @@ static bool fetch(struct soft_cpu *cpu, struct soft_insn *out) {
         return false;
     }
     if (!soft_fetch(cpu, linear, bytes, &n)) return false;
-    switch (soft_decode(cpu->mode, bytes, n, out)) {
+    switch (decode(cpu, linear, bytes, n, out)) {
     case SOFT_DECODED: break;
     case SOFT_DECODE_MORE: /* the next page cannot be fetched: that is the fault */
         if (soft_code_address(cpu, linear + n, &unused)) soft_raise_gp(cpu, 0);
@@ -84,12 +101,6 @@ enum soft_step soft_retire(struct soft_cpu *cpu, const struct soft_insn *insn, e
     if (step == SOFT_HALT) cpu->halted = true;
     cpu->n_instructions++;
     return step;
-}
-
-bool soft_fetch_insn(struct soft_cpu *cpu, struct soft_insn *out) {
-    if (!fetch(cpu, out)) return false;
-    soft_native_prepare(cpu, out);
-    return true;
 }
 
 enum soft_step soft_step_one(struct soft_cpu *cpu) {
