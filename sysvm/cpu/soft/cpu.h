@@ -179,10 +179,12 @@ struct soft_target { /* of indirect jumps: where the code for a linear address s
 struct soft_translated {
     const void *step, *rest, *exit, *indirect; /* common pieces of code */
     uint64_t host_stack;
-    uint32_t outcome;              /* enum soft_step of an instruction that ended a run of translated code */
-    uint32_t epochs[SOFT_N_VIEWS]; /* grow when linear addresses of code may lead elsewhere */
+    uint32_t outcome; /* enum soft_step of an instruction that ended a run of translated code */
+    uint64_t
+        epochs[SOFT_N_VIEWS]; /* grow when linear addresses of code may lead elsewhere; less than a page */
     struct soft_target targets[SOFT_N_VIEWS][SOFT_TARGETS];
-    uint32_t stamps[SOFT_STAMPS]; /* of jumps to other pages: the epoch in which they were right */
+    /* Of jumps to other pages: the page that they were in, and the epoch, when they were right. */
+    uint64_t stamps[SOFT_STAMPS];
 };
 
 struct soft_cpu {

@@ -19,7 +19,7 @@ static void forget_targets(struct soft_translator *translator, unsigned view) {
     translated->targets[view][0].linear = 1;
     memset(translator->linked[view], 0, sizeof translator->linked[view]);
     translator->depends[view] = false;
-    if (++translated->epochs[view]) return;
+    if (++translated->epochs[view] < VM_PAGE) return;
     memset(translated->stamps, 0, sizeof translated->stamps);
     translated->epochs[view] = 1;
 }
@@ -79,7 +79,7 @@ void soft_translations_drop(struct soft_cpu *cpu) {
     for (unsigned i = 0; i < TRANSLATED_HASHES; i++) {
         for (struct soft_block *block = translator->pages[i]; block; block = block->next_translated) {
             block->code = block->polled = block->leave = NULL;
-            block->heat = 0;
+            block->heat = block->with_flags = 0;
         }
         translator->pages[i] = NULL;
     }
@@ -131,6 +131,7 @@ static void add_links(struct soft_translator *translator, const struct translati
                           .target = exit->target,
                           .at = exit->at ? code + exit->at : NULL,
                           .at_with_flags = exit->at_with_flags ? code + exit->at_with_flags : NULL,
+                          .out = code + t->labels[exit->label],
                           .stamp = exit->stamp};
     }
     translator->n_stamps += t->n_new_stamps;
@@ -183,14 +184,19 @@ void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_bl
     struct soft_translated *translated = &translator->cpu->translated;
     if (link->from->view != to->view || (!link->stamp && link->from->page != to->page)) return;
     if (link->stamp) {
-        translated->stamps[link->stamp] = translated->epochs[to->view];
+        const uint64_t page = translator->pending_rip - (uint64_t)link->target;
+        translated->stamps[link->stamp] = page + translated->epochs[to->view];
         note_page(translator, translator->pending_rip, to->view);
     }
     if (link->to == to) return;
     const bool forward = link->target > (int64_t)(link->from->gpa % VM_PAGE);
     const uint8_t *entry = forward ? to->code : to->polled;
     if (link->at) write_jump(translator, link->at, entry);
-    if (link->at_with_flags && to->overwrites_flags) write_jump(translator, link->at_with_flags, entry);
+    if (link->at_with_flags && to->overwrites_flags) {
+        write_jump(translator, link->at_with_flags, entry);
+        link->next = to->with_flags;
+        to->with_flags = index;
+    }
     link->to = to;
 }
 
@@ -211,11 +217,24 @@ void soft_translations_page_moved(struct soft_cpu *cpu, uint64_t linear) {
             forget_targets(translator, v);
 }
 
+/* Flags that are in the host's only would be lost on the way out of a closed block. */
+static void unjoin_with_flags(struct soft_translator *translator, struct soft_block *block) {
+    for (uint32_t i = block->with_flags, next; i; i = next) {
+        struct link *link = translator->links + i;
+        next = link->next;
+        if (link->to != block) continue;
+        write_jump(translator, link->at_with_flags, link->out);
+        link->to = NULL;
+    }
+    block->with_flags = 0;
+}
+
 void dbt_close(struct soft_translator *translator, struct soft_block *block) {
     struct soft_block **at = pages_at(translator, block->page);
     while (*at && *at != block) at = &(*at)->next_translated;
     if (!*at) return;
     *at = block->next_translated;
+    unjoin_with_flags(translator, block);
     redirect(translator, block->polled, block->leave);
     redirect(translator, block->code, block->leave);
     block->old_code = block->code;

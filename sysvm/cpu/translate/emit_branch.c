@@ -1,7 +1,7 @@
 /* sysvm/cpu/translate/emit_branch.c: the stack, jumps, and the ways out of a block.
  *
  *   to an address of the same page      jmp target                         (patched in when it is known)
- *   to another page                     the epoch is still that of the stamp? page_base += distance; jmp target
+ *   to another page                     page and epoch are still those of the stamp? page_base += distance; jmp target
  *   to an address in a register         a table by address, cpu->translated.targets
  * Until a target is known, and where one of these is not so, the way leads out, and run.c finds it. */
 #include <Zydis/Mnemonic.h>
@@ -142,12 +142,13 @@ static void exit_code(struct translation *t, struct exit *exit, uint32_t link, u
     if (is_same_page(exit->target)) {
         if (exit->saves_flags) exit->at = patchable_jump(t, leave);
     } else if (distance == (int32_t)distance) {
-        x86_op(&t->a, X86_MOV_LOAD, HOST_A,
-               cpu_at(CPU_AT(translated.epochs) + t->block->view * (int32_t)sizeof(uint32_t)));
-        x86_op(&t->a, X86_CMP, HOST_A,
-               cpu_at(CPU_AT(translated.stamps) + (int32_t)(stamp * sizeof(uint32_t))));
-        x86_branch(&t->a, CC_NE, leave);
         x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B,
+               cpu_at(CPU_AT(translated.epochs) + t->block->view * (int32_t)sizeof(uint64_t)));
+        x86_op(&t->a, X86_ADD | X86_W, HOST_B, x86_reg(HOST_A));
+        x86_op(&t->a, X86_CMP | X86_W, HOST_B,
+               cpu_at(CPU_AT(translated.stamps) + (int32_t)(stamp * sizeof(uint64_t))));
+        x86_branch(&t->a, CC_NE, leave);
         x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(HOST_A, (int32_t)distance));
         x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
         exit->at = patchable_jump(t, leave);

@@ -234,7 +234,9 @@ struct link {
     const struct soft_block *from, *to; /* to: NULL before it is joined */
     int64_t target;                     /* relative to cpu->page_base */
     uint8_t *at, *at_with_flags;
-    uint32_t stamp; /* of a jump to another page: index of cpu->translated.stamps; else 0 */
+    const uint8_t *out; /* what both lead to when they are not joined */
+    uint32_t next;      /* of those to one block that are joined at at_with_flags */
+    uint32_t stamp;     /* of a jump to another page: index of cpu->translated.stamps; else 0 */
 };
 
 enum { TRANSLATED_HASHES = 1 << 12 };
@@ -255,7 +257,8 @@ struct soft_translator {
     uint64_t linked[SOFT_N_VIEWS][16]; /* a filter: pages whose addresses are in targets or behind stamps */
     bool depends[SOFT_N_VIEWS];        /* some of these pages are not global */
     /* The way that the last run of translated code left by, 0: none that can be joined. */
-    uint32_t pending, pending_epoch;
+    uint32_t pending;
+    uint64_t pending_epoch;
     uint64_t pending_rip;
     /* What the host has. */
     bool has_bmi1, has_bmi2, has_adx, has_movbe, has_popcnt, has_lzcnt, has_avx;
