@@ -222,6 +222,7 @@ static bool run_once(struct soft_cpu *cpu, struct vm_exit *out) {
         return true;
     }
     if (cpu->engine->counts) soft_count_run(cpu);
+    cpu->interrupt_waits = !(cpu->rflags & SOFT_IF) && soft_apic_is_pending(cpu->apic);
     if (takes_interrupts(cpu) && !interrupt(cpu)) {
         out->kind = VM_EXIT_RESET;
         return false;

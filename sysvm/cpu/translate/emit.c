@@ -125,6 +125,7 @@ static void dbt_piece(struct translation *t, const struct piece *piece) {
     case FORM_SAME: dbt_same(t, piece); return;
     case FORM_BSWAP: dbt_bswap(t, piece); return;
     case FORM_CALL: dbt_call(t, piece); return;
+    case FORM_CLI: dbt_cli(t, piece); return;
     case FORM_CMPXCHG: dbt_cmpxchg(t, piece); return;
     case FORM_DIV:
     case FORM_IDIV: dbt_div(t, piece); return;
@@ -143,6 +144,8 @@ static void dbt_piece(struct translation *t, const struct piece *piece) {
     case FORM_POP: dbt_pop(t, piece); return;
     case FORM_PUSH: dbt_push(t, piece); return;
     case FORM_RET: dbt_ret(t, piece); return;
+    case FORM_STI: dbt_sti(t, piece); return;
+    case FORM_SWAPGS: dbt_swapgs(t, piece); return;
     case FORM_VECTOR: dbt_vector(t, piece); return;
     case FORM_X87: dbt_x87(t, piece); return;
     case FORM_ZEROUPPER: x86_bytes(&t->a, 0x77F8C5, 3); return;
@@ -189,6 +192,7 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     block->vectors = block->x87 = 0;
     for (unsigned i = 0; i < t->n_pieces; i++) {
         dbt_read(translator, block->insns + i, t->pieces + i);
+        if (t->pieces[i].form == FORM_STI && i + 1 == t->n_pieces) t->pieces[i].form = FORM_HANDLER;
         if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
         block->x87 |= t->pieces[i].x87;
     }

@@ -63,7 +63,7 @@ void dbt_pop(struct translation *t, const struct piece *piece) {
     struct cold *cold;
     x86_op(&t->a, X86_MOV_LOAD | X86_W, host == HOST_NONE ? HOST_A : host, dbt_reach(t, piece, &cold));
     if (host == HOST_NONE) dbt_set(t, (int)reg, HOST_A);
-    move_stack(t, 8);
+    if (reg != VM_RSP) move_stack(t, 8);
     dbt_cold_done(t, cold);
 }
 

@@ -85,8 +85,8 @@ static void follow(struct state *s, const struct piece *piece) {
     } else if (piece->form == FORM_PUSH) {
         s->values[VM_RSP].distance -= 8;
     } else if (piece->form == FORM_POP) {
-        lose(s, piece->gpr_written & ~(1u << VM_RSP));
         s->values[VM_RSP].distance += 8;
+        lose(s, 1u << insn->operands[0].reg);
     } else if (piece->form == FORM_LEAVE) {
         s->values[VM_RSP] = s->values[VM_RBP];
         s->values[VM_RSP].distance += 8;
@@ -200,7 +200,7 @@ void dbt_group(struct translation *t) {
     for (unsigned i = 0; i < t->n_pieces; i++) {
         add(&s, i, t->pieces + i);
         follow(&s, t->pieces + i);
-        if (t->pieces[i].form == FORM_HANDLER) close_all(&s);
+        if (t->pieces[i].form == FORM_HANDLER || t->pieces[i].form == FORM_SWAPGS) close_all(&s);
     }
     for (unsigned i = 0; i < t->n_pieces; i++) {
         struct piece *piece = t->pieces + i;

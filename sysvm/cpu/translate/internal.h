@@ -16,6 +16,7 @@ enum form {
     FORM_BIT,
     FORM_BSWAP,
     FORM_CALL,
+    FORM_CLI,
     FORM_CMPXCHG,
     FORM_DIV,
     FORM_EXTEND,
@@ -32,6 +33,8 @@ enum form {
     FORM_POP,
     FORM_PUSH,
     FORM_RET,
+    FORM_STI, /* not the last of its block */
+    FORM_SWAPGS,
     FORM_VECTOR, /* has no row: whatever runs on the host's vector registers (native.h) */
     FORM_X87,    /* the same of its x87 unit */
     FORM_ZEROUPPER
@@ -226,6 +229,12 @@ void dbt_exits(struct translation *t);
 /* Whether an instruction is one for the host's x87 unit: then all of *out but the flags. */
 bool dbt_read_x87(const struct soft_insn *insn, struct piece *out);
 void dbt_x87(struct translation *t, const struct piece *piece);
+
+/* ---- emit_system.c: what kernels do all the time ---- */
+
+void dbt_cli(struct translation *t, const struct piece *piece);
+void dbt_sti(struct translation *t, const struct piece *piece);
+void dbt_swapgs(struct translation *t, const struct piece *piece);
 
 /* ---- the cache ---- */
 

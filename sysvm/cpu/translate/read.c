@@ -227,6 +227,10 @@ static bool host_has(const struct soft_translator *translator, const ZydisDecode
 
 static bool is_divide(unsigned form) { return form == FORM_DIV || form == FORM_IDIV; }
 
+static bool is_privileged(unsigned form) {
+    return form == FORM_CLI || form == FORM_STI || form == FORM_SWAPGS;
+}
+
 static bool is_in_place(const struct field *field) {
     return field->reg < 0 || field->is_vector || (!field->is_high && dbt_host(field->reg) != HOST_NONE);
 }
@@ -269,7 +273,7 @@ static bool is_served(const struct soft_translator *translator, const struct dec
         const struct soft_operand *o = insn->operands;
         const bool memory = o->kind == SOFT_MEM && piece->form == FORM_PUSH;
         if (insn->operand_bytes != 8 || (o->kind != SOFT_GPR && o->kind != SOFT_IMM && !memory)) return false;
-        return piece->form == FORM_PUSH || o->reg != VM_RSP;
+        return true;
     }
     case FORM_LEAVE:
     case FORM_RET: return insn->operand_bytes == 8;
@@ -326,5 +330,5 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
     default: break;
     }
     if (out->form == FORM_NOTHING || out->form == FORM_LEA) out->memory_bytes = 0;
-    out->observes = out->memory_bytes || out->stack || is_divide(out->form);
+    out->observes = out->memory_bytes || out->stack || is_divide(out->form) || is_privileged(out->form);
 }

@@ -58,8 +58,11 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
     flags_in(cpu);
     const bool keeps_vectors =
         (!cpu->vectors || dbt_vectors(cpu) >= cpu->vectors) && (!cpu->x87 || dbt_x87_unit(cpu));
+    const bool pending =
+        soft_apic_is_pending(cpu->apic); /* the end of another interrupt may have let it through */
+    cpu->interrupt_waits = pending && !(cpu->rflags & SOFT_IF);
     /* Code that it wrote may be this block's; rights that it changed are not those the block was made for. */
-    if (cpu->tlb.view == view && keeps_vectors &&
+    if (cpu->tlb.view == view && keeps_vectors && pending == cpu->interrupt_waits &&
         !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
         return 0;
     cpu->rip += insn->length;
