@@ -240,6 +240,12 @@ static void restore(struct build *b, const struct frame *frame, const uint32_t *
     for (uint32_t i = 0; i < n; i++) build_push(b, values[b->n_locals + i]);
 }
 
+/* The loops around this place have a second entry here. */
+static void mark_loops_around(struct build *b) {
+    for (size_t i = 0; i < b->n_frames; i++)
+        if (b->frames[i].op == BC_LOOP) b->f->blocks[b->frames[i].header].entered_inside = true;
+}
+
 /* The loop at which the code is entered: those who come from outside join here. */
 static void join_osr(struct build *b) {
     struct ir_func *f = b->f;
@@ -250,6 +256,7 @@ static void join_osr(struct build *b) {
         return;
     }
     b->osr_block = IR_NONE;
+    mark_loops_around(b);
     build_merge(b, &m, n);
     if (f->failed) return;
     jump(b, m.block);

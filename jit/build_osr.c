@@ -11,8 +11,10 @@
  *          |                                  \
  *          +-----------------------------------> the loop's head
  *
- * So the outer loop is entered in two places. Whoever moves code out of a loop has to see that the head dominates
- * it; values are only as equal as dominance says. */
+ * So each loop around the loop is entered in two places: at its head and by its back edge, which those reach that came
+ * in at the loop's head and never passed what stands in front of it. These heads are marked, and nothing but the entry
+ * dominates them (opt.c). Whoever moves code out of a loop has to see that the head dominates it; values are only as
+ * equal as dominance says. */
 #include <string.h>
 #include "jit/build.h"
 

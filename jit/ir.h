@@ -94,8 +94,9 @@ struct ir_block {
     uint32_t n_succs;
     bool throws;  /* its last instruction, a call or a throw, has ways to handlers: the last of its successors */
     bool landing; /* begins at a handler, with the values of `tag` in the outgoing area, */
-    bool with_ref; /* then the exception itself */
-    uint32_t tag;  /* IR_ANY_TAG: any exception, none of its values */
+    bool with_ref;       /* then the exception itself */
+    uint32_t tag;        /* IR_ANY_TAG: any exception, none of its values */
+    bool entered_inside; /* a loop header: the loop is entered behind it, too (build_osr.c) */
     uint32_t loop_depth;
     uint32_t loop_end;    /* of a loop header: last block of the loop in the order; IR_NONE else */
     uint32_t idom, order; /* dominator; place in `order` */
@@ -204,6 +205,13 @@ void ir_print(const struct ir_func *f, struct bc_buf *out);
 
 /* Adds the function, as it is now, to f->dump where the stage is wanted. */
 void ir_show(const struct ir_func *f, enum jit_stage stage);
+
+/* ---- verify.c ---- */
+
+/* Whether, from the entry that this code has, no way leads to a use that does not pass the value's definition, and phis
+ * have a value for each way to them. Knows nothing of dominators, so it finds wrong ones. What takes too long to look
+ * at, or finds no memory, is held to be sound. */
+bool ir_sound(const struct ir_func *f);
 
 /* ---- fold.c: the value of an operation, simplified where its operands allow ---- */
 

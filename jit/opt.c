@@ -36,13 +36,14 @@ static uint32_t meet(const struct ir_func *f, uint32_t a, uint32_t b) {
 }
 
 /* The order of code is a reverse postorder of the forward edges, so loops need no second round: a back edge's
- * source is dominated by its header. */
+ * source is dominated by its header. Only where a loop is entered behind its header, too, its back edges bring
+ * those who never passed what stands in front of it: of that, nothing but the entry is sure. */
 static void find_dominators(struct ir_func *f) {
     f->blocks[f->order[0]].idom = f->order[0];
     for (uint32_t i = 1; i < f->n_order; i++) {
         struct ir_block *b = f->blocks + f->order[i];
         uint32_t dom = IR_NONE;
-        for (uint32_t k = 0; k < b->n_preds; k++) {
+        for (uint32_t k = 0; k < b->n_preds && !b->entered_inside; k++) {
             if (f->blocks[b->preds[k]].order >= i) continue;
             dom = dom == IR_NONE ? b->preds[k] : meet(f, dom, b->preds[k]);
         }

@@ -343,10 +343,36 @@ static void operands_that_wait_around_a_loop_keep_their_values(void **state) {
     close_pair(&p);
 }
 
+/* Whoever comes in at the innermost loop and turns in one around it never passed what stands in front of that one, though
+ * the same is computed behind it: a value from there is not the one that is wanted. */
+static void what_stands_in_front_of_loops_around_a_running_loop_is_computed_anew(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module (memory 1) (func (export \"f\") (param i32 i32) (result i32) (local i32 i32 i32)"
+              "  (loop $out"
+              "    (i32.store (i32.const 0) (i32.xor (local.get 0) (i32.const 77)))"
+              "    (local.set 2 (i32.const 3))"
+              "    (block $done (loop $between"
+              "      (br_if $done (i32.eqz (local.get 2)))"
+              "      (local.set 2 (i32.sub (local.get 2) (i32.const 1)))"
+              "      (local.set 3 (i32.const 40))"
+              "      (loop $in (local.set 3 (i32.sub (local.get 3) (i32.const 1))) (br_if $in (local.get 3)))"
+              "      (br $between)))"
+              "    (local.set 4 (i32.add (i32.mul (local.get 4) (i32.const 31))"
+              "                          (i32.xor (local.get 0) (i32.const 77))))"
+              "    (br_if $out (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))"
+              "  (i32.add (local.get 4) (i32.load (i32.const 0)))))",
+              NULL);
+    for (uint64_t i = 1; i < 6; i++) same(&p, "f", 1000 * i, i);
+    close_pair(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(traps_tell_the_same_frames),
         cmocka_unit_test(operands_that_wait_around_a_loop_keep_their_values),
+        cmocka_unit_test(what_stands_in_front_of_loops_around_a_running_loop_is_computed_anew),
         cmocka_unit_test(values_that_find_no_register_keep_their_place),
         cmocka_unit_test(calls_reach_other_instances_and_come_back),
         cmocka_unit_test(exceptions_pass_through_compiled_frames),
