@@ -7,6 +7,7 @@
  *   shown:       ir        number     sweep      split      select     alloc                     code */
 #include <cpuid.h>
 #include <pthread.h>
+#include "bytecode/stress.h"
 #include "jit/code.h"
 #include "jit/dump.h"
 #include "jit/emit.h"
@@ -136,8 +137,11 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
     jit_dump_begin(&f, &dump);
     if (!f.failed) ir_build(&f);
     ir_show(&f, JIT_STAGE_IR);
+    ATOLL_ASSERT(f.failed || f.declined || ir_sound(&f));
     if (!f.failed && !f.declined) ir_optimize(&f);
+    ATOLL_ASSERT(f.failed || f.declined || ir_sound(&f));
     if (!f.failed && !f.declined) ir_select(&f);
+    ATOLL_ASSERT(f.failed || f.declined || ir_sound(&f));
     ir_show(&f, JIT_STAGE_SELECT);
     if (!f.failed && !f.declined) alloc_run(&al, &f);
     ir_show(&f, JIT_STAGE_ALLOC);
