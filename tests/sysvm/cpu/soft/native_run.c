@@ -115,7 +115,9 @@ static bool map_memory(void) {
 bool native_begin(void) {
     static const int signals[] = {SIGUSR1, SIGSEGV, SIGILL, SIGFPE, SIGTRAP, SIGBUS};
     struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_ONSTACK};
-    stack_t stack = {.ss_sp = malloc(STACK_BYTES), .ss_size = STACK_BYTES};
+    static void *signal_stack; /* for as long as the process lives */
+    signal_stack = malloc(STACK_BYTES);
+    stack_t stack = {.ss_sp = signal_stack, .ss_size = STACK_BYTES};
     if (!stack.ss_sp || sigaltstack(&stack, NULL) || !map_memory()) return false;
     sigfillset(&action.sa_mask);
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
