@@ -68,7 +68,7 @@ struct lower {
     struct acc_state before; /* ACC_INT before the newest instruction */
     uint32_t fuel_at, fuel;
     struct interp_fuels *fuels; /* they are wanted as a list; or NULL */
-    uint32_t instr_offset; /* byte offset of the wasm instruction being lowered */
+    uint32_t instr_offset;      /* byte offset of the wasm instruction being lowered */
     struct acc_state accs[N_ACCS];
     struct value *stack;
     size_t n_stack, cap_stack;

@@ -21,9 +21,11 @@ struct attempt {          /* a try or try_table */
     uint32_t delegate;    /* what is thrown in it is as thrown at this label; IR_NONE */
     bool rethrown;        /* a handler of it throws its exception again */
 };
-struct frame {   /* of a wasm block */
-    uint16_t op; /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, BC_TRY, BC_CATCH, BC_TRY_TABLE, or BC_CALL for the function */
-    uint32_t attempt, clause, caught; /* TRY, CATCH, TRY_TABLE: number; next clause; CATCH: the exception or IR_NONE */
+struct frame { /* of a wasm block */
+    /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, BC_TRY, BC_CATCH, BC_TRY_TABLE, or BC_CALL for the function */
+    uint16_t op;
+    /* TRY, CATCH, TRY_TABLE: number; next clause; CATCH: the exception or IR_NONE */
+    uint32_t attempt, clause, caught;
     struct bc_block_sig sig;
     uint32_t height; /* of the operand stack below its parameters */
     struct merge end;

@@ -15,7 +15,7 @@ enum jit_reloc_kind { /* what code has of its place, its module and its process;
                       JIT_RELOC_TRAP,
                       JIT_RELOC_LEAVE,
                       JIT_RELOC_FAR_TAIL, /* four bytes: the distance to the target */
-                      JIT_RELOC_THROW, /* the thunks of exceptions */
+                      JIT_RELOC_THROW,    /* the thunks of exceptions */
                       JIT_RELOC_THROW_REF,
                       JIT_RELOC_REFUEL,
                       JIT_RELOC_TYPE,   /* eight bytes, from here on: an address. target: index of the type */
@@ -42,8 +42,9 @@ struct jit_code { /* of one function */
     struct jit_pc *pcs;
     struct jit_reloc *relocs;
     size_t cap_pcs, cap_relocs;
-    uint32_t n_landings, used_saved;  /* used_saved: registers that the frame keeps for its caller: bit a register */
-    struct jit_landing *landings;     /* by `at`; of one call the innermost handler first */
+    uint32_t n_landings;
+    uint32_t used_saved;          /* registers that the frame keeps for its caller: bit a register */
+    struct jit_landing *landings; /* by `at`; of one call the innermost handler first */
     size_t cap_landings;
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
     const char *declined; /* why it stays interpreted */

@@ -164,5 +164,6 @@ void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     code->landings = NULL;
     code->relocs = NULL;
     code->cap_pcs = code->cap_relocs = code->cap_landings = 0;
-    code->size = code->n_pcs = code->n_relocs = code->n_landings = 0; /* what was given up half-way has no code */
+    /* What was given up half-way has no code. */
+    code->size = code->n_pcs = code->n_relocs = code->n_landings = 0;
 }

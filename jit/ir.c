@@ -171,7 +171,8 @@ void ir_print(const struct ir_func *f, struct bc_buf *out) {
         bc_buf_text(out, "  block %" PRIu32 " (depth %" PRIu32 ", from", number, b->loop_depth);
         for (uint32_t i = 0; i < b->n_preds; i++) bc_buf_text(out, " %" PRIu32, b->preds[i]);
         bc_buf_text(out, ")");
-        if (b->landing) bc_buf_text(out, b->tag == IR_ANY_TAG ? " catches all" : " catches tag %" PRIu32, b->tag);
+        if (b->landing)
+            bc_buf_text(out, b->tag == IR_ANY_TAG ? " catches all" : " catches tag %" PRIu32, b->tag);
         bc_buf_text(out, "\n");
         for (uint32_t i = b->first; i != IR_NONE; i = f->ins[i].next) print_ins(f, out, i);
         bc_buf_text(out, "    ->");

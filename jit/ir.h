@@ -31,7 +31,7 @@
     X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
     X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
     X(MEMORY_SIZE, 0, 0)                                                                                     \
-    X(TABLE, 0, 0)      /* imm = index: its struct rt_table */                                               \
+    X(TABLE, 0, 0) /* imm = index: its struct rt_table */                                                    \
     X(REF_FUNC, 0, 0)                                                                                        \
     X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
     X(CALL, 1, 0)          /* list: arguments; imm = function */                                             \
@@ -39,11 +39,11 @@
     X(TABLE_FUNC, 1, 0)    /* a index; imm = type, index = table: the checked function */                    \
     X(NON_NULL, 1, 0)      /* a reference; imm = trap */                                                     \
     X(TRAP_IF, 1, 0)       /* a condition; imm = trap */                                                     \
-    X(REF_IS, 0, 0)        /* a reference; imm = heap type, no top or bottom; lane: null is one, too */          \
+    X(REF_IS, 0, 0)        /* a reference; imm = heap type, no top or bottom; lane: null is one, too */      \
     X(SLOW, 1, 0)          /* list: operands; imm = index in the module's slow instructions */               \
     X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
                               imm = byte offset in the outgoing area */      \
-    X(FUEL, 1, 0)          /* takes imm of it */                                                             \
+    X(FUEL, 1, 0)   /* takes imm of it */                                                                    \
     X(POLL, 1, 0)                                                                                            \
     X(JUMP, 1, 1)                                                                                            \
     X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \
@@ -92,8 +92,9 @@ struct ir_block {
     uint32_t n_preds, cap_preds;
     uint32_t *succs;
     uint32_t n_succs;
-    bool throws;  /* its last instruction, a call or a throw, has ways to handlers: the last of its successors */
-    bool landing; /* begins at a handler, with the values of `tag` in the outgoing area, */
+    bool
+        throws; /* its last instruction, a call or a throw, has ways to handlers: the last of its successors */
+    bool landing;        /* begins at a handler, with the values of `tag` in the outgoing area, */
     bool with_ref;       /* then the exception itself */
     uint32_t tag;        /* IR_ANY_TAG: any exception, none of its values */
     bool entered_inside; /* a loop header: the loop is entered behind it, too (build_osr.c) */

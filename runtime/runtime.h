@@ -91,8 +91,8 @@ struct rt_code_viewer {
     bool (*wants)(void *context, const struct rt_module *module, uint32_t func);
     /* The text of all wanted stages, fit for a terminal. loop: byte offset of the loop that the code is entered
      * at, or BC_NONE. */
-    void (*show)(void *context, const struct rt_module *module, uint32_t func, uint32_t loop, const char *text,
-                 size_t n_bytes);
+    void (*show)(void *context, const struct rt_module *module, uint32_t func, uint32_t loop,
+                 const char *text, size_t n_bytes);
 };
 
 struct rt_config {
@@ -106,7 +106,7 @@ struct rt_config {
      * NULL: nobody wants to know. */
     void (*code_placed)(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
     const struct rt_code_viewer *viewer; /* lives as long as the engine; NULL: nobody looks */
-    bool keep_code;     /* compiled code can be saved: it keeps what it takes to move it */
+    bool keep_code;                      /* compiled code can be saved: it keeps what it takes to move it */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */
     bool hot_at_once;   /* a tier that compiles what is hot takes everything for hot, and waits: for tests */
     size_t stack_bytes; /* wasm stack of a store; 0 = 8 MiB */
@@ -292,7 +292,7 @@ struct rt_budget {
     struct rt_limits limits;
     _Atomic uint64_t memory_bytes, table_elems, n_instances, n_memories, n_tables;
     _Atomic uint64_t exception_bytes; /* of exceptions as references, outside of the managed heap */
-    _Atomic int64_t fuel; /* instructions that no store has taken yet (rt_fuel_take) */
+    _Atomic int64_t fuel;             /* instructions that no store has taken yet (rt_fuel_take) */
 };
 
 enum rt_interrupt { RT_INTERRUPT_NONE, RT_INTERRUPT_CANCEL, RT_INTERRUPT_TIMEOUT };
@@ -352,8 +352,8 @@ struct rt_store {
     struct rt_owned *owned; /* externs created for the host: freed with the store */
     struct rt_host_global *host_globals;
     /* managed objects (object.h) */
-    struct rt_heap *heap;    /* NULL: nothing managed so far */
-    struct rt_root *roots;   /* what the host holds */
+    struct rt_heap *heap;                 /* NULL: nothing managed so far */
+    struct rt_root *roots;                /* what the host holds */
     struct rt_exception_pool *exceptions; /* as references, made while there was no heap; or NULL */
     union rt_slot *scan_top; /* end of the wasm stack's part in use while this store's thread allocates or is
                                 in a host call, else NULL */

@@ -93,8 +93,10 @@ static void tell(struct soft_engine *engine, struct soft_code_page *page) {
     pthread_mutex_lock(&code->lock);
     code->changes[code->n_changes++ % SOFT_CODE_CHANGES] = page;
     pthread_mutex_unlock(&code->lock);
+    pthread_mutex_lock(&engine->chips.lock); /* a disk's worker may write while processors are freed */
     for (unsigned i = 0; i < engine->config.n_cpus; i++)
         if (engine->cpus[i]) soft_wake(engine->cpus[i], SOFT_REQUEST_CODE);
+    pthread_mutex_unlock(&engine->chips.lock);
 }
 
 int soft_code_changes(struct soft_code *code, uint64_t *in_out_seen,

@@ -8,7 +8,7 @@
 #include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/translate/internal.h"
 
-enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = LEFT_INDIRECT };
+enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = 1 << 17 };
 
 /* ---- addresses ---- */
 

@@ -93,7 +93,7 @@ static uint32_t patchable_jump(struct translation *t, uint32_t label) {
 }
 
 /* With the flags as they are now. */
-static void dbt_exit(struct translation *t, int64_t target) {
+static void go_out(struct translation *t, int64_t target) {
     struct exit *exit = new_exit(t, target);
     if (t->flags == FLAGS_HOST && is_same_page(target)) {
         exit->at_with_flags = patchable_jump(t, exit->label);
@@ -108,7 +108,7 @@ static void dbt_exit(struct translation *t, int64_t target) {
 }
 
 void dbt_fall(struct translation *t) {
-    dbt_exit(t, behind(t->pieces + t->n_pieces - 1));
+    go_out(t, behind(t->pieces + t->n_pieces - 1));
     t->ended = true;
 }
 
@@ -210,7 +210,7 @@ static bool is_direct(const struct piece *piece) { return piece->insn->operands[
 
 void dbt_jmp(struct translation *t, const struct piece *piece) {
     if (is_direct(piece)) {
-        dbt_exit(t, target_of(piece));
+        go_out(t, target_of(piece));
         t->ended = true;
         return;
     }
@@ -258,7 +258,7 @@ void dbt_call(struct translation *t, const struct piece *piece) {
         return;
     }
     store_return(t, piece, dbt_reach(t, piece, &cold));
-    dbt_exit(t, target_of(piece));
+    go_out(t, target_of(piece));
     t->ended = true;
     dbt_cold_done(t, cold);
 }

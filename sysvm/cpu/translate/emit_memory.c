@@ -57,7 +57,7 @@ void dbt_lea(struct translation *t, const struct piece *piece) {
 /* ---- the TLB ---- */
 
 /* Where the entry of a page is in its view's table, in r11, from a linear address in rax. */
-static void dbt_entry(struct translation *t) {
+static void find_entry(struct translation *t) {
     enum { BITS = 12 - 5 };
     _Static_assert(sizeof(struct soft_tlb_entry) == 32, "an index becomes a distance by one shift");
     if (t->translator->has_bmi2) {
@@ -76,7 +76,7 @@ static struct x86_rm entry_at(const struct translation *t, size_t field) {
 
 /* The distance from the tag is that within the page, if it is its page; then all of the access is in the page. */
 void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold) {
-    dbt_entry(t);
+    find_entry(t);
     x86_op(
         &t->a, X86_SUB | X86_W, HOST_A,
         entry_at(t, write ? offsetof(struct soft_tlb_entry, write) : offsetof(struct soft_tlb_entry, read)));

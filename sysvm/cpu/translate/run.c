@@ -49,12 +49,8 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
     flags_out(cpu);
     enum soft_step step = insn->run(cpu, insn);
     cpu->translated.outcome = step;
-    if (step != SOFT_FAULT && cpu->leave.n_done) soft_leave_forget(cpu);
-    if (step != SOFT_NEXT) {
-        if (step == SOFT_END || step == SOFT_HALT) cpu->rip += insn->length;
-        if (step == SOFT_HALT) cpu->halted = true;
-        return 1;
-    }
+    soft_retire(cpu, insn, step);
+    if (step != SOFT_NEXT) return 1;
     flags_in(cpu);
     const bool keeps_vectors =
         (!cpu->vectors || dbt_vectors(cpu) >= cpu->vectors) && (!cpu->x87 || dbt_x87_unit(cpu));
@@ -65,7 +61,6 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
     if (cpu->tlb.view == view && keeps_vectors && pending == cpu->interrupt_waits &&
         !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
         return 0;
-    cpu->rip += insn->length;
     return 1;
 }
 
@@ -95,10 +90,7 @@ void dbt_rest(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_bl
     note_crossing(cpu, insn, block);
     const enum soft_view view = cpu->tlb.view;
     for (; insn < end && step == SOFT_NEXT; insn++) {
-        step = insn->run(cpu, insn);
-        if (step != SOFT_FAULT && cpu->leave.n_done) soft_leave_forget(cpu);
-        if (step == SOFT_NEXT || step == SOFT_END || step == SOFT_HALT) cpu->rip += insn->length;
-        if (step == SOFT_HALT) cpu->halted = true;
+        step = soft_retire(cpu, insn, insn->run(cpu, insn));
         if (!soft_block_lives(block) || cpu->tlb.view != view) break;
     }
     cpu->translated.outcome = step;
