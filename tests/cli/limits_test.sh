@@ -40,7 +40,8 @@ done
 for signal in INT TERM; do
     for program in loop sleep; do
         # not `&` alone: a shell in the background ignores the interrupt, and atoll keeps what it inherits
-        timeout --preserve-status -s "$signal" -k 20 0.3 "$atoll" run "$dir/$program.wat" >"$dir/out" 2>&1
+        # --foreground: otherwise a SIGCONT follows, which undoes the stop by which a sanitizer looks for leaks at the end
+        timeout --foreground --preserve-status -s "$signal" -k 20 0.3 "$atoll" run "$dir/$program.wat" >"$dir/out" 2>&1
         got=$?
         [ "$signal" = INT ] && want=130 || want=143
         check "SIG$signal ends $program with $want, not $got" [ "$got" -eq "$want" ]
@@ -59,7 +60,7 @@ for program in long.wat long.wasm; do
         one_line
     done
     for time in 0.02 0.1; do
-        timeout --preserve-status -s INT -k 20 $time "$atoll" run "$dir/$program" >"$dir/out" 2>&1
+        timeout --foreground --preserve-status -s INT -k 20 $time "$atoll" run "$dir/$program" >"$dir/out" 2>&1
         got=$?
         check "SIGINT ends $program with 130, not $got" [ "$got" -eq 130 ]
     done
@@ -77,12 +78,12 @@ mkdir "$dir/only"
 } >"$dir/locals.wasm"
 expect 0 "" validate "$dir/locals.wasm"
 for verb in validate asm dis objdump; do
-    timeout --preserve-status -s INT -k 20 0.1 "$atoll" "$verb" "$dir/fifo" >"$dir/out" 2>&1
+    timeout --foreground --preserve-status -s INT -k 20 0.1 "$atoll" "$verb" "$dir/fifo" >"$dir/out" 2>&1
     got=$?
     check "SIGINT ends $verb with 130, not $got" [ "$got" -eq 130 ]
 done
 for signal in INT TERM HUP; do
-    timeout --preserve-status -s "$signal" -k 20 0.1 "$atoll" dis "$dir/locals.wasm" -o "$dir/only/text.wat" >"$dir/out" 2>&1
+    timeout --foreground --preserve-status -s "$signal" -k 20 0.1 "$atoll" dis "$dir/locals.wasm" -o "$dir/only/text.wat" >"$dir/out" 2>&1
     got=$?
     check "SIG$signal ends dis, $got" [ "$got" -gt 128 ]
     check "a text that was being written goes" no_leftovers "$dir/only" 0
