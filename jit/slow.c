@@ -1,5 +1,5 @@
-/* jit/slow.c: instructions that have no machine code: new objects and bulk operations by the runtime's functions, others
- * by the interpreter's code, one at a time. */
+/* jit/slow.c: instructions that have no machine code: new objects, bulk operations, growth and waiting by the runtime's
+ * functions, the few others by the interpreter's code, one at a time. */
 #include <string.h>
 #include "jit/engine.h"
 
@@ -9,6 +9,7 @@ struct jit_slow {
     direct *direct;                 /* what does it; NULL: the snippet */
     struct interp_snippet *snippet; /* or NULL */
     uint32_t index, index2;         /* of the instruction */
+    uint64_t offset;                /* of the instruction: added to its address */
     const struct rt_layout *layout; /* of objects that it makes or fills */
     uint32_t func, at, n_args;
     uint8_t types[]; /* of the arguments */
@@ -28,6 +29,42 @@ static enum rt_trap memory_init(struct rt_instance *instance, union rt_slot *s, 
     return rt_memory_init(instance, instance->memories[slow->index2], slow->index, s[0].u64, s[1].u32,
                           s[2].u32);
 }
+static enum rt_trap data_drop(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    (void)s;
+    rt_data_drop(instance, slow->index);
+    return RT_TRAP_NONE;
+}
+/* What was there before; -1 is cut to the width of the index where the result is taken. */
+static enum rt_trap memory_grow(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    rt_memory_grow(instance->memories[slow->index], s[0].u64, &s[0].u64);
+    return RT_TRAP_NONE;
+}
+static enum rt_trap table_grow(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    rt_table_grow(instance->tables[slow->index], s[1].u64, s[0], &s[0].u64);
+    return RT_TRAP_NONE;
+}
+
+/* The effective address: the runtime checks it. */
+static bool effective(const union rt_slot *s, const struct jit_slow *slow, uint64_t *out) {
+    return !__builtin_add_overflow(s[0].u64, slow->offset, out);
+}
+static enum rt_trap notify(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    uint64_t at;
+    if (!effective(s, slow, &at)) return RT_TRAP_MEMORY_BOUNDS;
+    return rt_memory_notify(instance->memories[slow->index], at, s[1].u32, &s[0].u32);
+}
+static enum rt_trap wait32(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    uint64_t at;
+    if (!effective(s, slow, &at)) return RT_TRAP_MEMORY_BOUNDS;
+    return rt_memory_wait(instance->store, instance->memories[slow->index], at, 4, s[1].u32, s[2].i64,
+                          &s[0].u32);
+}
+static enum rt_trap wait64(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    uint64_t at;
+    if (!effective(s, slow, &at)) return RT_TRAP_MEMORY_BOUNDS;
+    return rt_memory_wait(instance->store, instance->memories[slow->index], at, 8, s[1].u64, s[2].i64,
+                          &s[0].u32);
+}
 static enum rt_trap table_fill(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
     return rt_table_fill(instance->tables[slow->index], s[0].u64, s[1], s[2].u64);
 }
@@ -37,6 +74,11 @@ static enum rt_trap table_copy(struct rt_instance *instance, union rt_slot *s, c
 }
 static enum rt_trap table_init(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
     return rt_table_init(instance, instance->tables[slow->index2], slow->index, s[0].u64, s[1].u32, s[2].u32);
+}
+static enum rt_trap elem_drop(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    (void)s;
+    rt_elem_drop(instance, slow->index);
+    return RT_TRAP_NONE;
 }
 
 static enum rt_trap new_struct(struct rt_instance *instance, const struct jit_slow *slow,
@@ -67,6 +109,20 @@ static enum rt_trap array_new_data(struct rt_instance *instance, union rt_slot *
                                    const struct jit_slow *slow) {
     return rt_array_new_data(instance, slow->layout, slow->index2, s[0].u32, s[1].u32, &s[0].ref);
 }
+static enum rt_trap array_new_elem(struct rt_instance *instance, union rt_slot *s,
+                                   const struct jit_slow *slow) {
+    return rt_array_new_elem(instance, slow->layout, slow->index2, s[0].u32, s[1].u32, &s[0].ref);
+}
+static enum rt_trap array_init_data(struct rt_instance *instance, union rt_slot *s,
+                                    const struct jit_slow *slow) {
+    if (!s[0].ref) return RT_TRAP_NULL_ARRAY;
+    return rt_array_init_data(instance, s[0].ref, slow->index2, s[1].u32, s[2].u32, s[3].u32);
+}
+static enum rt_trap array_init_elem(struct rt_instance *instance, union rt_slot *s,
+                                    const struct jit_slow *slow) {
+    if (!s[0].ref) return RT_TRAP_NULL_ARRAY;
+    return rt_array_init_elem(instance, s[0].ref, slow->index2, s[1].u32, s[2].u32, s[3].u32);
+}
 static enum rt_trap array_fill(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
     if (!s[0].ref) return RT_TRAP_NULL_ARRAY;
     return rt_array_fill(instance->store, s[0].ref, s[1].u32, s + 2, s[2 + elem_slots(slow)].u32);
@@ -76,23 +132,46 @@ static enum rt_trap array_copy(struct rt_instance *instance, union rt_slot *s, c
     if (!s[0].ref || !s[2].ref) return RT_TRAP_NULL_ARRAY;
     return rt_array_copy(instance->store, s[0].ref, s[1].u32, s[2].ref, s[3].u32, s[4].u32);
 }
+static enum rt_trap externalize(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    (void)instance, (void)slow;
+    s[0].ref = rt_ref_externalize(s[0].ref);
+    return RT_TRAP_NONE;
+}
+static enum rt_trap internalize(struct rt_instance *instance, union rt_slot *s, const struct jit_slow *slow) {
+    (void)slow;
+    void *external = s[0].ref;
+    s[0].ref = rt_ref_internalize(instance->store, external);
+    return external && !s[0].ref ? RT_TRAP_OUT_OF_MEMORY : RT_TRAP_NONE;
+}
 
 static direct *direct_of(uint16_t op) {
     switch (op) {
     case BC_MEMORY_FILL: return memory_fill;
     case BC_MEMORY_COPY: return memory_copy;
     case BC_MEMORY_INIT: return memory_init;
+    case BC_MEMORY_GROW: return memory_grow;
+    case BC_DATA_DROP: return data_drop;
+    case BC_MEMORY_ATOMIC_NOTIFY: return notify;
+    case BC_MEMORY_ATOMIC_WAIT32: return wait32;
+    case BC_MEMORY_ATOMIC_WAIT64: return wait64;
     case BC_TABLE_FILL: return table_fill;
     case BC_TABLE_COPY: return table_copy;
     case BC_TABLE_INIT: return table_init;
+    case BC_TABLE_GROW: return table_grow;
+    case BC_ELEM_DROP: return elem_drop;
     case BC_STRUCT_NEW: return struct_new;
     case BC_STRUCT_NEW_DEFAULT: return struct_new_default;
     case BC_ARRAY_NEW: return array_new;
     case BC_ARRAY_NEW_DEFAULT: return array_new_default;
     case BC_ARRAY_NEW_FIXED: return array_new_fixed;
     case BC_ARRAY_NEW_DATA: return array_new_data;
+    case BC_ARRAY_NEW_ELEM: return array_new_elem;
+    case BC_ARRAY_INIT_DATA: return array_init_data;
+    case BC_ARRAY_INIT_ELEM: return array_init_elem;
     case BC_ARRAY_FILL: return array_fill;
     case BC_ARRAY_COPY: return array_copy;
+    case BC_EXTERN_CONVERT_ANY: return externalize;
+    case BC_ANY_CONVERT_EXTERN: return internalize;
     default: return NULL;
     }
 }
@@ -105,6 +184,7 @@ static void find_direct(const struct rt_module *module, struct jit_slow *slow, c
     uint16_t op = (uint16_t)in->op;
     slow->index = in->index;
     slow->index2 = in->index2;
+    if (bc_op_infos[op].immediates == BC_IMM_MEMARG) slow->offset = in->memarg_offset;
     if (is_of_objects(op) && module->engine->heap && in->index < module->bc->n_types)
         slow->layout = rt_layout_of(module->engine, module->types[in->index]);
     if (!is_of_objects(op) || slow->layout) slow->direct = direct_of(op);
