@@ -48,9 +48,18 @@ cp "$busybox" "$outer/bin/busybox"
 cp "$here/outer-init" "$outer/init"
 cp "$here/lib.sh" "$here/rootfs_lib.sh" "$outer/"
 cp "$atoll" "$outer/bin/atoll"
+# Own guests in assembly, and what compares what they tell: built beside atoll.
+tests=$(cd "$(dirname "$atoll")/.." && pwd)/tests/sysvm/cpu
+mkdir "$outer/guests"
+for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$here"/../cpu/soft/guests/*.expected \
+    "$here"/guests/*.differences; do
+    if [[ -e $file ]]; then cp "$file" "$outer/guests/"; fi
+done
 # libslirp is loaded by those who ask for it
 slirp=$(ldconfig -p | awk '/libslirp.so.0 .*x86-64/ { print $NF; exit }')
-{ ldd "$atoll"; [[ -z $slirp ]] || { echo "$slirp"; ldd "$slirp"; }; } | grep -o '/[^ ]*' | while read -r library; do
+programs=("$atoll")
+for file in "$outer"/guests/*_test; do [[ ! -e $file ]] || programs+=("$file"); done
+{ for file in "${programs[@]}"; do ldd "$file"; done; [[ -z $slirp ]] || { echo "$slirp"; ldd "$slirp"; }; } | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$outer$(dirname "$library")"
     cp -L "$library" "$outer$library"
 done

@@ -1,0 +1,23 @@
+# The guests by which the software CPU is tested, on a true KVM. What they tell there is what guests/NAME.expected says,
+# but for what NAME.differences lists and explains: QEMU's CPU below that KVM is no hardware either.
+cd /guests
+[ -x system_guest_test ] || fail "the guests are not built"
+lines() { sed 's/ *#.*//; /^$/d' "$1"; } # without comments
+for differences in *.differences; do
+    name=${differences%.differences} state=long
+    [ "$name" = modes ] && state=flat32
+    ./system_guest_test kvm "$name.bin" - $state 2>/tmp/err | grep -v "^the engine gave up" >/tmp/told
+    lines "$name.expected" >/tmp/expected
+    until=$(sed -n 's/^# until //p' "$differences") # there it ends
+    [ -z "$until" ] || { head -n "$until" /tmp/told >/tmp/some && mv /tmp/some /tmp/told; }
+    [ -z "$until" ] || { head -n "$until" /tmp/expected >/tmp/some && mv /tmp/some /tmp/expected; }
+    lines "$differences" >/tmp/known
+    diff -U 0 /tmp/expected /tmp/told | sed -n '3,$ { /^[-+]/p }' >/tmp/found
+    if cmp -s /tmp/known /tmp/found; then
+        echo "$name: agreed, $(wc -l </tmp/told) lines, $(wc -l </tmp/found) differences known"
+    else
+        fail "$name differs otherwise"
+        diff -U 3 /tmp/expected /tmp/told
+    fi
+done
+./tiny_guest_test kvm >/tmp/out 2>&1 || { fail "tiny guests"; cat /tmp/out; }
