@@ -206,24 +206,17 @@ static void clear_breakpoint(struct boot_gdb *g, const char *p) {
 
 /* ---- going on ---- */
 
-static enum vm_debug_action action_for(const char *p, unsigned cpu) {
-    struct gdb_action action;
-    while (*p && gdb_take_action(&p, &action))
-        if (action.is_all || action.thread == cpu + 1) return action.steps ? VM_DEBUG_STEP : VM_DEBUG_RUN;
-    return VM_DEBUG_STAY;
-}
-
-/* vCont;ACTION[:THREAD];... The first action that is meant for a processor counts; the others stay. */
+/* vCont;ACTION[:THREAD];... */
 static void go_on_by_thread(struct boot_gdb *g, const char *p) {
-    struct gdb_action action;
+    static const enum vm_debug_action actions[] = {
+        [GDB_HOLD] = VM_DEBUG_STAY, [GDB_CONTINUE] = VM_DEBUG_RUN, [GDB_STEP] = VM_DEBUG_STEP};
     bool some = false;
-    for (const char *at = p; *at;) {
-        if (gdb_take_action(&at, &action)) continue;
+    if (!gdb_are_actions(p)) {
         boot_gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
     for (unsigned i = 0; i < vm_debug_n_cpus(g->debug); i++) {
-        g->actions[i] = action_for(p, i);
+        g->actions[i] = actions[gdb_action_for(p, i + 1)];
         some |= g->actions[i] != VM_DEBUG_STAY;
     }
     if (some)
@@ -232,24 +225,14 @@ static void go_on_by_thread(struct boot_gdb *g, const char *p) {
         boot_gdb_put_error(g, GDB_ERROR_NO_THREAD);
 }
 
-/* Elsewhere than it stands: write the register. */
 static void go_on(struct boot_gdb *g, const char *p) {
-    if (*p)
-        boot_gdb_put_error(g, GDB_ERROR_PACKET);
+    char actions[GDB_ACTIONS_OF_OLD];
+    (void)p;
+    if (gdb_actions_of_old(g->frame.packet, g->selected + 1, actions))
+        go_on_by_thread(g, actions);
     else
-        go_on_by_thread(g, "c");
-}
-static void step(struct boot_gdb *g, const char *p) {
-    char action[20];
-    snprintf(action, sizeof action, "s:%x", g->selected + 1);
-    if (*p)
         boot_gdb_put_error(g, GDB_ERROR_PACKET);
-    else
-        go_on_by_thread(g, action);
 }
-/* With a signal, which a machine knows nothing of. */
-static void go_on_signalled(struct boot_gdb *g, const char *p) { go_on(g, strchr(p, ';') ? "?" : ""); }
-static void step_signalled(struct boot_gdb *g, const char *p) { step(g, strchr(p, ';') ? "?" : ""); }
 
 static void continue_actions(struct boot_gdb *g, const char *p) {
     (void)p, bc_buf_text(&g->reply, "vCont;c;C;s;S");
@@ -291,9 +274,9 @@ static const struct answer answers[] = {
     {"Z", false, set_breakpoint},
     {"z", false, clear_breakpoint},
     {"c", false, go_on},
-    {"C", false, go_on_signalled},
-    {"s", false, step},
-    {"S", false, step_signalled},
+    {"C", false, go_on},
+    {"s", false, go_on},
+    {"S", false, go_on},
     {"k", true, end_machine},
     {"D", false, detach},
     {"H", false, select_thread},
@@ -301,12 +284,11 @@ static const struct answer answers[] = {
 };
 
 void boot_gdb_answer(struct boot_gdb *g) {
-    const char *packet = g->frame.packet;
+    const char *arguments;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         const struct answer *a = &answers[i];
-        size_t n = strlen(a->beginning);
-        if (strncmp(packet, a->beginning, n) || (a->whole && packet[n])) continue;
-        a->answer(g, packet + n);
+        if (!gdb_begins(g->frame.packet, a->beginning, a->whole, &arguments)) continue;
+        a->answer(g, arguments);
         return;
     }
 }

@@ -265,56 +265,34 @@ static void clear_breakpoint(struct gdb *g, const char *p) {
 
 /* ---- going on ---- */
 
-/* The first action that is meant for a thread counts; one that none is meant for stays where it is. */
-enum action { NO_ACTION, CONTINUE, STEP };
-
-static enum action action_for(const char *p, const struct gdb_thread *t) {
-    struct gdb_action action;
-    while (*p && gdb_take_action(&p, &action))
-        if (action.is_all || action.thread == t->id) return action.steps ? STEP : CONTINUE;
-    return NO_ACTION;
-}
-
 /* vCont;ACTION[:THREAD];... */
 static void go_on_by_thread(struct gdb *g, const char *p) {
-    struct gdb_action given;
     bool some = false;
-    for (const char *at = p; *at;) {
-        if (gdb_take_action(&at, &given)) continue;
+    if (!gdb_are_actions(p)) {
         gdb_put_error(g, GDB_ERROR_PACKET);
         return;
     }
-    for (const struct gdb_thread *t = g->list; t; t = t->next) some |= action_for(p, t) != NO_ACTION;
+    for (const struct gdb_thread *t = g->list; t; t = t->next) some |= gdb_action_for(p, t->id) != GDB_HOLD;
     if (!some) {
         gdb_put_error(g, GDB_ERROR_NO_THREAD);
         return;
     }
     for (struct gdb_thread *t = g->list; t; t = t->next) {
-        enum action action = action_for(p, t);
-        t->stepping = action == STEP;
-        atomic_store(&t->held, action == NO_ACTION);
+        enum gdb_action action = gdb_action_for(p, t->id);
+        t->stepping = action == GDB_STEP;
+        atomic_store(&t->held, action == GDB_HOLD);
     }
     g->resume = GDB_GO;
 }
 
-/* At an address of the debugger's choice: a wasm program cannot. */
 static void go_on(struct gdb *g, const char *p) {
-    if (*p)
-        gdb_put_error(g, GDB_ERROR_PACKET);
+    char actions[GDB_ACTIONS_OF_OLD];
+    (void)p;
+    if (gdb_actions_of_old(g->link.frame.packet, g->stopped->id, actions))
+        go_on_by_thread(g, actions);
     else
-        go_on_by_thread(g, "c");
-}
-static void step(struct gdb *g, const char *p) {
-    char action[20];
-    snprintf(action, sizeof action, "s:%x", g->stopped->id);
-    if (*p)
         gdb_put_error(g, GDB_ERROR_PACKET);
-    else
-        go_on_by_thread(g, action);
 }
-/* With a signal, which has no meaning for a wasm program. */
-static void go_on_signalled(struct gdb *g, const char *p) { go_on(g, strchr(p, ';') ? "?" : ""); }
-static void step_signalled(struct gdb *g, const char *p) { step(g, strchr(p, ';') ? "?" : ""); }
 
 static void continue_actions(struct gdb *g, const char *p) {
     (void)p, bc_buf_text(&g->reply, "vCont;c;C;s;S");
@@ -383,9 +361,9 @@ static const struct answer answers[] = {
     {"Z", false, set_breakpoint},
     {"z", false, clear_breakpoint},
     {"c", false, go_on},
-    {"C", false, go_on_signalled},
-    {"s", false, step},
-    {"S", false, step_signalled},
+    {"C", false, go_on},
+    {"s", false, go_on},
+    {"S", false, go_on},
     {"k", true, end_program},
     {"D", false, detach},
     {"H", false, select_thread},
@@ -393,13 +371,12 @@ static const struct answer answers[] = {
 };
 
 void gdb_answer(struct gdb *g) {
-    const char *packet = g->link.frame.packet;
+    const char *arguments;
     g->reply.size = 0;
     for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
         const struct answer *a = &answers[i];
-        size_t n = strlen(a->beginning);
-        if (strncmp(packet, a->beginning, n) || (a->whole && packet[n])) continue;
-        a->answer(g, packet + n);
+        if (!gdb_begins(g->link.frame.packet, a->beginning, a->whole, &arguments)) continue;
+        a->answer(g, arguments);
         return;
     }
 }

@@ -1,6 +1,7 @@
 /* cli/gdb_packet.c: see gdb_packet.h. */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -109,14 +110,29 @@ void gdb_put_document(struct bc_buf *out, const struct bc_buf *document, const c
         put_piece(out, document, at, n);
 }
 
-/* ---- vCont ---- */
+/* ---- tables of packets ---- */
 
-bool gdb_take_action(const char **at, struct gdb_action *out) {
+bool gdb_begins(const char *packet, const char *beginning, bool whole, const char **out_arguments) {
+    size_t n = strlen(beginning);
+    *out_arguments = packet + n;
+    return !strncmp(packet, beginning, n) && !(whole && packet[n]);
+}
+
+/* ---- going on ---- */
+
+struct given {
+    enum gdb_action action;
+    bool is_all; /* for every thread that no action before is for */
+    uint64_t thread;
+};
+
+/* One ACTION[:THREAD] and the ; behind it. */
+static bool take_action(const char **at, struct given *out) {
     static const char letters[] = "cCsS";
     const char *letter = **at ? strchr(letters, **at) : NULL;
     uint64_t signal_number;
     if (!letter) return false;
-    *out = (struct gdb_action){.steps = letter - letters >= 2};
+    *out = (struct given){.action = letter - letters >= 2 ? GDB_STEP : GDB_CONTINUE};
     bool signalled = (letter - letters) & 1;
     ++*at;
     if (signalled && !gdb_take_hex(at, &signal_number)) return false;
@@ -124,6 +140,30 @@ bool gdb_take_action(const char **at, struct gdb_action *out) {
     if (out->is_all) *at += **at == ':' ? 3 : 0;
     if (!out->is_all && (++*at, !gdb_take_hex(at, &out->thread))) return false;
     return !**at || *(*at)++ == ';';
+}
+
+bool gdb_are_actions(const char *actions) {
+    struct given given;
+    while (*actions)
+        if (!take_action(&actions, &given)) return false;
+    return true;
+}
+
+enum gdb_action gdb_action_for(const char *actions, uint64_t thread) {
+    struct given given;
+    while (*actions && take_action(&actions, &given))
+        if (given.is_all || given.thread == thread) return given.action;
+    return GDB_HOLD;
+}
+
+bool gdb_actions_of_old(const char *packet, uint64_t thread, char out[GDB_ACTIONS_OF_OLD]) {
+    bool signalled = *packet == 'C' || *packet == 'S', steps = *packet == 's' || *packet == 'S';
+    if (signalled ? strchr(packet, ';') != NULL : packet[1] != 0) return false;
+    if (steps)
+        snprintf(out, GDB_ACTIONS_OF_OLD, "s:%llx", (unsigned long long)thread);
+    else
+        snprintf(out, GDB_ACTIONS_OF_OLD, "c");
+    return true;
 }
 
 /* ---- the port ---- */

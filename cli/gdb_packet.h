@@ -58,15 +58,21 @@ bool gdb_take_char(const char **at, char wanted);
 /* Exactly n bytes in hexadecimal digits, to the end of the text. */
 bool gdb_take_bytes(const char *at, void *out, size_t n);
 
-/* ---- vCont ---- */
+/* ---- tables of packets ---- */
 
-/* One ACTION[:THREAD] and the ; behind it. */
-struct gdb_action {
-    bool steps;  /* else it goes on */
-    bool is_all; /* for every thread that no action before is for */
-    uint64_t thread;
-};
-bool gdb_take_action(const char **at, struct gdb_action *out);
+/* Whether a packet begins so (whole: and is no more than that); *out_arguments is what follows. */
+bool gdb_begins(const char *packet, const char *beginning, bool whole, const char **out_arguments);
+
+/* ---- going on: ACTION[:THREAD];... of vCont ---- */
+
+enum gdb_action { GDB_HOLD, GDB_CONTINUE, GDB_STEP };
+bool gdb_are_actions(const char *actions);
+/* The first that is meant for a thread counts; one that none is meant for stays where it is. */
+enum gdb_action gdb_action_for(const char *actions, uint64_t thread);
+/* The packets c, s, C05 and S05 as actions, a step of that thread; what a signal means is not told. False: they name an
+ * address to go on at, which is what registers are written for. */
+enum { GDB_ACTIONS_OF_OLD = 20 };
+bool gdb_actions_of_old(const char *packet, uint64_t thread, char out[GDB_ACTIONS_OF_OLD]);
 
 /* ---- the port ---- */
 
