@@ -5,97 +5,28 @@
  *
  * Node and file numbers in a message's first eight bytes of arguments are replaced by ones that the server has given,
  * when the flags say so; else a fuzzer would hardly find any. Nothing outside the grant may be told of or change. */
-#include <ftw.h>
-#include <limits.h>
 #include <linux/fuse.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "sysvm/dev/virtio/fs/fuse.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/planted.h"
 
 #define MAX_MESSAGES 64
 #define MAX_NUMBERS  32
 
-static char root[64];
 static struct sandbox *sandbox;
 static struct fuse_scratch *scratch;
-static ino_t outside_inodes[4];
 
-/* ---- the directory ---- */
-
-static const char *at(const char *name) {
-    static char paths[4][PATH_MAX];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, PATH_MAX, "%s/%s", root, name);
-    return path;
-}
-
-static void write_file(const char *name, const char *text) {
-    FILE *f = fopen(at(name), "w");
-    FUZZ_CHECK(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
-static bool holds(const char *name, const char *text) {
-    char found[64] = "";
-    FILE *f = fopen(at(name), "r");
-    if (!f) return false;
-    found[fread(found, 1, sizeof found - 1, f)] = 0;
-    fclose(f);
-    return !strcmp(found, text);
-}
-
-static int remove_below(const char *path, const struct stat *st, int kind, struct FTW *where) {
-    (void)kind;
-    if (S_ISDIR(st->st_mode)) chmod(path, 0700);
-    if (where->level) remove(path);
-    return 0;
-}
-
-static void remove_all(void) {
-    nftw(root, remove_below, 16, FTW_DEPTH | FTW_PHYS);
-    rmdir(root);
-}
-
-static void plant(void) {
-    static const char *const links[][2] = {{"../secret", "in/up"},
-                                           {"../outside", "in/out"},
-                                           {"/etc/passwd", "in/absolute"},
-                                           {"..", "in/sub/parent"}};
-    chmod(at("in"), 0700);
-    nftw(at("in"), remove_below, 16, FTW_DEPTH | FTW_PHYS);
-    FUZZ_CHECK(!mkdir(at("in/sub"), 0755));
-    write_file("in/file", "hello");
-    write_file("in/sub/inner", "inner");
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        FUZZ_CHECK(!symlink(links[i][0], at(links[i][1])));
-}
-
-static ino_t inode(const char *name) {
-    struct stat st;
-    FUZZ_CHECK(!lstat(at(name), &st));
-    return st.st_ino;
-}
+static const char *const links[][2] = {{"../secret", "in/up"},
+                                       {"../outside", "in/out"},
+                                       {"/etc/passwd", "in/absolute"},
+                                       {"..", "in/sub/parent"}};
 
 static void start(void) {
-    static const char *const outside[] = {"secret", "outside", "outside/treasure", "."};
     struct sb_config config = {.max_fds = 40, .max_output_bytes = UINT64_C(1) << 40};
-    snprintf(root, sizeof root, "%s/atoll-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-    FUZZ_CHECK(mkdtemp(root));
-    atexit(remove_all);
-    FUZZ_CHECK(!mkdir(at("in"), 0755) && !mkdir(at("outside"), 0755));
-    write_file("secret", "secret");
-    write_file("outside/treasure", "treasure");
-    FUZZ_CHECK(!sb_new(&config, &sandbox, NULL) && !sb_grant_dir(sandbox, at("in"), "/in", false, NULL));
+    if (!planted_make()) return;
+    FUZZ_CHECK(!sb_new(&config, &sandbox, NULL) &&
+               !sb_grant_dir(sandbox, planted_at("in"), "/in", false, NULL));
     FUZZ_CHECK((scratch = fuse_scratch_new(NULL)));
-    for (int i = 0; i < 4; i++) outside_inodes[i] = inode(outside[i]);
-}
-
-static void check_outside(const struct timespec before[2]) {
-    struct stat st;
-    FUZZ_CHECK(holds("secret", "secret") && holds("outside/treasure", "treasure"));
-    FUZZ_CHECK(!lstat(root, &st) && !memcmp(&st.st_mtim, &before[0], sizeof st.st_mtim));
-    FUZZ_CHECK(!lstat(at("outside"), &st) && !memcmp(&st.st_mtim, &before[1], sizeof st.st_mtim));
 }
 
 /* ---- messages ---- */
@@ -126,7 +57,7 @@ static void look_at_answer(struct guest *g, uint32_t opcode, const uint8_t *answ
         return;
     memcpy(&entry, answer + sizeof header, sizeof entry);
     if (opcode == FUSE_GETATTR || opcode == FUSE_SETATTR || opcode == FUSE_STATFS || !entry.nodeid) return;
-    for (int i = 0; i < 4; i++) FUZZ_CHECK(entry.attr.ino != outside_inodes[i]);
+    planted_check_inside(entry.attr.ino);
     remember(g, number);
     if (opcode == FUSE_CREATE) {
         memcpy(&number, answer + sizeof header + sizeof entry, sizeof number);
@@ -163,10 +94,7 @@ static bool is_too_much(const uint8_t *bytes, size_t size) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    struct stat outer, inner;
-    if (!root[0]) start();
-    FUZZ_CHECK(!lstat(root, &outer) && !lstat(at("outside"), &inner));
-    struct timespec before[2] = {outer.st_mtim, inner.st_mtim};
+    start();
     struct fuse_config config = {.root = sb_grant_at(sandbox, 0)->file,
                                  .max_nodes = 12,
                                  .max_handles = 12,
@@ -175,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                                  .gid = getgid()};
     struct guest g = {0};
     static const uint8_t init[5 + 16] = {FUSE_INIT, 0, 0, 0, 0, 7, 0, 0, 0, 31, 0, 0, 0};
-    plant();
+    planted_renew(links, sizeof links / sizeof *links);
     FUZZ_CHECK(!fuse_session_new(&config, &g.session, NULL));
     send_message(&g, init, sizeof init, 80);
     for (size_t from = 0, n = 0; from + 4 <= size && n < MAX_MESSAGES; n++) {
@@ -188,6 +116,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     FUZZ_CHECK(fuse_session_nodes(g.session) <= 12 && fuse_session_handles(g.session) <= 12);
     fuse_session_free(g.session);
-    check_outside(before);
+    planted_check_outside();
     return 0;
 }

@@ -9,122 +9,34 @@
  * change, and both ways have to give the same answers. */
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #include "sandbox/sandbox.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/planted.h"
 
 #define MAX_LINES 48
 
-static char root[64];
 static struct sandbox *sandboxes[2]; /* [1]: without openat2 */
-static ino_t outside_inodes[4];
 
-/* ---- the directory ---- */
-
-static const char *at(const char *name) {
-    static char paths[4][PATH_MAX];
-    static unsigned next;
-    char *path = paths[next++ % 4];
-    snprintf(path, PATH_MAX, "%s/%s", root, name);
-    return path;
-}
-
-static void write_file(const char *name, const char *text) {
-    FILE *f = fopen(at(name), "w");
-    FUZZ_CHECK(f && fputs(text, f) >= 0 && !fclose(f));
-}
-
-static bool holds(const char *name, const char *text) {
-    char found[64] = "";
-    FILE *f = fopen(at(name), "r");
-    if (!f) return false;
-    found[fread(found, 1, sizeof found - 1, f)] = 0;
-    fclose(f);
-    return !strcmp(found, text);
-}
-
-static int remove_below(const char *path, const struct stat *st, int kind, struct FTW *where) {
-    (void)st, (void)kind;
-    if (where->level) remove(path);
-    return 0;
-}
-
-static void remove_all(void) {
-    nftw(root, remove_below, 16, FTW_DEPTH | FTW_PHYS);
-    rmdir(root);
-}
-
-static void plant(void) {
-    static const char *const links[][2] = {{"../secret", "in/up"},
-                                           {"../outside", "in/out"},
-                                           {"sub/../../secret", "in/round"},
-                                           {"loop", "in/loop"},
-                                           {"sub/inner", "in/inside"},
-                                           {"..", "in/sub/parent"},
-                                           {"../../outside", "in/sub/far"},
-                                           {".", "in/dot"},
-                                           {"../new", "in/dangling"},
-                                           {"/etc/passwd", "in/absolute"},
-                                           {"a/b", "in/none"}};
-    nftw(at("in"), remove_below, 16, FTW_DEPTH | FTW_PHYS);
-    FUZZ_CHECK(!mkdir(at("in/sub"), 0755) && !mkdir(at("in/sub/deep"), 0755));
-    write_file("in/file", "hello");
-    write_file("in/sub/inner", "inner");
-    for (size_t i = 0; i < sizeof links / sizeof *links; i++)
-        FUZZ_CHECK(!symlink(links[i][0], at(links[i][1])));
-}
-
-static ino_t inode(const char *name) {
-    struct stat st;
-    FUZZ_CHECK(!lstat(at(name), &st));
-    return st.st_ino;
-}
+static const char *const links[][2] = {{"../secret", "in/up"},
+                                       {"../outside", "in/out"},
+                                       {"sub/../../secret", "in/round"},
+                                       {"loop", "in/loop"},
+                                       {"sub/inner", "in/inside"},
+                                       {"..", "in/sub/parent"},
+                                       {"../../outside", "in/sub/far"},
+                                       {".", "in/dot"},
+                                       {"../new", "in/dangling"},
+                                       {"/etc/passwd", "in/absolute"},
+                                       {"a/b", "in/none"}};
 
 static void start(void) {
-    const char *shared = access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm";
-    snprintf(root, sizeof root, "%s/atoll-fuzz-XXXXXX", shared);
-    FUZZ_CHECK(mkdtemp(root));
-    atexit(remove_all);
-    FUZZ_CHECK(!mkdir(at("in"), 0755) && !mkdir(at("outside"), 0755));
-    write_file("secret", "secret");
-    write_file("outside/treasure", "treasure");
+    if (!planted_make()) return;
     for (int i = 0; i < 2; i++) {
         struct sb_config config = {.no_openat2 = i == 1, .max_fds = 40};
         FUZZ_CHECK(!sb_new(&config, &sandboxes[i], NULL));
-        FUZZ_CHECK(!sb_grant_dir(sandboxes[i], at("in"), "/in", false, NULL));
+        FUZZ_CHECK(!sb_grant_dir(sandboxes[i], planted_at("in"), "/in", false, NULL));
     }
-    static const char *const outside[] = {"secret", "outside", "outside/treasure", "."};
-    for (int i = 0; i < 4; i++) outside_inodes[i] = inode(outside[i]);
-}
-
-static unsigned n_entries(const char *name) {
-    struct stat st;
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s", at(name));
-    unsigned n = 0;
-    static const char *const known[] = {"secret", "outside", "in", "treasure"};
-    for (int i = 0; i < 4; i++) {
-        char entry[PATH_MAX + 32];
-        snprintf(entry, sizeof entry, "%s/%s", path, known[i]);
-        n += lstat(entry, &st) == 0;
-    }
-    return n;
-}
-
-/* A file made outside changes the directory's time, a file inside `outside` its link count or its listing. */
-static void check_outside(const struct timespec before[2]) {
-    struct stat st;
-    FUZZ_CHECK(holds("secret", "secret") && holds("outside/treasure", "treasure"));
-    FUZZ_CHECK(n_entries(".") == 3 && n_entries("outside") == 1);
-    FUZZ_CHECK(!lstat(at("."), &st) && !memcmp(&st.st_mtim, &before[0], sizeof st.st_mtim));
-    FUZZ_CHECK(!lstat(at("outside"), &st) && !memcmp(&st.st_mtim, &before[1], sizeof st.st_mtim));
-}
-
-static void is_inside(const struct stat *st) {
-    for (int i = 0; i < 4; i++) FUZZ_CHECK(st->st_ino != outside_inodes[i]);
 }
 
 /* ---- requests ---- */
@@ -135,7 +47,7 @@ static int try_open(struct sb_file **dir, struct sb_path path, unsigned flags, b
     int error = sb_file_open(*dir, path, flags, &file);
     if (error) return error;
     FUZZ_CHECK(!fstat(sb_file_fd(file), &st));
-    is_inside(&st);
+    planted_check_inside(st.st_ino);
     if (flags & SB_OPEN_WRITE) {
         struct iovec iov = {(void *)(uintptr_t) "written", 7};
         uint64_t n;
@@ -150,7 +62,7 @@ static int try_open(struct sb_file **dir, struct sb_path path, unsigned flags, b
 static int try_stat(struct sb_file *dir, struct sb_path path, bool follow) {
     struct stat st;
     int error = sb_path_stat(dir, path, follow, &st);
-    if (!error) is_inside(&st);
+    if (!error) planted_check_inside(st.st_ino);
     return error;
 }
 
@@ -202,14 +114,11 @@ static unsigned run(struct sandbox *sb, const char *text, size_t size, int error
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     int errors[2][MAX_LINES];
     unsigned n[2];
-    struct stat outer, inner;
-    if (!root[0]) start();
-    FUZZ_CHECK(!lstat(root, &outer) && !lstat(at("outside"), &inner));
-    struct timespec before[2] = {outer.st_mtim, inner.st_mtim};
+    start();
     for (int i = 0; i < 2; i++) {
-        plant();
+        planted_renew(links, sizeof links / sizeof *links);
         n[i] = run(sandboxes[i], (const char *)data, size, errors[i]);
-        check_outside(before);
+        planted_check_outside();
     }
     FUZZ_CHECK(n[0] == n[1]);
     for (unsigned k = 0; k < n[0]; k++) {

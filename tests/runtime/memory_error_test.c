@@ -73,22 +73,25 @@ static enum atoll_status live_once(const struct atoll_alloc *alloc) {
     return status;
 }
 
-static void every_failed_allocation_is_told_and_nothing_leaks(void **state) {
+/* The way once for each of its allocations, which fails; returns how many it has. */
+static unsigned long fail_each(enum atoll_status (*way)(const struct atoll_alloc *alloc)) {
     struct failing f = {0};
     struct atoll_alloc alloc = {resize, &f};
-    (void)state;
-    unsigned long n = 1;
-    for (;; n++) {
+    for (unsigned long n = 1;; n++) {
         f = (struct failing){.until_failure = n};
-        live_once(&alloc);
+        way(&alloc);
         assert_int_equal(f.live_blocks, 0);
         assert_int_equal(f.live_bytes, 0); /* sizes given back are those taken */
-        if (!f.failed) break;
+        if (!f.failed) return n;
         f.until_failure = 0;
-        assert_int_equal(live_once(&alloc), ATOLL_OK);
+        assert_int_equal(way(&alloc), ATOLL_OK);
         assert_int_equal(f.live_bytes, 0);
     }
-    assert_true(n > 50);
+}
+
+static void every_failed_allocation_is_told_and_nothing_leaks(void **state) {
+    (void)state;
+    assert_true(fail_each(live_once) > 50);
 }
 
 /* The tools' way: text, bytes, text again. */
@@ -117,18 +120,8 @@ static enum atoll_status print_once(const struct atoll_alloc *alloc) {
 }
 
 static void the_tools_survive_every_failed_allocation(void **state) {
-    struct failing f = {0};
-    struct atoll_alloc alloc = {resize, &f};
     (void)state;
-    unsigned long n = 1;
-    for (;; n++) {
-        f = (struct failing){.until_failure = n};
-        print_once(&alloc);
-        assert_int_equal(f.live_blocks, 0);
-        assert_int_equal(f.live_bytes, 0);
-        if (!f.failed) break;
-    }
-    assert_true(n > 50);
+    assert_true(fail_each(print_once) > 50);
 }
 
 int main(void) {
