@@ -7,6 +7,7 @@
 
 #include "sysvm/cpu/soft/code.h"
 #include "sysvm/cpu/soft/insn.h"
+#include "sysvm/cpu/soft/mmu.h"
 
 struct soft_block {
     struct soft_block *next; /* of the same hash */
@@ -36,7 +37,7 @@ struct soft_block {
 /* Where a linear address led last, as long as no translation was forgotten: the way from block to block. */
 enum { SOFT_JUMPS = 1 << 12, SOFT_BLOCKS_TABLE = 1 << 14, SOFT_BLOCKS_CHUNKS = 24 };
 struct soft_jump {
-    uint64_t key, version; /* soft_jump_key, cpu->tlb.version */
+    uint64_t key, version; /* soft_jump_key, soft_scope_version */
     struct soft_block *block;
 };
 
@@ -73,17 +74,22 @@ static inline bool soft_block_lives(const struct soft_block *block) {
 static inline uint64_t soft_jump_key(const struct soft_cpu *cpu, uint64_t linear) {
     return linear ^ ((uint64_t)cpu->tlb.view << 60 | (uint64_t)cpu->mode << 56);
 }
+/* Processes have the same addresses: their versions keep them apart. */
 static inline struct soft_jump *soft_jump_at(struct soft_cpu *cpu, uint64_t linear) {
-    return cpu->blocks->jumps + (linear ^ linear >> 12) % SOFT_JUMPS;
+    return cpu->blocks->jumps + (linear ^ linear >> 12 ^ soft_scope_version(&cpu->tlb) * 61) % SOFT_JUMPS;
 }
 /* The block that `linear` led to; NULL: it has to be found by its physical address. */
 static inline struct soft_block *soft_jump_find(struct soft_cpu *cpu, uint64_t linear) {
     const struct soft_jump *jump = soft_jump_at(cpu, linear);
-    if (jump->key != soft_jump_key(cpu, linear) || jump->version != cpu->tlb.version) return NULL;
+    if (jump->key != soft_jump_key(cpu, linear) || jump->version != soft_scope_version(&cpu->tlb))
+        return NULL;
     return jump->block && soft_block_lives(jump->block) ? jump->block : NULL;
 }
+/* Just found by its translation. */
 static inline void soft_jump_keep(struct soft_cpu *cpu, uint64_t linear, struct soft_block *block) {
-    *soft_jump_at(cpu, linear) = (struct soft_jump){soft_jump_key(cpu, linear), cpu->tlb.version, block};
+    soft_scope_note(cpu, linear);
+    *soft_jump_at(cpu, linear) =
+        (struct soft_jump){soft_jump_key(cpu, linear), soft_scope_version(&cpu->tlb), block};
 }
 
 #endif

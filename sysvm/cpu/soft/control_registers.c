@@ -11,7 +11,7 @@ static bool check_cr0(struct soft_cpu *cpu, uint64_t value) {
     bool pages = value & SOFT_CR0_PG, paged = cpu->cr0 & SOFT_CR0_PG;
     if (value >> 32 || (pages && !(value & SOFT_CR0_PE))) return false;
     if ((value & SOFT_CR0_NW) && !(value & SOFT_CR0_CD)) return false;
-    if (paged && !pages && cpu->mode == SOFT_LONG64) return false;
+    if (paged && !pages && (cpu->mode == SOFT_LONG64 || cpu->cr4 & SOFT_CR4_PCIDE)) return false;
     if (!pages || paged) return true;
     if (cpu->efer & SOFT_EFER_LME)
         return (cpu->cr4 & SOFT_CR4_PAE) && !(cpu->segments[VM_CS].access & SOFT_LONG);
@@ -51,34 +51,42 @@ bool soft_set_efer(struct soft_cpu *cpu, uint64_t value) {
 /* ---- CR3, CR4 ---- */
 
 static bool set_cr3(struct soft_cpu *cpu, uint64_t value) {
+    const bool keeps = cpu->cr4 & SOFT_CR4_PCIDE && value >> 63;
+    if (keeps) value &= UINT64_MAX >> 1;
     if (soft_is_long(cpu) && value >> SOFT_PHYSICAL_BITS) return soft_fail(cpu, SOFT_GP, 0);
     if (!soft_is_long(cpu) && (cpu->cr0 & SOFT_CR0_PG) && (cpu->cr4 & SOFT_CR4_PAE) &&
         !soft_pae_is_valid(cpu, value))
         return soft_fail(cpu, SOFT_GP, 0);
     cpu->cr3 = value;
-    soft_tlb_flush(cpu, false);
+    soft_tlb_enter_space(cpu, soft_pcid(cpu), keeps);
     return true;
 }
 
-/* Process-context identifiers, user-interrupts and the like are not told in CPUID. */
+/* User-interrupts, protection keys and the like are not told in CPUID. */
 static uint64_t known_cr4(struct soft_cpu *cpu) {
     uint64_t known = SOFT_CR4_TSD | SOFT_CR4_DE | SOFT_CR4_PSE | SOFT_CR4_PAE | SOFT_CR4_MCE | SOFT_CR4_PGE |
                      SOFT_CR4_PCE | SOFT_CR4_OSFXSR | SOFT_CR4_OSXMMEXCPT | SOFT_CR4_UMIP |
-                     SOFT_CR4_FSGSBASE | SOFT_CR4_SMEP | SOFT_CR4_SMAP;
+                     SOFT_CR4_FSGSBASE | SOFT_CR4_PCIDE | SOFT_CR4_SMEP | SOFT_CR4_SMAP;
     if (soft_cpuid(cpu, 1, 0).ecx & 1u << 26) known |= SOFT_CR4_OSXSAVE;
     return known;
 }
 
 static bool set_cr4(struct soft_cpu *cpu, uint64_t value) {
-    enum { TRANSLATES = SOFT_CR4_PSE | SOFT_CR4_PAE | SOFT_CR4_PGE | SOFT_CR4_SMEP | SOFT_CR4_SMAP };
+    enum {
+        TRANSLATES =
+            SOFT_CR4_PSE | SOFT_CR4_PAE | SOFT_CR4_PGE | SOFT_CR4_PCIDE | SOFT_CR4_SMEP | SOFT_CR4_SMAP
+    };
     uint64_t changed = cpu->cr4 ^ value;
     if ((value & ~known_cr4(cpu)) || (soft_is_long(cpu) && !(value & SOFT_CR4_PAE)))
+        return soft_fail(cpu, SOFT_GP, 0);
+    if ((changed & value & SOFT_CR4_PCIDE) && (!soft_is_long(cpu) || cpu->cr3 & 0xFFF))
         return soft_fail(cpu, SOFT_GP, 0);
     bool starts_pae =
         !soft_is_long(cpu) && (cpu->cr0 & SOFT_CR0_PG) && (value & SOFT_CR4_PAE) && (changed & TRANSLATES);
     if (starts_pae && !soft_pae_is_valid(cpu, cpu->cr3)) return soft_fail(cpu, SOFT_GP, 0);
     cpu->cr4 = value;
     if (changed & TRANSLATES) soft_tlb_flush(cpu, true);
+    if (changed & SOFT_CR4_PCIDE) soft_tlb_enter_space(cpu, soft_pcid(cpu), true);
     return true;
 }
 
@@ -260,7 +268,6 @@ enum soft_step soft_invlpg(struct soft_cpu *cpu, const struct soft_insn *insn) {
     return SOFT_END;
 }
 
-/* There are no context identifiers, so 0 is the only one. */
 enum soft_step soft_invpcid(struct soft_cpu *cpu, const struct soft_insn *insn) {
     enum { ONE_ADDRESS, ONE_CONTEXT, ALL, ALL_BUT_GLOBAL };
     uint64_t linear, type = soft_gpr_get(cpu, insn->operands[0].reg, word_bytes(cpu)), descriptor[2];
@@ -268,11 +275,13 @@ enum soft_step soft_invpcid(struct soft_cpu *cpu, const struct soft_insn *insn) 
     if (!soft_linear(cpu, insn, &linear, 16, false) || !soft_read(cpu, linear, descriptor, 16))
         return SOFT_FAULT;
     bool is_reserved = type > ALL_BUT_GLOBAL || descriptor[0] >> 12;
-    bool is_other = type <= ONE_CONTEXT && descriptor[0];
+    bool is_other = type <= ONE_CONTEXT && descriptor[0] && !(cpu->cr4 & SOFT_CR4_PCIDE);
     if (is_reserved || is_other || (type == ONE_ADDRESS && !soft_is_canonical(descriptor[1])))
         return soft_raise_gp(cpu, 0);
     if (type == ONE_ADDRESS)
-        soft_tlb_flush_page(cpu, descriptor[1]);
+        soft_tlb_flush_page_of(cpu, (uint16_t)descriptor[0], descriptor[1]);
+    else if (type == ONE_CONTEXT)
+        soft_tlb_flush_space(cpu, (uint16_t)descriptor[0]);
     else
         soft_tlb_flush(cpu, type == ALL);
     return SOFT_END;

@@ -171,20 +171,23 @@ struct soft_leave {
 };
 
 /* What translated code reaches from its stack pointer; see translate/. */
-enum { SOFT_NATIVE_STACK = 1 << 15, SOFT_STAMPS = 1 << 16, SOFT_TARGETS = 1 << 12 };
+enum { SOFT_NATIVE_STACK = 1 << 15, SOFT_STAMPS = 1 << 16, SOFT_TARGETS = 1 << 12, SOFT_EPOCHS = 1 << 12 };
 struct soft_target { /* of indirect jumps: where the code for a linear address stands */
     uint64_t linear;
     const void *code;
 };
 struct soft_translated {
-    const void *step, *rest, *exit, *indirect; /* common pieces of code */
+    const void *step, *rest, *exit, *indirect, *find; /* common pieces of code */
     uint64_t host_stack;
     uint32_t outcome; /* enum soft_step of an instruction that ended a run of translated code */
-    uint64_t
-        epochs[SOFT_N_VIEWS]; /* grow when linear addresses of code may lead elsewhere; less than a page */
-    struct soft_target targets[SOFT_N_VIEWS][SOFT_TARGETS];
+    /* Of each view's scope (tlb.h): a number less than SOFT_EPOCHS, another one when linear addresses of code may lead
+     * elsewhere; SOFT_TARGETS places. */
+    uint64_t epochs[SOFT_N_VIEWS];
+    struct soft_target *targets[SOFT_N_VIEWS];
     /* Of jumps to other pages: the page that they were in, and the epoch, when they were right. */
     uint64_t stamps[SOFT_STAMPS];
+    uint32_t stamp; /* of a jump that looks for its target: its place from the beginning of `stamps` */
+    uint8_t lives[SOFT_EPOCHS]; /* by epoch: it is one of an address space that users' code is kept for */
 };
 
 struct soft_cpu {

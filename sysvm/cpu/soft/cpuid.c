@@ -24,8 +24,8 @@ enum { MAX_BASIC = 0x16, FAMILY_MODEL = 0x00030661 };
 enum {
     /* leaf 1, ecx: SSE3, PCLMUL, SSSE3, FMA, SSE4.1, SSE4.2, AES, AVX, F16C */
     C1_HOST = 1 << 0 | 1 << 1 | 1 << 9 | 1 << 12 | 1 << 19 | 1 << 20 | 1 << 25 | 1 << 28 | 1 << 29,
-    /* CX16, x2APIC, MOVBE, POPCNT, TSC deadline, XSAVE, RDRAND */
-    C1_OWN = 1 << 13 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 26 | 1 << 30,
+    /* CX16, PCID, x2APIC, MOVBE, POPCNT, TSC deadline, XSAVE, RDRAND */
+    C1_OWN = 1 << 13 | 1 << 17 | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 24 | 1 << 26 | 1 << 30,
     /* leaf 1, edx: FPU, MMX, FXSR, SSE, SSE2 */
     D1_HOST = 1 << 0 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26,
     /* DE, PSE, TSC, MSR, PAE, CX8, APIC, SEP, MTRR, PGE, CMOV, PAT, PSE36, CLFLUSH */

@@ -272,6 +272,7 @@ static int set_state(void *vcpu, const struct vm_cpu_state *state) {
     cpu->leave = (struct soft_leave){0};
     soft_apic_set_cr8(cpu->apic, (uint8_t)(state->cr8 & 15));
     soft_tlb_flush(cpu, true);
+    soft_tlb_enter_space(cpu, soft_pcid(cpu), true);
     soft_mode_changed(cpu);
     return 0;
 }

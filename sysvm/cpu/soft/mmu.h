@@ -139,7 +139,21 @@ void soft_tlb_forget_writes(struct soft_cpu *cpu, uint64_t gpa);
 
 void soft_tlb_init(struct soft_cpu *cpu); /* of zeroed memory: no entry is valid */
 void soft_tlb_flush(struct soft_cpu *cpu, bool global_too);
+/* invlpg: of the current address space, and global. */
 void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear);
+/* The process-context identifier. */
+static inline uint16_t soft_pcid(const struct soft_cpu *cpu) {
+    return cpu->cr4 & SOFT_CR4_PCIDE ? cpu->cr3 & 0xFFF : 0;
+}
+/* CR3 was loaded: translations are of this process-context identifier from here on (0 without CR4.PCIDE). keeps: those
+ * that are kept of it count; else only global ones do. */
+void soft_tlb_enter_space(struct soft_cpu *cpu, uint16_t pcid, bool keeps);
+/* All that is not global of an identifier, which may be another than the current one; a page of it. */
+void soft_tlb_flush_space(struct soft_cpu *cpu, uint16_t pcid);
+void soft_tlb_flush_page_of(struct soft_cpu *cpu, uint16_t pcid, uint64_t linear);
+/* A translation of the current view for code at `linear`, which is in the TLB, is kept elsewhere by the version of its
+ * scope. */
+void soft_scope_note(struct soft_cpu *cpu, uint64_t linear);
 /* To be called after every change of CPL and RFLAGS.AC: whose rights instructions have. */
 void soft_view_changed(struct soft_cpu *cpu);
 

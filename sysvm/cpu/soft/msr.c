@@ -252,4 +252,5 @@ void soft_reset(struct soft_cpu *cpu, bool is_init) {
     soft_mode_changed(cpu);
     soft_view_changed(cpu);
     soft_tlb_flush(cpu, true);
+    soft_tlb_enter_space(cpu, soft_pcid(cpu), true);
 }

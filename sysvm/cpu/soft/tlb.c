@@ -6,6 +6,38 @@ static struct soft_tlb_entry nothing(unsigned i) {
     return (struct soft_tlb_entry){SOFT_TLB_NONE(i), SOFT_TLB_NONE(i), SOFT_TLB_NONE(i), 0};
 }
 
+/* ---- where code leads ---- */
+
+static void end_scope(struct soft_cpu *cpu, unsigned scope) {
+    cpu->tlb.scopes[scope] = (struct soft_scope){.version = ++cpu->tlb.n_versions};
+    soft_translations_moved(cpu, scope);
+}
+
+void soft_scope_note(struct soft_cpu *cpu, uint64_t linear) {
+    const struct soft_tlb_view *view = &cpu->tlb.views[cpu->tlb.view];
+    struct soft_scope *scope = &cpu->tlb.scopes[soft_scope_of(&cpu->tlb, cpu->tlb.view)];
+    const unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES, size = view->size[i] & ~SOFT_TLB_GLOBAL;
+    scope->pages[linear / VM_PAGE / 64 % 16] |= UINT64_C(1) << linear / VM_PAGE % 64;
+    if (size > 12) scope->large |= UINT64_C(1) << (linear >> 21) % 64;
+    if (size > 22) scope->huge |= UINT64_C(1) << (linear >> 30) % 64;
+    if (size == 22) scope->large |= UINT64_C(1) << ((linear >> 21) ^ 1) % 64; /* 4 MiB are two of 2 */
+    if (view->size[i] & SOFT_TLB_GLOBAL)
+        scope->has_global = true;
+    else
+        scope->has_local = true;
+}
+
+static bool may_have(const struct soft_scope *scope, uint64_t linear) {
+    return (scope->pages[linear / VM_PAGE / 64 % 16] >> linear / VM_PAGE % 64 & 1) ||
+           (scope->large >> (linear >> 21) % 64 & 1) || (scope->huge >> (linear >> 30) % 64 & 1);
+}
+
+static void end_if_local(struct soft_cpu *cpu, unsigned scope) {
+    if (cpu->tlb.scopes[scope].has_local) end_scope(cpu, scope);
+}
+
+/* ---- entries ---- */
+
 void soft_tlb_init(struct soft_cpu *cpu) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++) {
         struct soft_tlb_view *view = &cpu->tlb.views[v];
@@ -16,8 +48,13 @@ void soft_tlb_init(struct soft_cpu *cpu) {
         view->n_used = 0;
         view->large = view->huge = 0;
     }
+    for (unsigned i = 0; i < SOFT_SPACES; i++) cpu->tlb.spaces[i] = SOFT_NO_SPACE;
+    cpu->tlb.space = 0;
+    cpu->tlb.spaces[0] = 0;
+    cpu->tlb.uses[0] = ++cpu->tlb.n_uses;
+    for (unsigned i = 0; i < SOFT_N_SCOPES; i++) end_scope(cpu, i);
     soft_view_changed(cpu);
-    cpu->tlb.version++;
+    soft_translations_enter(cpu);
 }
 
 void soft_view_changed(struct soft_cpu *cpu) {
@@ -63,12 +100,16 @@ static bool keep_others(const struct soft_tlb_view *view, unsigned i, uint64_t l
     return (view->linear[i] ^ linear) >> (view->size[i] & ~SOFT_TLB_GLOBAL);
 }
 
+/* ---- flushes ---- */
+
 void soft_tlb_flush(struct soft_cpu *cpu, bool global_too) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
         flush_view(&cpu->tlb.views[v], global_too ? keep_none : keep_global, 0);
+    for (unsigned i = 0; i < SOFT_N_SCOPES; i++) {
+        const struct soft_scope *scope = cpu->tlb.scopes + i;
+        if (scope->has_local || (global_too && scope->has_global)) end_scope(cpu, i);
+    }
     soft_view_changed(cpu);
-    cpu->tlb.version++;
-    soft_translations_moved(cpu, global_too);
 }
 
 void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear) {
@@ -80,8 +121,63 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear) {
         else if (view->size[i] && view->linear[i] == (linear & SOFT_PAGE_MASK))
             view->entries[i] = nothing(i); /* still listed as used: the next fill, or flush, finds it so */
     }
-    cpu->tlb.version++;
-    soft_translations_page_moved(cpu, linear);
+    for (unsigned i = 0; i < SOFT_N_SCOPES; i++) {
+        const bool is_current = i < SOFT_VIEW_USER || i == SOFT_VIEW_USER + cpu->tlb.space;
+        if ((is_current || cpu->tlb.scopes[i].has_global) && may_have(cpu->tlb.scopes + i, linear))
+            end_scope(cpu, i);
+    }
+}
+
+/* ---- address spaces ---- */
+
+/* SOFT_SPACES: nothing is kept of it. */
+static unsigned find_space(const struct soft_cpu *cpu, uint16_t pcid) {
+    unsigned i = 0;
+    while (i < SOFT_SPACES && cpu->tlb.spaces[i] != pcid) i++;
+    return i;
+}
+
+/* The one that was entered longest ago makes room. */
+static unsigned make_space(struct soft_cpu *cpu, uint16_t pcid) {
+    struct soft_tlb *tlb = &cpu->tlb;
+    unsigned at = 0;
+    for (unsigned i = 1; i < SOFT_SPACES; i++)
+        if (tlb->uses[i] < tlb->uses[at]) at = i;
+    end_scope(cpu, SOFT_VIEW_USER + at);
+    tlb->spaces[at] = pcid;
+    return at;
+}
+
+/* What is not global, of the current address space and of views that have no scope for each. */
+static void leave_space(struct soft_cpu *cpu) {
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) flush_view(&cpu->tlb.views[v], keep_global, 0);
+    for (unsigned v = 0; v < SOFT_VIEW_USER; v++) end_if_local(cpu, v);
+}
+
+void soft_tlb_enter_space(struct soft_cpu *cpu, uint16_t pcid, bool keeps) {
+    struct soft_tlb *tlb = &cpu->tlb;
+    unsigned space = find_space(cpu, pcid);
+    if (keeps && space == tlb->space) return;
+    leave_space(cpu);
+    if (space == SOFT_SPACES) space = make_space(cpu, pcid);
+    tlb->space = space;
+    tlb->uses[space] = ++tlb->n_uses;
+    if (!keeps) end_if_local(cpu, SOFT_VIEW_USER + space);
+    soft_translations_enter(cpu);
+}
+
+void soft_tlb_flush_space(struct soft_cpu *cpu, uint16_t pcid) {
+    const unsigned space = find_space(cpu, pcid);
+    if (space == cpu->tlb.space) leave_space(cpu);
+    if (space < SOFT_SPACES) end_if_local(cpu, SOFT_VIEW_USER + space);
+}
+
+void soft_tlb_flush_page_of(struct soft_cpu *cpu, uint16_t pcid, uint64_t linear) {
+    const unsigned space = find_space(cpu, pcid);
+    if (space == cpu->tlb.space)
+        soft_tlb_flush_page(cpu, linear);
+    else if (space < SOFT_SPACES && may_have(cpu->tlb.scopes + SOFT_VIEW_USER + space, linear))
+        end_scope(cpu, SOFT_VIEW_USER + space);
 }
 
 void soft_tlb_forget_writes(struct soft_cpu *cpu, uint64_t gpa) {

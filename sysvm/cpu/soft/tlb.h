@@ -7,10 +7,16 @@
  * tag that its first byte finds: one comparison also tells that it stays within the page. What is no RAM has no tag at
  * all; a page that holds decoded code, or is not dirty yet, has no write tag: the slow path sees such writes.
  *
- * Rights depend on who asks, so there is a table for each view; a change of privilege flushes nothing. */
+ * Rights depend on who asks, so there is a table for each view; a change of privilege flushes nothing. A change of the
+ * address space does: the tables hold translations of the current one, and global ones.
+ *
+ * What is kept beyond them is where code leads: blocks.h and translate/ remember it by linear address, for a scope:
+ * one for each of the kernel's views, and one for each of the address spaces that users ran in last (process-context
+ * identifiers). A scope ends when one of its addresses may lead elsewhere. */
 #ifndef ATOLL_SYSVM_SOFT_TLB_H
 #define ATOLL_SYSVM_SOFT_TLB_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum soft_view {
@@ -42,12 +48,33 @@ struct soft_tlb_view {
     uint64_t large, huge;
 };
 
+/* Linux uses six identifiers. */
+enum { SOFT_SPACES = 8, SOFT_N_SCOPES = SOFT_VIEW_USER + SOFT_SPACES, SOFT_NO_SPACE = 0xFFFF };
+
+/* The pages that code was found in, by filters: `pages` by the number of the page; larger ones as in struct
+ * soft_tlb_view. */
+struct soft_scope {
+    uint64_t version; /* another one, ever, when addresses may lead elsewhere */
+    uint64_t pages[16], large, huge;
+    bool has_local, has_global; /* pages that are not global; that are */
+};
+
 struct soft_tlb {
-    /* Grows with every flush, of one page too, and with every change of what an access of a view may do (CR0, CR3,
-     * CR4, EFER): who keeps something derived from translations compares it. */
-    uint64_t version;
-    enum soft_view view; /* of the instructions that run now */
+    enum soft_view view;                /* of the instructions that run now */
+    unsigned space;                     /* whose entries the views have: an index of `spaces` */
+    uint16_t spaces[SOFT_SPACES];       /* process-context identifiers, SOFT_NO_SPACE */
+    uint64_t uses[SOFT_SPACES], n_uses; /* when each was entered last */
+    uint64_t n_versions;
+    struct soft_scope scopes[SOFT_N_SCOPES]; /* by view, those of users by view + space */
     struct soft_tlb_view views[SOFT_N_VIEWS];
 };
+
+/* The scope that code of a view has now. */
+static inline unsigned soft_scope_of(const struct soft_tlb *tlb, enum soft_view view) {
+    return view == SOFT_VIEW_USER ? SOFT_VIEW_USER + tlb->space : (unsigned)view;
+}
+static inline uint64_t soft_scope_version(const struct soft_tlb *tlb) {
+    return tlb->scopes[soft_scope_of(tlb, tlb->view)].version;
+}
 
 #endif

@@ -12,16 +12,55 @@ enum { CODE_BYTES = 24 << 20, FIRST_STAMP = 1, LINKS_MAX = 1 << 17 };
 
 /* ---- addresses ---- */
 
-static void forget_targets(struct soft_translator *translator, unsigned view) {
+/* No entry is found by the address that it would be at: 0 is not where 1 is looked for. */
+static void clear_target(struct soft_target *targets, unsigned i) {
+    targets[i] = (struct soft_target){.linear = i ? 0 : 1};
+}
+
+static void clear_targets(struct leads *leads) {
+    if (leads->n_used > LEADS_USED_MAX) {
+        memset(leads->targets, 0, sizeof leads->targets);
+        clear_target(leads->targets, 0);
+    } else {
+        for (unsigned i = 0; i < leads->n_used; i++) clear_target(leads->targets, leads->used[i]);
+    }
+    leads->n_used = 0;
+}
+
+void soft_translations_enter(struct soft_cpu *cpu) {
+    if (!cpu->translator) return;
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) {
+        struct leads *leads = cpu->translator->leads + soft_scope_of(&cpu->tlb, v);
+        cpu->translated.epochs[v] = leads->epoch;
+        cpu->translated.targets[v] = leads->targets;
+    }
+}
+
+/* One that no stamp has. */
+static void new_epoch(struct soft_translator *translator, unsigned scope) {
+    _Static_assert(SOFT_EPOCHS <= VM_PAGE, "a stamp is a page and an epoch");
     struct soft_translated *translated = &translator->cpu->translated;
-    /* No entry is found by the address that it would be at. */
-    memset(translated->targets[view], 0, sizeof translated->targets[view]);
-    translated->targets[view][0].linear = 1;
-    memset(translator->linked[view], 0, sizeof translator->linked[view]);
-    translator->depends[view] = false;
-    if (++translated->epochs[view] < VM_PAGE) return;
-    memset(translated->stamps, 0, sizeof translated->stamps);
-    translated->epochs[view] = 1;
+    translated->lives[translator->leads[scope].epoch] = false;
+    if (translator->last_epoch + 1 == SOFT_EPOCHS) {
+        memset(translated->stamps, 0, sizeof translated->stamps);
+        memset(translated->lives, 0, sizeof translated->lives);
+        translator->pending = 0;
+        translator->last_epoch = SOFT_N_SCOPES;
+        for (unsigned i = 0; i < SOFT_N_SCOPES; i++) {
+            translator->leads[i].epoch = i + 1;
+            translated->lives[i + 1] = i != scope && i >= SOFT_VIEW_USER;
+        }
+    }
+    translator->leads[scope].epoch = ++translator->last_epoch;
+    translated->lives[translator->last_epoch] = scope >= SOFT_VIEW_USER;
+}
+
+void soft_translations_moved(struct soft_cpu *cpu, unsigned scope) {
+    if (!cpu->translator) return;
+    struct leads *leads = cpu->translator->leads + scope;
+    clear_targets(leads);
+    new_epoch(cpu->translator, scope);
+    soft_translations_enter(cpu);
 }
 
 /* ---- beginning and end ---- */
@@ -51,7 +90,11 @@ struct soft_translator *soft_translator_new(const struct atoll_alloc *alloc, str
     translator->cpu = cpu;
     find_host(translator);
     translator->n_stamps = FIRST_STAMP;
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) forget_targets(translator, v);
+    for (unsigned i = 0; i < SOFT_N_SCOPES; i++) {
+        translator->leads[i].n_used = LEADS_USED_MAX + 1;
+        clear_targets(translator->leads + i);
+        new_epoch(translator, i);
+    }
     if (jit_memory_open(&translator->memory, alloc, CODE_BYTES) || !dbt_make_thunks(translator)) {
         soft_translator_free(translator);
         return NULL;
@@ -83,7 +126,7 @@ void soft_translations_drop(struct soft_cpu *cpu) {
         }
         translator->pages[i] = NULL;
     }
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) forget_targets(translator, v);
+    for (unsigned i = 0; i < SOFT_N_SCOPES; i++) clear_targets(translator->leads + i);
     if (translator->start) jit_memory_give_back(&translator->memory, translator->start, translator->used);
     translator->start = NULL;
     translator->used = 0;
@@ -161,21 +204,12 @@ void dbt_place(struct translation *t, struct soft_block *block) {
 
 /* ---- from block to block ---- */
 
-/* The page of a linear address, by which its targets and stamps are found again; whether they outlive flushes of what
- * is not global. */
-static void note_page(struct soft_translator *translator, uint64_t linear, unsigned view) {
-    const struct soft_tlb_view *tlb = &translator->cpu->tlb.views[view];
-    const unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES;
-    translator->linked[view][linear / VM_PAGE / 64 % 16] |= UINT64_C(1) << linear / VM_PAGE % 64;
-    if (tlb->linear[i] != (linear & SOFT_PAGE_MASK) || !(tlb->size[i] & SOFT_TLB_GLOBAL))
-        translator->depends[view] = true;
-}
-
 void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block) {
-    struct soft_target *target =
-        translator->cpu->translated.targets[block->view] + (uint32_t)(linear ^ linear >> 11) % SOFT_TARGETS;
-    *target = (struct soft_target){linear, block->polled};
-    note_page(translator, linear, block->view);
+    struct leads *leads = translator->leads + soft_scope_of(&translator->cpu->tlb, block->view);
+    const unsigned i = (uint32_t)(linear ^ linear >> 11) % SOFT_TARGETS;
+    leads->targets[i] = (struct soft_target){linear, block->polled};
+    if (leads->n_used < LEADS_USED_MAX) leads->used[leads->n_used] = (uint16_t)i;
+    if (leads->n_used <= LEADS_USED_MAX) leads->n_used++;
 }
 
 /* Within a page, addresses lead where they led when the code was made. What goes forward cannot close a loop. */
@@ -186,7 +220,6 @@ void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_bl
     if (link->stamp) {
         const uint64_t page = translator->pending_rip - (uint64_t)link->target;
         translated->stamps[link->stamp] = page + translated->epochs[to->view];
-        note_page(translator, translator->pending_rip, to->view);
     }
     if (link->to == to) return;
     const bool forward = link->target > (int64_t)(link->from->gpa % VM_PAGE);
@@ -201,21 +234,6 @@ void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_bl
 }
 
 /* ---- what ends translations ---- */
-
-void soft_translations_moved(struct soft_cpu *cpu, bool global_too) {
-    struct soft_translator *translator = cpu->translator;
-    if (!translator) return;
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
-        if (global_too || translator->depends[v]) forget_targets(translator, v);
-}
-
-void soft_translations_page_moved(struct soft_cpu *cpu, uint64_t linear) {
-    struct soft_translator *translator = cpu->translator;
-    if (!translator) return;
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
-        if (translator->linked[v][linear / VM_PAGE / 64 % 16] >> linear / VM_PAGE % 64 & 1)
-            forget_targets(translator, v);
-}
 
 /* Flags that are in the host's only would be lost on the way out of a closed block. */
 static void unjoin_with_flags(struct soft_translator *translator, struct soft_block *block) {

@@ -2,6 +2,7 @@
  *
  *   to an address of the same page      jmp target                         (patched in when it is known)
  *   to another page                     page and epoch are still those of the stamp? page_base += distance; jmp target
+ *                                       else, of users, whose other address spaces may run it: by the table, too
  *   to an address in a register         a table by address, cpu->translated.targets
  * Until a target is known, and where one of these is not so, the way leads out, and run.c finds it. */
 #include <Zydis/Mnemonic.h>
@@ -155,7 +156,15 @@ static void exit_code(struct translation *t, struct exit *exit, uint32_t link, u
     }
     dbt_here(t, leave);
     x86_const(&t->a, HOST_B, LEFT_LINK | link);
-    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
+    bool finds =
+        exit->at && stamp && t->block->view == SOFT_VIEW_USER && exit->target == (int32_t)exit->target;
+    if (finds) {
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7), 0, cpu_at(CPU_AT(translated.stamp)),
+                   (int32_t)(stamp * sizeof(uint64_t)), 4);
+        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
+        x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(HOST_A, (int32_t)exit->target));
+    }
+    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(finds ? CPU_AT(translated.find) : CPU_AT(translated.exit)));
 }
 
 void dbt_exits(struct translation *t) {
@@ -180,25 +189,28 @@ static void canonical_or(struct translation *t, uint32_t elsewhere) {
     x86_branch(&t->a, CC_NE, elsewhere);
 }
 
+/* Where the place of the address in rax is in the table of targets, in r11; else to `miss`. Flags go. */
+void dbt_find_target(struct x86 *a, enum soft_view view, uint32_t miss) {
+    _Static_assert(sizeof(struct soft_target) == 16, "an index becomes a distance by a shift");
+    x86_op(a, X86_MOV_LOAD | X86_W, HOST_B, x86_reg(HOST_A));
+    x86_shift_imm(a, 5, X86_W, HOST_B, 11);
+    x86_op(a, X86_XOR, HOST_B, x86_reg(HOST_A));
+    x86_alu_imm(a, 4, 0, x86_reg(HOST_B), SOFT_TARGETS - 1);
+    x86_shift_imm(a, 4, 0, HOST_B, 4);
+    x86_op(a, X86_ADD | X86_W, HOST_B,
+           cpu_at(CPU_AT(translated.targets) + (int32_t)(view * sizeof(struct soft_target *))));
+    x86_op(a, X86_CMP | X86_W, HOST_A, x86_mem(HOST_B, offsetof(struct soft_target, linear)));
+    x86_branch(a, CC_NE, miss);
+}
+
 /* What is not canonical is never found; the stack moves by `pops` when it is certain that nothing faults. */
 static void indirect(struct translation *t, int32_t pops, const struct cold *cold) {
-    _Static_assert(sizeof(struct soft_target) == 16, "an index becomes a distance by a shift");
     const uint32_t miss = dbt_label(t);
-    const int32_t at =
-        CPU_AT(translated.targets) + (int32_t)(t->block->view * sizeof(struct soft_target) * SOFT_TARGETS);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_reg(HOST_A));
-    x86_shift_imm(&t->a, 5, X86_W, HOST_B, 11);
-    x86_op(&t->a, X86_XOR, HOST_B, x86_reg(HOST_A));
-    x86_alu_imm(&t->a, 4, 0, x86_reg(HOST_B), SOFT_TARGETS - 1);
-    x86_shift_imm(&t->a, 4, 0, HOST_B, 4);
-    x86_op(&t->a, X86_CMP | X86_W, HOST_A,
-           x86_mem_index(RSP, HOST_B, 0, at + (int32_t)offsetof(struct soft_target, linear)));
-    x86_branch(&t->a, CC_NE, miss);
+    dbt_find_target(&t->a, t->block->view, miss);
     x86_alu_imm(&t->a, 4, X86_W, x86_reg(HOST_A), -(int32_t)VM_PAGE);
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
     if (pops) move_stack(t, pops);
-    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4,
-           x86_mem_index(RSP, HOST_B, 0, at + (int32_t)offsetof(struct soft_target, code)));
+    x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, x86_mem(HOST_B, offsetof(struct soft_target, code)));
     dbt_here(t, miss);
     if (cold) canonical_or(t, cold->label);
     if (pops) move_stack(t, pops);

@@ -219,6 +219,7 @@ void dbt_call(struct translation *t, const struct piece *piece);
 void dbt_jcc(struct translation *t, const struct piece *piece);
 void dbt_jmp(struct translation *t, const struct piece *piece);
 void dbt_ret(struct translation *t, const struct piece *piece);
+void dbt_find_target(struct x86 *a, enum soft_view view, uint32_t miss);
 /* On to the instruction behind the last. */
 void dbt_fall(struct translation *t);
 /* The code of all exits, behind everything else. */
@@ -248,6 +249,15 @@ struct link {
     uint32_t stamp;     /* of a jump to another page: index of cpu->translated.stamps; else 0 */
 };
 
+/* What linear addresses of a scope lead to. */
+enum { LEADS_USED_MAX = 512 };
+struct leads {
+    uint64_t epoch;
+    unsigned n_used; /* more than LEADS_USED_MAX: not all of them are listed */
+    uint16_t used[LEADS_USED_MAX];
+    struct soft_target targets[SOFT_TARGETS];
+};
+
 enum { TRANSLATED_HASHES = 1 << 12 };
 struct soft_translator {
     const struct atoll_alloc *alloc;
@@ -262,9 +272,9 @@ struct soft_translator {
     size_t n_links, cap_links;
     uint32_t n_stamps;
     struct soft_block *pages[TRANSLATED_HASHES];
-    uint64_t n_seen;                   /* of the engine's list of written pages */
-    uint64_t linked[SOFT_N_VIEWS][16]; /* a filter: pages whose addresses are in targets or behind stamps */
-    bool depends[SOFT_N_VIEWS];        /* some of these pages are not global */
+    uint64_t n_seen; /* of the engine's list of written pages */
+    struct leads leads[SOFT_N_SCOPES];
+    uint64_t last_epoch;
     /* The way that the last run of translated code left by, 0: none that can be joined. */
     uint32_t pending;
     uint64_t pending_epoch;

@@ -114,10 +114,8 @@ static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
     struct soft_translator *translator = cpu->translator;
     const bool joins = translator->pending && translator->pending_rip == cpu->rip &&
                        translator->pending_epoch == cpu->translated.epochs[block->view];
-    if (joins)
-        dbt_join(translator, translator->pending, block);
-    else
-        dbt_remember(translator, cpu->rip, block);
+    if (joins) dbt_join(translator, translator->pending, block);
+    if (!joins || block->view == SOFT_VIEW_USER) dbt_remember(translator, cpu->rip, block);
     translator->pending = 0;
 }
 

@@ -15,6 +15,7 @@ enum thunk_label {
     ENDED,
     REST_NOT_X87,
     REST_SAVED,
+    NOT_FOUND,
     N_THUNK_LABELS
 };
 
@@ -203,6 +204,24 @@ static void make_indirect(struct x86 *a) {
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
 }
 
+/* Users' code, of a jump to another page: jumped to with the address to go on at in rax, and with r11d for make_exit,
+ * where it goes on if the jump's stamp is of no address space that is kept: then the stamp can be this one's. */
+static void make_find(struct x86 *a, uint32_t *labels) {
+    x86_op(a, X86_MOV_STORE | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
+    x86_op(a, X86_MOV_LOAD, HOST_B, cpu_at(CPU_AT(translated.stamp)));
+    x86_op(a, X86_MOV_LOAD, HOST_B, x86_mem_index(RSP, HOST_B, 0, CPU_AT(translated.stamps)));
+    x86_alu_imm(a, 4, 0, x86_reg(HOST_B), SOFT_EPOCHS - 1);
+    x86_op_imm(a, X86_CODE(0, 0, 0x80), 7, x86_mem_index(RSP, HOST_B, 0, CPU_AT(translated.lives)), 0, 1);
+    x86_branch(a, CC_E, NOT_FOUND);
+    dbt_find_target(a, SOFT_VIEW_USER, NOT_FOUND);
+    x86_alu_imm(a, 4, X86_W, x86_reg(HOST_A), -(int32_t)VM_PAGE);
+    x86_op(a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(HOST_B, offsetof(struct soft_target, code)));
+    labels[NOT_FOUND] = (uint32_t)a->size;
+    x86_op(a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.exit)));
+}
+
 /* Called with an instruction in r11; rax goes. C code runs on the stack that `enter` came from. */
 static void make_step(struct x86 *a, const struct soft_translator *translator, uint32_t *labels) {
     enum { RETURN = 8 };
@@ -263,7 +282,7 @@ static void make_rest(struct x86 *a, const struct soft_translator *translator, u
 
 bool dbt_make_thunks(struct soft_translator *translator) {
     struct x86 a;
-    uint32_t labels[N_THUNK_LABELS], at[7];
+    uint32_t labels[N_THUNK_LABELS], at[8];
     x86_init(&a, translator->alloc);
     at[0] = (uint32_t)a.size;
     make_enter(&a, translator, LOADS_NONE, labels, ENTER_LOADED);
@@ -279,6 +298,8 @@ bool dbt_make_thunks(struct soft_translator *translator) {
     make_step(&a, translator, labels);
     at[5] = (uint32_t)a.size;
     make_rest(&a, translator, labels);
+    at[7] = (uint32_t)a.size;
+    make_find(&a, labels);
     uint8_t *code = x86_finish(&a, labels) ? jit_memory_take(&translator->memory, a.size) : NULL;
     bool done = code && !jit_memory_write(&translator->memory, code, a.bytes, a.size);
     struct soft_translated *translated = &translator->cpu->translated;
@@ -290,6 +311,7 @@ bool dbt_make_thunks(struct soft_translator *translator) {
         translated->indirect = code + at[2];
         translated->step = code + at[3];
         translated->rest = code + at[5];
+        translated->find = code + at[7];
     }
     x86_fini(&a);
     return done;

@@ -38,8 +38,9 @@ enum soft_step soft_translated_run(struct soft_cpu *cpu, struct soft_block *bloc
 void soft_translations_drop(struct soft_cpu *cpu);
 /* SOFT_REQUEST_CODE: those whose pages have changed will not run again. */
 void soft_translations_check(struct soft_cpu *cpu);
-/* Linear addresses of code may lead elsewhere: all (but global pages), or those of a page. */
-void soft_translations_moved(struct soft_cpu *cpu, bool global_too);
-void soft_translations_page_moved(struct soft_cpu *cpu, uint64_t linear);
+/* Linear addresses of code in a scope (tlb.h) may lead elsewhere. */
+void soft_translations_moved(struct soft_cpu *cpu, unsigned scope);
+/* Users' code is of another address space. */
+void soft_translations_enter(struct soft_cpu *cpu);
 
 #endif
