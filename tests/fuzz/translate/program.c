@@ -1,0 +1,306 @@
+/* tests/fuzz/translate/program.c: loops over accesses around a few bases, any form of the semantics table,
+ * branches, calls, writes to code, string instructions and what goes into the kernel. */
+#include "tests/fuzz/translate/program.h"
+#include <Zydis/Zydis.h>
+#include <stdlib.h>
+#include <string.h>
+#include "tests/fuzz/translate/guest.h"
+
+enum { INSNS_MAX = 40, INSN_ROOM = 64, COUNTERS = CASE_DATA + 0xF00 };
+
+struct maker {
+    struct case_random *random;
+    uint8_t *out;
+    size_t n, max;
+    size_t starts[INSNS_MAX + 1];   /* of instructions */
+    size_t branches[INSNS_MAX + 1]; /* where the distance of 4 bytes of one stands; 0: it has none */
+};
+
+static unsigned below(struct maker *m, unsigned n) { return (unsigned)(case_random(m->random) >> 20) % n; }
+static bool one_in(struct maker *m, unsigned n) { return !below(m, n); }
+
+static void put(struct maker *m, const uint8_t *bytes, size_t n) {
+    memcpy(m->out + m->n, bytes, n);
+    m->n += n;
+}
+#define PUT(m, ...) put(m, (const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+static void put_any(struct maker *m, unsigned n) {
+    while (n--) PUT(m, (uint8_t)(case_random(m->random) >> 8));
+}
+static void put32(struct maker *m, uint32_t value) {
+    PUT(m, (uint8_t)value, (uint8_t)(value >> 8), (uint8_t)(value >> 16), (uint8_t)(value >> 24));
+}
+static uint8_t rex(unsigned w, unsigned reg, unsigned index, unsigned rm) {
+    return (uint8_t)(0x40 | w << 3 | (reg >= 8) << 2 | (index >= 8) << 1 | (rm >= 8));
+}
+
+/* ---- addresses ---- */
+
+/* An address that is often that of data, near a border now and then. */
+static uint32_t some_address(struct maker *m) {
+    static const uint8_t pages[] = {0, 0, 0, 1, 1, 2, 4, 4, 6, 6, 3, 5, 7, 8};
+    const uint32_t page = CASE_DATA + pages[below(m, sizeof pages)] * (uint32_t)CASE_PAGE;
+    return below(m, 4) ? page + below(m, CASE_PAGE) : page + CASE_PAGE - 64 + below(m, 128);
+}
+
+/* ModRM of an operand at a base and a small distance. */
+static void put_memory(struct maker *m, unsigned reg, unsigned base) {
+    const bool is_far = one_in(m, 6);
+    const unsigned mod = is_far ? 0x80 : 0x40;
+    if ((base & 7) == 4)
+        PUT(m, (uint8_t)(mod | 4 | (reg & 7) << 3), (uint8_t)(0x20 | (base & 7)));
+    else
+        PUT(m, (uint8_t)(mod | (reg & 7) << 3 | (base & 7)));
+    if (is_far)
+        put32(m, below(m, 1024) - 512);
+    else
+        put_any(m, 1);
+}
+
+/* ---- kinds of instructions ---- */
+
+/* mov of an address, or a small number, to a register. */
+static void put_value(struct maker *m, unsigned reg) {
+    PUT(m, rex(0, 0, 0, reg), (uint8_t)(0xB8 | (reg & 7)));
+    put32(m, below(m, 3) ? some_address(m) : below(m, 256));
+}
+
+/* Accesses around a few bases, changes of these by constants, pushes and pops: what translated code treats together. */
+static void put_frame(struct maker *m) {
+    const unsigned reg = below(m, 16), w = below(m, 3) != 0;
+    const unsigned base = below(m, 2) ? 3 + below(m, 4) : below(m, 16);
+    const uint8_t prefix = rex(w, reg, 0, base);
+    if (one_in(m, 4)) put_value(m, base);
+    switch (below(m, 13)) {
+    case 0: PUT(m, prefix, 0x8B), put_memory(m, reg, base); return;
+    case 1: PUT(m, prefix, 0x89), put_memory(m, reg, base); return;
+    case 2: PUT(m, prefix, (uint8_t)(below(m, 8) << 3 | below(m, 4))), put_memory(m, reg, base); return;
+    case 3: PUT(m, rex(0, 0, 0, reg), (uint8_t)(0x50 | (reg & 7))); return; /* push */
+    case 4: PUT(m, rex(0, 0, 0, reg), (uint8_t)(0x58 | (reg & 7))); return; /* pop */
+    case 5:                                                                 /* add or sub of a constant */
+        PUT(m, rex(1, 0, 0, base), 0x83, (uint8_t)(0xC0 | below(m, 2) * 0x28 | (base & 7)));
+        put_any(m, 1);
+        return;
+    case 6: PUT(m, rex(1, reg, 0, base), 0x8D), put_memory(m, reg, base); return; /* lea */
+    case 7: /* movups, either way, or movaps */
+        PUT(m, rex(0, reg, 0, base), 0x0F, (uint8_t)((one_in(m, 4) ? 0x28 : 0x10) | below(m, 2)));
+        put_memory(m, reg, base);
+        return;
+    case 8: /* vmovdqu of ymm, either way */
+        PUT(m, 0xC4, (uint8_t)((reg < 8) << 7 | 0x40 | (base < 8) << 5 | 1), 0x7E,
+            (uint8_t)(0x6F | below(m, 2) << 4));
+        put_memory(m, reg, base);
+        return;
+    case 10:
+        PUT(m, prefix, 0x0F, (uint8_t)(0x90 + below(m, 16)), (uint8_t)(0xC0 | (base & 7)));
+        return; /* setcc */
+    case 11:    /* adc or sbb, or cmovcc */
+        if (one_in(m, 2))
+            PUT(m, prefix, (uint8_t)(0x11 + below(m, 2) * 8), (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7)));
+        else
+            PUT(m, prefix, 0x0F, (uint8_t)(0x40 + below(m, 16)),
+                (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7)));
+        return;
+    case 9: PUT(m, rex(w, reg, 0, base), 0x0F, 0xB6), put_memory(m, reg, base); return; /* movzx */
+    default: PUT(m, rex(1, reg, 0, base), 0x89, (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7))); return;
+    }
+}
+
+/* Displacements that stay near, indices that are small. */
+static void tame(struct maker *m, uint8_t *bytes, unsigned n) {
+    ZydisDisassembledInstruction d;
+    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP, bytes, n, &d))) return;
+    for (unsigned i = 0; i < d.info.operand_count; i++) {
+        const ZydisDecodedOperand *o = d.operands + i;
+        if (o->type != ZYDIS_OPERAND_TYPE_MEMORY || o->mem.base == ZYDIS_REGISTER_NONE ||
+            o->mem.base == ZYDIS_REGISTER_RIP || o->mem.base == ZYDIS_REGISTER_EIP)
+            continue;
+        const int32_t near = (int32_t)below(m, 512) - 256;
+        if (d.info.raw.disp.size == 32) memcpy(bytes + d.info.raw.disp.offset, &near, 4);
+        if (o->mem.index == ZYDIS_REGISTER_NONE || o->mem.type == ZYDIS_MEMOP_TYPE_VSIB || one_in(m, 4))
+            continue;
+        const unsigned index = (unsigned)ZydisRegisterGetId(o->mem.index);
+        PUT(m, rex(0, 0, 0, index), (uint8_t)(0xB8 | (index & 7)));
+        put32(m, below(m, 128));
+    }
+}
+
+static void put_form(struct maker *m) {
+    static struct case_form *forms;
+    static unsigned n_forms;
+    static struct case_state unused;
+    if (!forms) forms = case_forms(&n_forms);
+    uint8_t bytes[15];
+    unsigned n = 0;
+    while (!n) n = case_make(m->random, forms + below(m, n_forms), bytes, &unused);
+    tame(m, bytes, n);
+    put(m, bytes, n);
+}
+
+static void put_system(struct maker *m) {
+    switch (below(m, 14)) {
+    case 0: PUT(m, 0x0F, 0x05); return; /* syscall */
+    case 1: PUT(m, 0xCD, 0x80); return; /* int */
+    case 2: PUT(m, 0x9C); return;       /* pushf, popf */
+    case 3: PUT(m, 0x9D); return;
+    case 4: PUT(m, 0xFA); return; /* cli, sti */
+    case 5: PUT(m, 0xFB); return;
+    case 6: PUT(m, 0x0F, 0x01, 0xF8); return;                                       /* swapgs */
+    case 7: PUT(m, 0x0F, 0x01, 0x38 + (uint8_t)below(m, 4)); return;                /* invlpg */
+    case 8: PUT(m, 0x0F, 0x01, (uint8_t)(0xCA + below(m, 2))); return;              /* clac, stac */
+    case 9: PUT(m, 0xF3, 0x48, 0x0F, 0xAE, (uint8_t)(0xC0 + below(m, 32))); return; /* rdfsbase .. wrgsbase */
+    case 10: /* through a segment with a base */
+        PUT(m, (uint8_t)(0x64 + below(m, 2)), 0x48, 0x8B, (uint8_t)(below(m, 8) << 3 | 4), 0x25);
+        put32(m, below(m, 4096));
+        return;
+    case 11: PUT(m, (uint8_t)(0xFC + below(m, 2))); return; /* cld, std */
+    case 12: PUT(m, 0x48, 0xCF); return;                    /* iretq */
+    default: PUT(m, 0x0F, 0xA2); return;                    /* cpuid */
+    }
+}
+
+static void put_string(struct maker *m) {
+    static const uint8_t opcodes[] = {0xA4, 0xA5, 0xAA, 0xAB, 0xA6, 0xA7, 0xAE, 0xAF, 0xAC, 0xAD};
+    PUT(m, 0xB9);
+    put32(m, below(m, 200));
+    if (below(m, 3)) PUT(m, 0xBE), put32(m, some_address(m));
+    if (below(m, 3)) PUT(m, 0xBF), put32(m, some_address(m));
+    if (below(m, 4)) PUT(m, (uint8_t)(0xF2 + below(m, 2)));
+    if (one_in(m, 2)) PUT(m, 0x48);
+    PUT(m, opcodes[below(m, sizeof opcodes)]);
+}
+
+/* A byte of code, somewhere near, written by its own address or by another. */
+static void put_write_to_code(struct maker *m) {
+    const uint32_t distance = below(m, 96) - 32;
+    const uint8_t value = one_in(m, 2) ? 0x90 : (uint8_t)case_random(m->random);
+    if (one_in(m, 2)) {
+        PUT(m, 0xC6, 0x05);
+        put32(m, distance);
+    } else { /* the first page of code stands there again; this is near where programs start */
+        PUT(m, 0xC6, 0x04, 0x25);
+        put32(m, CASE_DATA + GUEST_CODE_AGAIN * CASE_PAGE + CASE_RIP % CASE_PAGE + (uint32_t)m->n + distance);
+    }
+    PUT(m, value);
+}
+
+static void put_call(struct maker *m) {
+    uint8_t body[INSN_ROOM];
+    struct maker inner = {.random = m->random, .out = body};
+    if (one_in(m, 2))
+        put_frame(&inner);
+    else
+        put_form(&inner);
+    PUT(m, 0xE8, 2, 0, 0, 0, 0xEB, (uint8_t)(inner.n + 1));
+    put(m, body, inner.n);
+    PUT(m, 0xC3);
+}
+
+static void put_insn(struct maker *m) {
+    const unsigned what = below(m, 100);
+    if (what < 40)
+        put_frame(m);
+    else if (what < 70)
+        put_form(m);
+    else if (what < 80)
+        put_value(m, below(m, 16));
+    else if (what < 85)
+        put_string(m);
+    else if (what < 90)
+        put_system(m);
+    else if (what < 95)
+        put_write_to_code(m);
+    else
+        put_call(m);
+}
+
+size_t program_insn(struct case_random *random, uint8_t *out, size_t max) {
+    struct maker m = {.random = random, .out = out, .max = max};
+    if (max < INSN_ROOM) return 0;
+    put_insn(&m);
+    return m.n;
+}
+
+/* ---- programs ---- */
+
+/* Forwards, aimed when it is known where the others start. */
+static void put_branch(struct maker *m, unsigned i) {
+    switch (below(m, 4)) {
+    case 0: PUT(m, 0xE9); break;
+    case 1: /* lea rax; jmp rax, or push and ret */
+        PUT(m, 0x48, 0x8D, 0x05);
+        m->branches[i] = m->n;
+        put32(m, 0);
+        if (one_in(m, 2))
+            PUT(m, 0xFF, 0xE0);
+        else
+            PUT(m, 0x50, 0xC3);
+        return;
+    default: PUT(m, 0x0F, (uint8_t)(0x80 + below(m, 16))); break;
+    }
+    m->branches[i] = m->n;
+    put32(m, 0);
+}
+
+static void aim_branches(struct maker *m, unsigned n) {
+    for (unsigned i = 0; i < n; i++) {
+        if (!m->branches[i]) continue;
+        const size_t to = m->starts[i + 1 + below(m, n - i)];
+        const int32_t distance = (int32_t)(to - (m->branches[i] + 4));
+        memcpy(m->out + m->branches[i], &distance, 4);
+    }
+}
+
+/* Round and round, counted in memory. */
+static void put_loop(struct maker *m, unsigned depth) {
+    const uint32_t counter = COUNTERS + depth * 8;
+    PUT(m, 0xC7, 0x04, 0x25);
+    put32(m, counter);
+    put32(m, 1 + below(m, 12));
+    const size_t top = m->n;
+    const unsigned n_insns = 1 + below(m, INSNS_MAX / 2);
+    unsigned n = 0;
+    memset(m->branches, 0, sizeof m->branches);
+    for (; n < n_insns && m->max - m->n > 2 * INSN_ROOM; n++) {
+        m->starts[n] = m->n;
+        if (one_in(m, 8))
+            put_branch(m, n);
+        else
+            put_insn(m);
+    }
+    m->starts[n] = m->n;
+    aim_branches(m, n);
+    PUT(m, 0xFF, 0x0C, 0x25); /* dec; jnz */
+    put32(m, counter);
+    PUT(m, 0x0F, 0x85);
+    put32(m, (uint32_t)(top - (m->n + 4)));
+}
+
+static void put_header(struct maker *m) {
+    struct guest_header header = {.mode = (uint8_t)(case_random(m->random) >> 8),
+                                  .flags = (uint8_t)(case_random(m->random) >> 8),
+                                  .step = (uint8_t)(1 + below(m, 10))};
+    if (below(m, 8)) header.mode &= (uint8_t) ~(GUEST_UNITS_OFF | GUEST_POLLS);
+    if (below(m, 4)) header.mode &= (uint8_t)~GUEST_SMAP;
+    if (below(m, 4)) header.flags &= (uint8_t)~2;
+    header.seed[0] = (uint8_t)below(m, 256), header.seed[1] = (uint8_t)below(m, 256);
+    header.start[1] = CASE_RIP % CASE_PAGE >> 8;
+    if (one_in(m, 4)) header.start[0] = 0xE0, header.start[1] = (uint8_t)(below(m, 2) * 16 + 15);
+    for (unsigned i = 0; i < 16; i++) {
+        static const uint8_t kinds[] = {0, 0, 0, 1, 1, 4, 6, 6, 10, 10};
+        const unsigned kind = below(m, 4) ? kinds[below(m, sizeof kinds)] : below(m, 16);
+        const unsigned low = one_in(m, 4) ? CASE_PAGE - 64 + below(m, 64) : below(m, CASE_PAGE);
+        header.registers[i][0] = (uint8_t)low;
+        header.registers[i][1] = (uint8_t)(kind << 4 | low >> 8);
+    }
+    put(m, (const uint8_t *)&header, sizeof header);
+}
+
+size_t program_make(struct case_random *random, uint8_t *out, size_t max) {
+    struct maker m = {.random = random, .out = out};
+    put_header(&m);
+    struct maker code = {.random = random, .out = out + m.n, .max = max - m.n};
+    const unsigned n_loops = 1 + below(&m, 3);
+    for (unsigned i = 0; i < n_loops && code.max - code.n > 2 * INSN_ROOM; i++) put_loop(&code, i);
+    return m.n + code.n;
+}
