@@ -91,6 +91,25 @@ struct jit_arg {
 /* Fills out[n]; returns the bytes of the outgoing area. */
 uint32_t jit_place_args(const struct rt_valtype *types, uint32_t n, struct jit_arg *out);
 
+/* A tail call whose arguments do not fit where the function's own stand, or that may lead into another instance with
+ * values on the stack, goes through a thunk, which puts a frame between the callee and the function's caller (thunk.c
+ * draws it). Its room for arguments is one of a few sizes, its class, so that the address of what the callee returns to
+ * tells it. Where the function itself was called from such a frame, that one is used again, or a larger one put in its
+ * place: chains of tail calls need no stack. */
+#define JIT_TAIL_CLASSES 5
+static inline uint32_t jit_tail_room(unsigned tail_class) {
+    static const uint32_t rooms[JIT_TAIL_CLASSES] = {0, 64, 512, 4096, 16384};
+    return rooms[tail_class];
+}
+#define JIT_TAIL_BYTES 48 /* besides the room: what the frame takes, and the thunk for itself */
+struct jit_tail {
+    uint32_t area, results; /* bytes of arguments, of results behind the first */
+    unsigned tail_class;    /* of the frame, if it takes one */
+    bool thunk;             /* it does, and the arguments are put into our own outgoing area */
+};
+/* `own` is called by its caller, and ends with a call of `callee`. within: that is of the same instance, certainly. */
+struct jit_tail jit_tail_of(const struct rt_type *own, const struct rt_type *callee, bool within);
+
 /* ---- live.c ---- */
 
 void alloc_lifetimes(struct alloc *a);

@@ -415,6 +415,14 @@ static void reserve_arguments(struct build *b, const struct rt_type *type) {
     if (bytes > f->out_bytes) f->out_bytes = bytes;
 }
 
+/* Of a tail call they stand there until the thunk takes them. */
+static void reserve_tail(struct build *b, const struct rt_type *type, bool within) {
+    struct ir_func *f = b->f;
+    struct jit_tail tail = jit_tail_of(f->type, type, within);
+    uint32_t bytes = jit_tail_room(tail.tail_class) + JIT_TAIL_BYTES;
+    if (tail.thunk && bytes > f->out_bytes) f->out_bytes = bytes;
+}
+
 static uint32_t new_call(struct build *b, unsigned op, uint32_t at, uint32_t n, uint64_t imm) {
     uint32_t call = build_new(b, op, IR_VOID);
     if (b->f->failed) return 0;
@@ -429,7 +437,11 @@ static void call_function(struct build *b, uint32_t func, bool tail) {
     const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[func].type];
     uint32_t at = build_pop_list(b, type->n_params);
     uint32_t call = new_call(b, tail ? IR_TAIL_CALL : IR_CALL, at, type->n_params, func);
-    if (!tail) reserve_arguments(b, b->f->module->types[b->f->bc->funcs[func].type]);
+    const struct rt_type *callee = b->f->module->types[b->f->bc->funcs[func].type];
+    if (tail)
+        reserve_tail(b, callee, func >= b->f->bc->n_imported_funcs);
+    else
+        reserve_arguments(b, callee);
     if (!tail) build_landings(b, true);
     if (tail)
         build_dead(b);
@@ -443,7 +455,10 @@ static void call_reference(struct build *b, uint32_t type_index, bool tail) {
     uint32_t at = build_pop_list(b, type->n_params + 1);
     uint32_t call =
         new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
-    if (!tail) reserve_arguments(b, b->f->module->types[type_index]);
+    if (tail)
+        reserve_tail(b, b->f->module->types[type_index], false);
+    else
+        reserve_arguments(b, b->f->module->types[type_index]);
     if (!tail) build_landings(b, true);
     if (tail)
         build_dead(b);

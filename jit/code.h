@@ -14,8 +14,8 @@ enum jit_reloc_kind { /* what code has of its place, its module and its process;
                       JIT_RELOC_SELF,
                       JIT_RELOC_TRAP,
                       JIT_RELOC_LEAVE,
-                      JIT_RELOC_FAR_TAIL, /* four bytes: the distance to the target */
-                      JIT_RELOC_THROW,    /* the thunks of exceptions */
+                      JIT_RELOC_TAIL,  /* target: class of the frame. Up to REFUEL four bytes: the distance */
+                      JIT_RELOC_THROW, /* the thunks of exceptions */
                       JIT_RELOC_THROW_REF,
                       JIT_RELOC_REFUEL,
                       JIT_RELOC_TYPE,   /* eight bytes, from here on: an address. target: index of the type */

@@ -114,7 +114,7 @@ static void put_target(struct listing *l, const struct jit_reloc *reloc) {
     case JIT_RELOC_THROW:
     case JIT_RELOC_THROW_REF: bc_buf_text(l->out, "  ; throws"); break;
     case JIT_RELOC_REFUEL: bc_buf_text(l->out, "  ; more fuel, or a trap"); break;
-    case JIT_RELOC_FAR_TAIL: bc_buf_text(l->out, "  ; tail call into another instance"); break;
+    case JIT_RELOC_TAIL: bc_buf_text(l->out, "  ; tail call by way of a frame in between"); break;
     case JIT_RELOC_TYPE: bc_buf_text(l->out, "  ; type %" PRIu32, reloc->target); break;
     case JIT_RELOC_LAYOUT: bc_buf_text(l->out, "  ; layout of type %" PRIu32, reloc->target); break;
     case JIT_RELOC_SLOW: bc_buf_text(l->out, "  ; its interpreted code"); break;

@@ -324,6 +324,12 @@ static void emit_return(struct emit *e, const struct ir_ins *i) {
 }
 
 void emit_leave_frame(struct emit *e) { leave_frame(e); }
+void emit_restore_saved(struct emit *e) {
+    int32_t at = (int32_t)caller_area(e) - 8;
+    for (size_t i = 0; i < JIT_N_SAVED; i++)
+        if (e->al->used_saved >> jit_saved_registers[i] & 1)
+            x86_op(&e->a, X86_MOV_LOAD | X86_W, jit_saved_registers[i], x86_mem(RSP, at -= 8));
+}
 uint32_t emit_caller_area(const struct emit *e) { return caller_area(e); }
 uint32_t emit_slot_offset(const struct emit *e, uint32_t v) { return slot_offset(e, v); }
 

@@ -70,6 +70,8 @@ struct emit {
 
 void emit_function(struct emit *e);
 void emit_leave_frame(struct emit *e);
+/* The caller's registers come back; the frame stays. */
+void emit_restore_saved(struct emit *e);
 uint32_t emit_caller_area(const struct emit *e); /* from rsp: the caller's outgoing area */
 uint32_t emit_slot_offset(const struct emit *e, uint32_t v);
 uint32_t emit_label(struct emit *e);

@@ -104,47 +104,61 @@ static void call_indirect(struct emit *e, const struct ir_ins *i) {
     take_result(e, i);
 }
 
-/* The arguments stand where ours did, then the frame goes and the callee returns to our caller. One in
- * another instance is entered by a thunk that our caller never sees; it finds its instance in the function.
- */
+/* rax = the function. What our frame keeps comes back, but the frame stays: the thunk takes the arguments out of it. */
+static void tail_by_thunk(struct emit *e, const struct jit_tail *tail) {
+    struct x86 *a = &e->a;
+    emit_restore_saved(e);
+    x86_op(a, X86_LEA | X86_W, SCRATCH, x86_mem(RSP, (int32_t)emit_caller_area(e) - 8));
+    x86_const(a, R10, tail->area | (uint64_t)tail->results << 32);
+    x86_bytes(a, 0xE9, 1);
+    emit_reloc(e, JIT_RELOC_TAIL, tail->tail_class);
+}
+
+/* rax = a function without arguments on the stack; our frame is gone. */
+static void tail_to_function(struct emit *e, const struct jit_tail *tail) {
+    struct x86 *a = &e->a;
+    uint32_t far_label = emit_label(e);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
+    x86_branch(a, CC_NE, far_label);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
+    emit_bind(e, far_label);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_reg(RSP));
+    x86_op(a, X86_LEA | X86_W, RSP,
+           x86_mem(RSP, -(int32_t)(jit_tail_room(tail->tail_class) + JIT_TAIL_BYTES)));
+    x86_const(a, R10, (uint64_t)tail->results << 32);
+    x86_bytes(a, 0xE9, 1);
+    emit_reloc(e, JIT_RELOC_TAIL, tail->tail_class);
+}
+
+/* The arguments stand where ours did, then the frame goes and the callee returns to our caller; or a thunk does all of
+ * that (struct jit_tail). One in another instance is entered by a thunk that our caller never sees; it finds its instance
+ * in the function. */
 static void tail_call(struct emit *e, const struct ir_ins *i) {
     struct ir_func *f = e->f;
     struct x86 *a = &e->a;
     bool indirect = i->op == IR_TAIL_INDIRECT;
     const struct rt_type *type = f->module->types[indirect ? i->imm : f->bc->funcs[i->imm].type];
-    struct jit_arg *args = bc_arena_new(&f->arena, f->type->n_params + type->n_params + 1u, sizeof *args);
-    if (!args) {
-        a->failed = true;
-        return;
-    }
     bool within = !indirect && i->imm >= f->bc->n_imported_funcs;
-    uint32_t own = jit_place_args(f->type->params, f->type->n_params, args);
-    uint32_t area = jit_place_args(type->params, type->n_params, args);
-    if (area > own) {
-        f->declined = "a tail call with more arguments on the stack than its own";
-        return;
-    }
-    if (!within && (area || type->n_results > 1)) { /* the thunk's frame would stand before them */
-        f->declined = "a tail call with values on the stack that may lead into another instance";
-        return;
-    }
-    place_arguments(e, i, type, emit_caller_area(e));
-    if (within) {
+    struct jit_tail tail = jit_tail_of(f->type, type, within);
+    place_arguments(e, i, type, tail.thunk ? 0 : emit_caller_area(e));
+    if (within && !tail.thunk) {
         emit_leave_frame(e);
         go_to_own(e, (uint32_t)i->imm, 0xE9);
         return;
     }
-    if (!indirect)
+    if (within)
+        x86_op(a, X86_LEA | X86_W, RAX,
+               x86_mem(INSTANCE, e->layout->own_funcs +
+                                     (int32_t)((i->imm - f->bc->n_imported_funcs) * sizeof(struct rt_func))));
+    else if (!indirect)
         x86_op(a, X86_MOV_LOAD | X86_W, RAX, x86_mem(INSTANCE, e->layout->funcs + 8 * (int32_t)i->imm));
+    if (tail.thunk) {
+        tail_by_thunk(e, &tail);
+        return;
+    }
     emit_leave_frame(e);
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
-    uint32_t far_label = emit_label(e);
-    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
-    x86_branch(a, CC_NE, far_label);
-    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    emit_bind(e, far_label);
-    x86_bytes(a, 0xE9, 1);
-    emit_reloc(e, JIT_RELOC_FAR_TAIL, 0);
+    tail_to_function(e, &tail);
 }
 
 static void table_func(struct emit *e, const struct ir_ins *i) {

@@ -22,7 +22,8 @@ struct jit_engine {
     size_t n_places, cap_places;
     bool sorted;
     const uint8_t *traps; /* thunks: 16 bytes a trap */
-    const uint8_t *leave, *bridge, *far_tail, *far_tail_end, *throw, *throw_ref, *refuel;
+    const uint8_t *leave, *bridge, *throw, *throw_ref, *refuel;
+    const uint8_t *tails[JIT_TAIL_CLASSES], *tail_backs;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
     void *disassembler;           /* dump_code.c: the library, once it was wanted */
     struct jit_hot *hot;          /* hot.c; NULL: everything is compiled in advance */
@@ -97,7 +98,16 @@ enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const 
 
 /* The host takes over from the innermost compiled frame: what the walk needs is kept. */
 void jit_run_stands(struct rt_store *store, struct rt_instance *instance);
-#define JIT_FAR_TAIL_BYTES 24 /* frame of the far_tail thunk; the instance stands at 8 */
+/* Whether pc, a return address, leads to a frame of the tail thunks: its room for arguments. The instance of who called
+ * stands 8 bytes behind that, the caller's return address JIT_TAIL_FRAME behind it. */
+#define JIT_TAIL_FRAME  24
+#define JIT_TAIL_STRIDE 128
+static inline bool jit_is_tail_frame(const struct jit_engine *engine, const uint8_t *pc, uint32_t *room) {
+    uintptr_t at = (uintptr_t)pc - (uintptr_t)engine->tail_backs;
+    if (at >= JIT_TAIL_CLASSES * JIT_TAIL_STRIDE) return false;
+    *room = jit_tail_room((unsigned)(at / JIT_TAIL_STRIDE));
+    return true;
+}
 
 /* ---- module.c ---- */
 

@@ -9,18 +9,39 @@
 const uint8_t jit_saved_registers[JIT_N_SAVED] = {RBX, RBP, R12, R13};
 const uint8_t jit_int_args[JIT_N_INT_ARGS] = {RDI, RSI, RDX, RCX, R8, R9};
 
+static bool is_float(const struct rt_valtype *type) {
+    return type->kind >= BC_KIND_F32 && type->kind <= BC_KIND_V128;
+}
+
 uint32_t jit_place_args(const struct rt_valtype *types, uint32_t n, struct jit_arg *out) {
     uint32_t n_int = 0, n_float = 0, bytes = 0;
     for (uint32_t i = 0; i < n; i++) {
-        bool is_float = types[i].kind >= BC_KIND_F32 && types[i].kind <= BC_KIND_V128;
-        if (is_float ? n_float < JIT_N_FLOAT_ARGS : n_int < JIT_N_INT_ARGS) {
-            out[i] = (struct jit_arg){is_float ? (uint8_t)(XMM0 + n_float++) : jit_int_args[n_int++], 0};
+        if (is_float(types + i) ? n_float < JIT_N_FLOAT_ARGS : n_int < JIT_N_INT_ARGS) {
+            out[i] = (struct jit_arg){
+                is_float(types + i) ? (uint8_t)(XMM0 + n_float++) : jit_int_args[n_int++], 0};
         } else {
             out[i] = (struct jit_arg){LOC_SPILL, bytes};
             bytes += 16;
         }
     }
     return bytes;
+}
+
+static uint32_t bytes_of_args(const struct rt_type *type) {
+    uint32_t n_int = 0, n_float = 0;
+    for (uint32_t i = 0; i < type->n_params; i++) (*(is_float(type->params + i) ? &n_float : &n_int))++;
+    return 16 * ((n_int > JIT_N_INT_ARGS ? n_int - JIT_N_INT_ARGS : 0) +
+                 (n_float > JIT_N_FLOAT_ARGS ? n_float - JIT_N_FLOAT_ARGS : 0));
+}
+
+struct jit_tail jit_tail_of(const struct rt_type *own, const struct rt_type *callee, bool within) {
+    struct jit_tail t = {.area = bytes_of_args(callee),
+                         .results = callee->n_results ? 16 * (callee->n_results - 1) : 0};
+    uint32_t room = bytes_of_args(own), wanted = t.area > t.results ? t.area : t.results;
+    if (room < t.results) room = t.results; /* our caller wants those, too */
+    while (jit_tail_room(t.tail_class) < wanted) t.tail_class++;
+    t.thunk = t.area && (!within || t.area > room);
+    return t;
 }
 
 bool alloc_new_piece(struct alloc *a, uint32_t *out) {

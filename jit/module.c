@@ -188,7 +188,7 @@ static void link_function(uint8_t *bytes, const struct jit_code *code) {
         case JIT_RELOC_SELF: target = code->start; break;
         case JIT_RELOC_TRAP: target = engine->traps + 16 * (size_t)reloc->target; break;
         case JIT_RELOC_LEAVE: target = engine->leave; break;
-        case JIT_RELOC_FAR_TAIL: target = engine->far_tail; break;
+        case JIT_RELOC_TAIL: target = engine->tails[reloc->target]; break;
         case JIT_RELOC_THROW: target = engine->throw; break;
         case JIT_RELOC_THROW_REF: target = engine->throw_ref; break;
         case JIT_RELOC_REFUEL: target = engine->refuel; break;

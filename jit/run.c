@@ -56,11 +56,12 @@ static void walk(struct rt_activation *activation) {
     uintptr_t sp = run->sp;
     const uint8_t *pc = run->pc ? run->pc : return_address(sp);
     bool returned_to = !run->pc;
+    uint32_t room;
     pthread_mutex_lock(&engine->lock);
     for (;;) {
-        if (pc > engine->far_tail && pc < engine->far_tail_end) {
-            instance = ((const struct rt_instance *const *)sp)[1];
-            sp += JIT_FAR_TAIL_BYTES + 8;
+        if (jit_is_tail_frame(engine, pc, &room)) {
+            instance = *(const struct rt_instance *const *)(sp + room + 8);
+            sp += room + JIT_TAIL_FRAME + 8;
             pc = return_address(sp);
             returned_to = true;
             continue;
@@ -204,11 +205,12 @@ static const struct jit_landing *find_landing(struct rt_store *store, struct jit
     const struct jit_landing *found = NULL;
     struct rt_instance *instance = run->instance;
     uintptr_t sp = run->sp;
+    uint32_t room;
     pthread_mutex_lock(&engine->lock);
     for (const uint8_t *pc = return_address(sp); !found; pc = return_address(sp)) {
-        if (pc > engine->far_tail && pc < engine->far_tail_end) {
-            instance = ((struct rt_instance *const *)sp)[1];
-            sp += JIT_FAR_TAIL_BYTES + 8;
+        if (jit_is_tail_frame(engine, pc, &room)) {
+            instance = *(struct rt_instance *const *)(sp + room + 8);
+            sp += room + JIT_TAIL_FRAME + 8;
             continue;
         }
         const struct jit_code *code = jit_index_find(engine, pc - 1);
@@ -378,12 +380,13 @@ static enum rt_trap call_host(struct rt_store *store, struct rt_func *func, stru
 }
 
 /* Whether what calls at sp, without a frame of its own any more, returns to the interpreter, which entered this run:
- * at once or by way of the thunk for tail calls into other instances. */
+ * at once or by way of a frame of the thunks for tail calls. */
 static bool returns_to_interpreter(struct rt_store *store, uintptr_t sp) {
     const struct jit_engine *engine = jit_engine_of(store);
     const uint8_t *pc = return_address(sp);
+    uint32_t room;
     if (!run_of(store)->for_interpreter) return false;
-    if (pc > engine->far_tail && pc < engine->far_tail_end) sp += JIT_FAR_TAIL_BYTES + 8;
+    if (jit_is_tail_frame(engine, pc, &room)) sp += room + JIT_TAIL_FRAME + 8;
     return sp == store->native_call;
 }
 

@@ -191,6 +191,8 @@ static bool reloc_is_sound(const struct rt_module *module, const struct jit_code
         most = bc->n_funcs;
     else if (reloc->kind == JIT_RELOC_TRAP)
         most = RT_TRAP_COUNT;
+    else if (reloc->kind == JIT_RELOC_TAIL)
+        most = JIT_TAIL_CLASSES;
     else if (reloc->kind == JIT_RELOC_TYPE || reloc->kind == JIT_RELOC_LAYOUT)
         most = bc->n_types;
     else if (reloc->kind == JIT_RELOC_SLOW)

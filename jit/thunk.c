@@ -5,6 +5,7 @@
  *   leave   out of all compiled frames, to the entry's caller, with the trap in eax
  *   throw   a throw's site -> jit_throw, then its handler, or leave
  *   refuel  fuel is below zero -> jit_refuel, then back, or a trap
+ *   tail    a tail call that needs more room than its caller has, or leads into another instance -> the callee
  *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
 #include <stddef.h>
 #include <string.h>
@@ -127,9 +128,7 @@ enum {
     LABEL_COMMON,
     LABEL_LEAVE,
     LABEL_BRIDGE,
-    LABEL_FAR_TAIL,
-    LABEL_FAR_TAIL_END,
-    LABEL_FAR_AGAIN,
+    LABEL_TAIL_BACKS,
     LABEL_FROM_HOST,
     LABEL_THROW,
     LABEL_THROW_REF,
@@ -137,8 +136,21 @@ enum {
     LABEL_UNWIND,
     LABEL_REFUEL,
     LABEL_NO_FUEL,
-    N_LABELS
+    LABEL_TAILS
 };
+enum { /* behind LABEL_TAILS, a class */
+       TAIL_BACK,
+       TAIL_BACK_END,
+       TAIL_ENTER,
+       TAIL_AGAIN,
+       TAIL_FRESH,
+       TAIL_BUILD,
+       TAIL_FILL,
+       TAIL_COPY,
+       TAIL_COPY_END,
+       TAIL_LABELS
+};
+#define N_LABELS (LABEL_TAILS + TAIL_LABELS * JIT_TAIL_CLASSES)
 
 static void trap_thunks(struct x86 *a, uint32_t *labels) {
     for (unsigned trap = 0; trap < RT_TRAP_COUNT; trap++) {
@@ -252,29 +264,100 @@ static void enter_instance(struct x86 *a) {
     load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
 }
 
-/* A tail call into another instance, rax = the function: our caller expects its own instance back. Where the caller is
- * this thunk already, which keeps the instance of the first one, there is nothing more to keep. */
-static void far_tail(struct x86 *a, uint32_t *labels) {
-    align_label(a, labels, LABEL_FAR_TAIL);
-    x86_bytes(a, 0x1D8D4C, 3); /* lea r11, [rip + distance to `back`] */
-    size_t distance_at = a->size;
-    x86_bytes(a, 0, 4);
-    x86_op(a, X86_CMP | X86_W, R11, x86_mem(RSP, 0));
-    x86_branch(a, CC_E, LABEL_FAR_AGAIN);
-    add_rsp(a, -JIT_FAR_TAIL_BYTES);
-    store(a, R14, RSP, 8);
-    enter_instance(a);
-    x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    uint32_t back = (uint32_t)(a->size - (distance_at + 4));
-    load(a, R14, RSP, 8);
+/* lea reg, [rip + distance to a place behind or in front of it] */
+static void lea_here(struct x86 *a, int reg, uint32_t place) {
+    uint32_t next = (uint32_t)a->size + 7;
+    x86_bytes(a, reg >= 8 ? 0x4C : 0x48, 1);
+    x86_bytes(a, 0x8D, 1);
+    x86_bytes(a, 5u | (unsigned)(reg & 7) << 3, 1);
+    x86_bytes(a, place - next, 4);
+}
+
+/* 16 bytes at a time, from the last: r10 = how many bytes. Takes two labels. */
+static void copy_down(struct x86 *a, uint32_t *labels, unsigned label, int from, int32_t from_at, int to,
+                      int32_t to_at) {
+    labels[label] = (uint32_t)a->size;
+    x86_op(a, X86_TEST | X86_W, R10, x86_reg(R10));
+    x86_branch(a, CC_E, label + 1);
+    x86_alu_imm(a, 5, X86_W, x86_reg(R10), 16);
+    x86_op(a, X86_MOVUPS_LOAD, XMM15, x86_mem_index(from, R10, 0, from_at));
+    x86_op(a, X86_MOVUPS_STORE, XMM15, x86_mem_index(to, R10, 0, to_at));
+    x86_jump(a, label);
+    labels[label + 1] = (uint32_t)a->size;
+}
+
+/* What the callee of a tail call returns to: results behind the first go to where the caller has them. The room stands
+ * in the last four bytes. */
+static void tail_back(struct x86 *a, uint32_t *labels, unsigned tail_class) {
+    const int32_t room = (int32_t)jit_tail_room(tail_class);
+    size_t end = a->size + JIT_TAIL_STRIDE;
+    load(a, R14, RSP, room + 8);
     load(a, R15, R14, offsetof(struct rt_instance, memory0_base));
-    add_rsp(a, JIT_FAR_TAIL_BYTES);
+    load(a, R10, RSP, room + 16);
+    copy_down(a, labels, LABEL_TAILS + TAIL_LABELS * tail_class + TAIL_BACK, RSP, 0, RSP,
+              room + JIT_TAIL_FRAME + 8);
+    add_rsp(a, room + JIT_TAIL_FRAME);
     x86_bytes(a, 0xC3, 1);
-    labels[LABEL_FAR_TAIL_END] = (uint32_t)a->size;
-    align_label(a, labels, LABEL_FAR_AGAIN);
+    while (!a->failed && a->size < end - 4) x86_bytes(a, 0xCC, 1);
+    x86_bytes(a, (uint32_t)room, 4);
+}
+
+/* rax = the function, r11 = where its caller's return address stands, r10 = bytes of arguments, which begin at rsp, and in
+ * the upper half of results behind the first. rsp is at least the room and JIT_TAIL_BYTES below r11.
+ *
+ *   caller's return address  <- r11
+ *   bytes of results
+ *   instance of the caller
+ *   (8 bytes)
+ *   room: arguments of the callee, later its results
+ *   address of tail_back     <- rsp of the callee
+ *
+ * When the return address is that of such a frame, it is used again if it has the room; or a larger one takes its place,
+ * whose upper end, and all but the room, is the same. */
+static void tail(struct x86 *a, uint32_t *labels, unsigned tail_class) {
+    const int32_t room = (int32_t)jit_tail_room(tail_class);
+    const uint32_t backs = labels[LABEL_TAIL_BACKS], own = LABEL_TAILS + TAIL_LABELS * tail_class;
+    align_label(a, labels, own + TAIL_ENTER);
+    push(a, RBX);
+    push(a, RCX);
+    load(a, RBX, R11, 0);
+    lea_here(a, RCX, backs);
+    x86_op(a, X86_SUB | X86_W, RBX, x86_reg(RCX));
+    x86_alu_imm(a, 7, X86_W, x86_reg(RBX), JIT_TAIL_CLASSES * JIT_TAIL_STRIDE);
+    x86_branch(a, CC_AE, own + TAIL_FRESH);
+    x86_op(a, X86_MOV_LOAD, RCX, x86_mem_index(RCX, RBX, 0, JIT_TAIL_STRIDE - 4));
+    x86_alu_imm(a, 7, 0, x86_reg(RCX), room);
+    x86_branch(a, CC_AE, own + TAIL_AGAIN);
+    x86_op(a, X86_LEA | X86_W, R11, x86_mem_index(R11, RCX, 0, 8 + JIT_TAIL_FRAME));
+    x86_jump(a, own + TAIL_BUILD);
+    labels[own + TAIL_AGAIN] = (uint32_t)a->size;
+    x86_op(a, X86_LEA | X86_W, RBX, x86_mem(R11, 8));
+    load(a, RCX, R11, 0);
+    x86_jump(a, own + TAIL_FILL);
+    labels[own + TAIL_FRESH] = (uint32_t)a->size;
+    store(a, R14, R11, -16);
+    mov(a, RCX, R10);
+    x86_shift_imm(a, 5, X86_W, RCX, 32);
+    store(a, RCX, R11, -8);
+    labels[own + TAIL_BUILD] = (uint32_t)a->size;
+    x86_op(a, X86_LEA | X86_W, RBX, x86_mem(R11, -JIT_TAIL_FRAME - room));
+    lea_here(a, RCX, backs + JIT_TAIL_STRIDE * tail_class);
+    labels[own + TAIL_FILL] = (uint32_t)a->size; /* rbx = the room, rcx = where the callee returns to */
+    x86_op(a, X86_MOV_LOAD, R10, x86_reg(R10));
+    copy_down(a, labels, own + TAIL_COPY, RSP, 16, RBX, 0);
+    x86_op(a, X86_LEA | X86_W, R11, x86_mem(RBX, -8));
+    store(a, RCX, R11, 0);
+    pop(a, RCX);
+    pop(a, RBX);
+    mov(a, RSP, R11);
     enter_instance(a);
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    if (!a->failed) memcpy(a->bytes + distance_at, &back, sizeof back);
+}
+
+static void tails(struct x86 *a, uint32_t *labels) {
+    align_label(a, labels, LABEL_TAIL_BACKS);
+    for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++) tail_back(a, labels, i);
+    for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++) tail(a, labels, i);
 }
 
 enum atoll_status jit_thunks_make(struct jit_engine *engine) {
@@ -284,7 +367,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     trap_thunks(&a, labels);
     bridge(&a, labels);
     unwind(&a, labels);
-    far_tail(&a, labels);
+    tails(&a, labels);
     refuel(&a, labels);
     enum atoll_status status = ATOLL_E_NOMEM;
     uint8_t *at = x86_finish(&a, labels) ? jit_memory_take(&engine->memory, a.size) : NULL;
@@ -295,8 +378,9 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     engine->throw = at + labels[LABEL_THROW];
     engine->throw_ref = at + labels[LABEL_THROW_REF];
     engine->refuel = at + labels[LABEL_REFUEL];
-    engine->far_tail = at + labels[LABEL_FAR_TAIL];
-    engine->far_tail_end = at + labels[LABEL_FAR_TAIL_END];
+    engine->tail_backs = at + labels[LABEL_TAIL_BACKS];
+    for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++)
+        engine->tails[i] = at + labels[LABEL_TAILS + TAIL_LABELS * i + TAIL_ENTER];
     union {
         const uint8_t *code;
         void (*function)(enum rt_trap, struct rt_instance *) __attribute__((noreturn));
