@@ -11,8 +11,10 @@
  *   10 settle: what was posted and rung runs             11 the other end has room / sends input: u8
  *
  * Whatever comes: what a queue hands out is RAM within its limits, and no more of it than the ring has entries. */
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/pci/virtio_pci.h"
@@ -42,6 +44,7 @@ struct guest {
     struct pci_root *root;
     struct sandbox *sandbox;
     struct vm_irq irq;
+    unsigned n_wires;
     struct vm_serial *serial;
     struct vm_cmos *cmos;
     struct vm_i8042 *i8042;
@@ -162,7 +165,17 @@ static void line(void *engine, unsigned gsi, bool level) {
     FUZZ_CHECK(gsi < VM_GSI_COUNT);
 }
 static void msi(void *engine, uint64_t address, uint32_t data) { (void)engine, (void)address, (void)data; }
-static const struct vm_irq_ops irq_ops = {line, msi, NULL};
+static int wire(void *engine, uint64_t address, uint32_t data) {
+    (void)address, (void)data;
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    ((struct guest *)engine)->n_wires += fd >= 0;
+    return fd < 0 ? -errno : fd;
+}
+static void unwire(void *engine, int fd) {
+    ((struct guest *)engine)->n_wires--;
+    FUZZ_CHECK(close(fd) == 0);
+}
+static const struct vm_irq_ops irq_ops = {line, msi, NULL, wire, unwire};
 
 static size_t end_write(void *end, const uint8_t *bytes, size_t n) {
     struct guest *g = end;
@@ -256,6 +269,7 @@ static void tear_down(struct guest *g) {
     vm_cmos_free(g->cmos);
     vm_serial_free(g->serial);
     pci_root_free(g->root);
+    FUZZ_CHECK(!g->n_wires);
     vm_bus_free(g->bus);
     vm_bus_free(g->ports);
     sb_free(g->sandbox);

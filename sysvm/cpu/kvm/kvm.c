@@ -20,7 +20,6 @@ static const struct {
     {KVM_CAP_PIT2, "PIT2", "the timer"},
     {KVM_CAP_SIGNAL_MSI, "SIGNAL_MSI", "message-signalled interrupts"},
     {KVM_CAP_IOEVENTFD, "IOEVENTFD", "doorbells of devices"},
-    {KVM_CAP_IRQFD, "IRQFD", "interrupts from other processes"},
     {KVM_CAP_MP_STATE, "MP_STATE", "several processors"},
     {KVM_CAP_IMMEDIATE_EXIT, "IMMEDIATE_EXIT", "stopping a processor"},
 };
@@ -125,6 +124,7 @@ static enum atoll_status set_up(struct kvm *kvm, const struct vm_memory *memory,
     if (status == ATOLL_OK) status = get_cpuid(kvm, err);
     if (status == ATOLL_OK) status = create_vm(kvm, err);
     if (status == ATOLL_OK) status = map_memory(kvm, memory, err);
+    kvm->has_wires = status == ATOLL_OK && kvm_has_wires(kvm->device);
     if (status != ATOLL_OK) return status;
     int run_size = ioctl(kvm->device, KVM_GET_VCPU_MMAP_SIZE, 0);
     if (run_size < (int)sizeof(struct kvm_run)) return kvm_failed(err, "no shared area for processors");
@@ -172,7 +172,7 @@ static int doorbell(void *engine, uint64_t gpa, unsigned n_bytes, int eventfd, b
 }
 
 const struct vm_engine_ops vm_engine_kvm = {.name = "kvm",
-                                            .irq = {line, msi, doorbell},
+                                            .irq = {line, msi, doorbell, kvm_wire, kvm_unwire},
                                             .create = create,
                                             .destroy = destroy,
                                             .vcpu_new = kvm_vcpu_new,

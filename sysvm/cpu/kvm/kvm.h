@@ -1,6 +1,7 @@
 /* sysvm/cpu/kvm/kvm.h: the engine on Linux KVM, as its files share it.
  *
  *   kvm.c    a virtual machine: what the host can do, memory, interrupts, doorbells
+ *   wire.c   messages that are sent by writing to a descriptor
  *   vcpu.c   a processor: its state, running it, why it came back
  *   debug.c  a processor under a debugger: registers of the FPU, breakpoints, steps
  *   cpuid.c  what a processor says about itself
@@ -16,6 +17,8 @@
 #include <sys/ioctl.h>
 #include "sysvm/cpu/engine.h"
 
+enum { KVM_WIRES = 64 }; /* more interrupts than that are seldom busy */
+
 struct kvm {
     const struct atoll_alloc *alloc;
     int device, vm; /* /dev/kvm, and the virtual machine made from it */
@@ -23,6 +26,13 @@ struct kvm {
     size_t run_size;          /* bytes of the area shared with the kernel for each vCPU */
     struct kvm_cpuid2 *cpuid; /* what the host supports, with room for KVM_MAX_CPUID entries */
     bool has_tsc_deadline;    /* of the local APICs' timers; not told by the above */
+    bool has_wires;           /* the kernel has irqfds and room for their routes */
+    struct kvm_wire {
+        bool is_used;
+        int fd;
+        uint64_t address;
+        uint32_t data;
+    } wires[KVM_WIRES]; /* under the machine lock; number i has GSI VM_GSI_COUNT + i */
 };
 
 struct kvm_vcpu {
@@ -39,6 +49,12 @@ struct kvm_vcpu {
 
 #define KVM_MAX_CPUID   256
 #define KVM_CPUID_BYTES (sizeof(struct kvm_cpuid2) + KVM_MAX_CPUID * sizeof(struct kvm_cpuid_entry2))
+
+/* ---- wire.c: as struct vm_irq_ops ---- */
+
+bool kvm_has_wires(int device);
+int kvm_wire(void *engine, uint64_t address, uint32_t data);
+void kvm_unwire(void *engine, int fd);
 
 /* ---- vcpu.c ---- */
 

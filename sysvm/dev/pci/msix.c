@@ -1,5 +1,6 @@
 /* sysvm/dev/pci/msix.c: see msix.h. */
 #include <string.h>
+#include <unistd.h>
 #include "sysvm/dev/pci/msix.h"
 
 #define CAPABILITY_ID    0x11
@@ -28,12 +29,39 @@ static bool is_masked(const struct msix *m, unsigned vector) {
     return control(m) & CONTROL_MASK || m->table[CONTROL_OF(vector)] & VECTOR_IS_MASKED;
 }
 
-static void send(const struct msix *m, unsigned vector) {
+/* ---- sending ---- */
+
+static void unwire(struct msix *m, unsigned vector) {
+    struct msix_wire *w = m->wires + vector;
+    if (w->is_wired) vm_irq_unwire(m->irq, w->wire);
+    *w = (struct msix_wire){.is_wired = false};
+}
+
+void msix_settle(struct msix *m) {
+    for (unsigned v = 0; v < m->n_vectors; v++) unwire(m, v);
+}
+
+/* Where there is none to be had, the next try is as many messages later. */
+static void try_wire(struct msix *m, struct msix_wire *w, uint64_t address, uint32_t data) {
+    w->n_sent = 0;
+    w->wire = vm_irq_wire(m->irq, address, data);
+    w->is_wired = w->wire >= 0;
+}
+
+static bool send_by_wire(const struct msix_wire *w) {
+    uint64_t one = 1;
+    return w->is_wired && write(w->wire, &one, sizeof one) == sizeof one;
+}
+
+static void send(struct msix *m, unsigned vector) {
+    struct msix_wire *w = m->wires + vector;
     uint64_t address;
     uint32_t data;
+    if (send_by_wire(w)) return;
     memcpy(&address, m->table + vector * MSIX_ENTRY_BYTES, sizeof address);
     memcpy(&data, m->table + vector * MSIX_ENTRY_BYTES + 8, sizeof data);
     vm_irq_msi(m->irq, address, data);
+    if (!w->is_wired && ++w->n_sent == MSIX_WIRED_AFTER) try_wire(m, w, address, data);
 }
 
 void msix_notify(struct msix *m, unsigned vector) {
@@ -54,7 +82,9 @@ static void send_pending(struct msix *m) {
 }
 
 void msix_after_write(struct msix *m, unsigned offset, unsigned n) {
-    if (pci_touches(offset, n, m->capability + CONTROL, 2)) send_pending(m);
+    if (!pci_touches(offset, n, m->capability + CONTROL, 2)) return;
+    msix_settle(m);
+    send_pending(m);
 }
 
 static void read_bytes(const uint8_t *from, uint64_t size, uint64_t offset, void *data, unsigned n) {
@@ -74,6 +104,9 @@ void msix_pending_read(const struct msix *m, uint64_t offset, void *data, unsign
 void msix_table_write(struct msix *m, uint64_t offset, const void *data, unsigned n) {
     uint64_t size = m->n_vectors * MSIX_ENTRY_BYTES;
     if (offset >= size) return;
-    memcpy(m->table + offset, data, size - offset < n ? size - offset : n);
+    if (size - offset < n) n = (unsigned)(size - offset);
+    for (uint64_t v = offset / MSIX_ENTRY_BYTES; v * MSIX_ENTRY_BYTES < offset + n; v++)
+        unwire(m, (unsigned)v);
+    memcpy(m->table + offset, data, n);
     send_pending(m);
 }

@@ -185,7 +185,10 @@ static void reset_registers(struct virtio_pci *p) {
 
 static void write_status(struct virtio_pci *p, uint8_t status) {
     virtio_set_status(p->vdev, status);
-    if (!status) reset_registers(p);
+    if (!status) {
+        msix_settle(&p->msix);
+        reset_registers(p);
+    }
     place_doorbells(p);
 }
 
@@ -364,6 +367,7 @@ static void function_free(struct pci_function *f) {
         if (bell->fd >= 0) close(bell->fd);
     }
     virtio_device_free(p->vdev);
+    msix_settle(&p->msix);
     atoll_free(p->config.alloc, p, sizeof *p);
 }
 

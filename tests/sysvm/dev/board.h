@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 #include "sysvm/bus.h"
 #include "sysvm/dev/pci/pci.h"
@@ -15,6 +16,7 @@
 
 #define BOARD_RAM       (UINT64_C(1) << 20)
 #define BOARD_DOORBELLS 16
+#define BOARD_WIRES     2
 
 struct board {
     struct loop_thread thread;
@@ -33,6 +35,13 @@ struct board {
     unsigned n_messages;
     uint64_t last_address;
     uint32_t last_data;
+    bool no_wires;
+    struct {
+        int fd; /* 0: none */
+        uint64_t address;
+        uint32_t data;
+    } wires[BOARD_WIRES];
+    unsigned n_wires, n_unwired; /* there are, there were */
     bool lines[VM_GSI_COUNT];
     unsigned n_edges; /* changes of any line */
 };
@@ -64,7 +73,39 @@ static inline int board_doorbell(void *engine, uint64_t gpa, unsigned n_bytes, i
     return on ? ENOSPC : ENOENT;
 }
 
-static const struct vm_irq_ops board_irq_ops = {board_line, board_msi, board_doorbell};
+static inline int board_wire(void *engine, uint64_t address, uint32_t data) {
+    struct board *b = engine;
+    if (b->no_wires) return -ENOTSUP;
+    for (unsigned i = 0; i < BOARD_WIRES; i++) {
+        if (b->wires[i].fd) continue;
+        b->wires[i].fd = eventfd(0, EFD_NONBLOCK);
+        b->wires[i].address = address;
+        b->wires[i].data = data;
+        b->n_wires++;
+        return b->wires[i].fd;
+    }
+    return -ENOSPC;
+}
+
+static inline void board_unwire(void *engine, int wire) {
+    struct board *b = engine;
+    unsigned i = 0;
+    while (i < BOARD_WIRES && b->wires[i].fd != wire) i++;
+    assert_true(i < BOARD_WIRES);
+    close(wire);
+    b->wires[i].fd = 0;
+    b->n_wires--;
+    b->n_unwired++;
+}
+
+/* How often a wire was written to since the last look. */
+static inline uint64_t board_wire_count(const struct board *b, unsigned i) {
+    uint64_t n = 0;
+    return read(b->wires[i].fd, &n, sizeof n) == sizeof n ? n : 0;
+}
+
+static const struct vm_irq_ops board_irq_ops = {board_line, board_msi, board_doorbell, board_wire,
+                                                board_unwire};
 
 static inline void board_reset(void *context) { ((struct board *)context)->n_resets++; }
 
@@ -87,6 +128,7 @@ static inline void board_free(struct board *b) {
     loop_thread_stop(&b->thread);
     pci_root_free(b->root);
     for (unsigned i = 0; i < BOARD_DOORBELLS; i++) assert_int_equal(b->doorbells[i].gpa, 0);
+    assert_int_equal(b->n_wires, 0);
     vm_bus_free(b->bus);
     vm_bus_free(b->ports);
     vm_memory_free(b->memory);

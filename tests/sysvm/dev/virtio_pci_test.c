@@ -1,4 +1,5 @@
 /* tests/sysvm/dev/virtio_pci_test.c: the modern transport as a driver sees it, and as one that lies sees it. */
+#include "sysvm/dev/pci/msix.h"
 #include "sysvm/dev/pci/virtio_pci.h"
 #include "tests/sysvm/dev/board.h"
 #include "tests/sysvm/dev/probe_device.h"
@@ -280,6 +281,99 @@ static void a_masked_message_is_pending_until_unmasked(void **state) {
     assert_int_equal(f->b->n_messages, 2); /* a bit, not a count */
 }
 
+/* Vector 1 sends until it has a wire; the board's book starts anew. */
+static void wire_vector_1(struct fixture *f) {
+    f->b->n_messages = 0;
+    enable_msix(f, 0x8000);
+    vm_memory_write(f->b->memory, 0x2000, (uint16_t[2]){0, 0}, 4); /* nothing is available */
+    bring_up(f);
+    arm_vector(f, 1);
+    for (unsigned i = 0; i < MSIX_WIRED_AFTER; i++) {
+        assert_int_equal(f->b->n_wires, 0);
+        complete_one(f);
+    }
+    assert_int_equal(f->b->n_messages, MSIX_WIRED_AFTER);
+    assert_int_equal(f->b->n_wires, 1);
+    f->b->n_messages = 0;
+}
+
+static void a_busy_vector_is_given_a_wire(void **state) {
+    struct fixture *f = *state;
+    wire_vector_1(f);
+    assert_true(f->b->wires[0].address == 0xFEE01000);
+    assert_int_equal(f->b->wires[0].data, 0x41);
+    assert_true(board_wire_count(f->b, 0) == 0); /* nothing twice */
+    complete_one(f);
+    complete_one(f);
+    assert_true(board_wire_count(f->b, 0) == 2);
+    assert_int_equal(f->b->n_messages, 0);
+}
+
+static void a_wire_ends_with_its_message_and_with_masks(void **state) {
+    struct fixture *f = *state;
+    wire_vector_1(f);
+    set(f, MSIX_TABLE + 16 + 12, 1, 4); /* masked */
+    assert_int_equal(f->b->n_wires, 0);
+    complete_one(f);
+    assert_int_equal(f->b->n_messages, 0);
+    set(f, MSIX_TABLE + 16 + 12, 0, 4);
+    assert_int_equal(f->b->n_messages, 1);
+
+    set(f, STATUS, 0, 1);
+    wire_vector_1(f);
+    set(f, MSIX_TABLE + 16 + 8, 0x77, 4); /* another message */
+    assert_int_equal(f->b->n_wires, 0);
+    complete_one(f);
+    assert_int_equal(f->b->n_messages, 1);
+    assert_int_equal(f->b->last_data, 0x77);
+
+    static const uint16_t controls[] = {0xC000, 0x0000}; /* the function masked; no messages at all */
+    for (unsigned i = 0; i < 2; i++) {
+        set(f, STATUS, 0, 1);
+        wire_vector_1(f);
+        enable_msix(f, controls[i]);
+        assert_int_equal(f->b->n_wires, 0);
+        complete_one(f);
+        assert_int_equal(f->b->n_messages, 0);
+        enable_msix(f, 0x8000);
+        assert_int_equal(f->b->n_messages, i == 0);
+    }
+}
+
+static void a_wire_ends_with_a_reset_and_with_the_device(void **state) {
+    struct fixture *f = *state;
+    wire_vector_1(f);
+    set(f, STATUS, 0, 1);
+    assert_int_equal(f->b->n_wires, 0);
+    wire_vector_1(f);
+    /* other vectors leave it alone, across the border of entries, too; board_free sees its end */
+    set(f, MSIX_TABLE, 0xFEE00000, 4);
+    set(f, MSIX_TABLE + 12, 0, 4);
+    set(f, MSIX_TABLE + 32, 0xFEE02000, 8);
+    set(f, MSIX_TABLE + 48, 1, 8); /* behind the table */
+    assert_int_equal(f->b->n_wires, 1);
+    assert_int_equal(f->b->n_unwired, 1);
+    set(f, MSIX_TABLE + 12, 0, 8); /* reaches into it */
+    assert_int_equal(f->b->n_wires, 0);
+    arm_vector(f, 1);
+    for (unsigned i = 0; i < MSIX_WIRED_AFTER; i++) complete_one(f);
+    assert_int_equal(f->b->n_wires, 1);
+}
+
+static void without_wires_messages_go_on(void **state) {
+    struct fixture *f = *state;
+    f->b->no_wires = true;
+    enable_msix(f, 0x8000);
+    bring_up(f);
+    arm_vector(f, 1);
+    for (unsigned i = 0; i < MSIX_WIRED_AFTER + 5; i++) complete_one(f);
+    assert_int_equal(f->b->n_messages, MSIX_WIRED_AFTER + 5);
+    f->b->no_wires = false; /* tried again some time */
+    for (unsigned i = 0; i < MSIX_WIRED_AFTER - 5; i++) complete_one(f);
+    assert_int_equal(f->b->n_messages, 2 * MSIX_WIRED_AFTER);
+    assert_int_equal(f->b->n_wires, 1);
+}
+
 static void without_msix_the_line_is_up_until_the_status_is_read(void **state) {
     struct fixture *f = *state;
     unsigned gsi = vm_pci_gsi(SLOT, 0);
@@ -530,6 +624,10 @@ int main(void) {
         TEST(the_engine_watches_the_notify_addresses_of_enabled_queues),
         TEST(a_used_buffer_sends_the_queues_message),
         TEST(a_masked_message_is_pending_until_unmasked),
+        TEST(a_busy_vector_is_given_a_wire),
+        TEST(a_wire_ends_with_its_message_and_with_masks),
+        TEST(a_wire_ends_with_a_reset_and_with_the_device),
+        TEST(without_wires_messages_go_on),
         TEST(without_msix_the_line_is_up_until_the_status_is_read),
         TEST(a_vector_that_is_not_there_is_refused),
         TEST(registers_are_frozen_while_the_queue_is_enabled),
