@@ -15,7 +15,8 @@
 
 #include <stdint.h>
 
-#define VM_PAGE UINT64_C(4096)
+#define VM_PAGE      UINT64_C(4096)
+#define VM_HUGE_PAGE (UINT64_C(2) << 20)
 
 /* ---- memory ---- */
 

@@ -2,7 +2,6 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 #include "sysvm/layout.h"
 #include "sysvm/memory.h"
 
@@ -12,7 +11,6 @@ struct vm_memory {
     const struct atoll_alloc *alloc;
     uint64_t size_bytes;
     void *host;
-    int fd;
     size_t n_ranges;
     struct vm_ram ranges[2];
 };
@@ -24,25 +22,30 @@ static void lay_out(struct vm_memory *memory) {
     if (low == memory->size_bytes) return;
     memory->ranges[1] = (struct vm_ram){.gpa = VM_HOLE_END,
                                         .size_bytes = memory->size_bytes - low,
-                                        .fd_offset = low,
+                                        .offset = low,
                                         .host = (char *)memory->host + low};
     memory->n_ranges = 2;
 }
 
-static enum atoll_status map(struct vm_memory *memory, struct atoll_error *err) {
-    memory->fd = memfd_create("atoll-guest-ram", MFD_CLOEXEC);
-    if (memory->fd < 0 || ftruncate(memory->fd, (off_t)memory->size_bytes)) goto failed;
-    memory->host =
-        mmap(NULL, memory->size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
-    if (memory->host == MAP_FAILED) goto failed;
-    (void)madvise(memory->host, memory->size_bytes,
-                  MADV_DONTDUMP); /* a core dump of ours is not the guest's */
-    return ATOLL_OK;
-failed:
-    memory->host = NULL;
+static enum atoll_status no_memory(uint64_t size_bytes, struct atoll_error *err) {
     if (err) err->system_errno = errno;
     return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no %llu bytes of guest memory: %s",
-                      (unsigned long long)memory->size_bytes, strerror(errno));
+                      (unsigned long long)size_bytes, strerror(errno));
+}
+
+/* Begins where a huge page may; what stands over on both sides goes back. */
+static enum atoll_status map(struct vm_memory *memory, struct atoll_error *err) {
+    uint64_t size = memory->size_bytes, room = size + VM_HUGE_PAGE;
+    char *at = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return no_memory(size, err);
+    uint64_t before = -(uint64_t)(uintptr_t)at % VM_HUGE_PAGE;
+    if (before) munmap(at, before);
+    munmap(at + before + size, VM_HUGE_PAGE - before);
+    memory->host = at + before;
+    (void)madvise(memory->host, size, MADV_DONTDUMP); /* a core dump of ours is not the guest's */
+    /* What boots no kernel touches few pages, and is not to clear 2 MiB for each. */
+    (void)madvise(memory->host, size, size >= VM_BOOT_MEMORY_MIN ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    return ATOLL_OK;
 }
 
 enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
@@ -53,7 +56,7 @@ enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_b
                           (unsigned long long)size_bytes);
     struct vm_memory *memory = atoll_new(alloc, 1, sizeof *memory);
     if (!memory) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    *memory = (struct vm_memory){.alloc = alloc, .size_bytes = size_bytes, .fd = -1};
+    *memory = (struct vm_memory){.alloc = alloc, .size_bytes = size_bytes};
     enum atoll_status status = map(memory, err);
     if (status != ATOLL_OK) {
         vm_memory_free(memory);
@@ -67,7 +70,6 @@ enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_b
 void vm_memory_free(struct vm_memory *memory) {
     if (!memory) return;
     if (memory->host) munmap(memory->host, memory->size_bytes);
-    if (memory->fd >= 0) close(memory->fd);
     atoll_free(memory->alloc, memory, sizeof *memory);
 }
 
@@ -116,4 +118,10 @@ size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **ou
 }
 
 uint64_t vm_memory_size(const struct vm_memory *memory) { return memory->size_bytes; }
-int vm_memory_fd(const struct vm_memory *memory) { return memory->fd; }
+
+bool vm_memory_give_back(const struct vm_memory *memory, uint64_t offset, uint64_t n_bytes) {
+    if (offset % VM_PAGE || n_bytes % VM_PAGE || offset > memory->size_bytes ||
+        n_bytes > memory->size_bytes - offset)
+        return false;
+    return madvise((char *)memory->host + offset, n_bytes, MADV_DONTNEED) == 0;
+}

@@ -1,8 +1,8 @@
-/* sysvm/memory.h: guest RAM. One memfd, mapped once and shared, for as long as the machine lives.
+/* sysvm/memory.h: guest RAM. One private mapping, in huge pages where the host has some, for as long as the machine lives.
  *
  *   guest physical   0 ........ low_bytes | hole for devices | 4 GiB ........
- *   memfd            0 ........ low_bytes                     low_bytes .......
- *   host             one mapping in the order of the memfd
+ *   offset           0 ........ low_bytes                     low_bytes .......
+ *   host             one mapping in the order of offsets
  *
  * A guest address becomes a pointer here and nowhere else. What stands in guest RAM may change at any moment
  * (other vCPUs): copy once, then check the copy. */
@@ -18,7 +18,7 @@
 struct vm_memory;
 
 struct vm_ram {
-    uint64_t gpa, size_bytes, fd_offset;
+    uint64_t gpa, size_bytes, offset;
     void *host;
 };
 
@@ -49,6 +49,8 @@ void vm_memory_wrote(const struct vm_memory *memory, const void *host, uint64_t 
 /* The pieces in ascending order: below the hole under 4 GiB, and above 4 GiB where there is that much. */
 size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out);
 uint64_t vm_memory_size(const struct vm_memory *memory);
-int vm_memory_fd(const struct vm_memory *memory);
+/* Gives whole pages back to the host; when they are touched again they are zeros. False: not pages of it, or the host
+ * refuses. Any thread. */
+bool vm_memory_give_back(const struct vm_memory *memory, uint64_t offset, uint64_t n_bytes);
 
 #endif

@@ -1,6 +1,4 @@
 /* tests/sysvm/guest_memory_test.c: guest addresses become pointers only where RAM is. */
-#include <sys/stat.h>
-#include <unistd.h>
 #include "tests/sysvm/suite.h"
 #include "sysvm/layout.h"
 #include "sysvm/memory.h"
@@ -33,14 +31,12 @@ static void memory_beyond_the_hole_continues_at_4_gib(void **state) {
     assert_int_equal(vm_memory_ranges(memory, &ram), 2);
     assert_int_equal(ram[0].size_bytes, VM_HOLE_BASE);
     assert_int_equal(ram[1].gpa, 4 * GIB);
-    assert_int_equal(ram[1].fd_offset, VM_HOLE_BASE);
+    assert_int_equal(ram[1].offset, VM_HOLE_BASE);
     assert_int_equal(ram[0].size_bytes + ram[1].size_bytes, vm_memory_size(memory));
-    struct stat file;
-    assert_int_equal(fstat(vm_memory_fd(memory), &file), 0);
-    assert_int_equal(file.st_size, 5 * GIB);
+    assert_true((uintptr_t)ram[0].host % VM_HUGE_PAGE == 0);
     uint32_t word = 0x12345678, got = 0;
     assert_true(vm_memory_write(memory, 6 * GIB - 4, &word, 4));
-    assert_int_equal(pread(vm_memory_fd(memory), &got, 4, (off_t)(5 * GIB - 4)), 4);
+    memcpy(&got, (char *)ram[0].host + 5 * GIB - 4, 4);
     assert_int_equal(got, word);
     vm_memory_free(memory);
 }
@@ -98,12 +94,36 @@ static void a_copy_is_whole_or_not_at_all(void **state) {
     vm_memory_free(memory);
 }
 
+static void pages_given_back_are_zeros(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_of(64 * MIB);
+    uint64_t word = 0x12345678, got;
+    for (uint64_t at = 0; at < 64 * MIB; at += MIB) assert_true(vm_memory_write(memory, at, &word, 8));
+    assert_true(vm_memory_give_back(memory, 2 * MIB, 30 * MIB));
+    assert_true(vm_memory_give_back(memory, 63 * MIB, VM_PAGE));
+    for (uint64_t at = 0; at < 64 * MIB; at += MIB) {
+        bool is_given = (at >= 2 * MIB && at < 32 * MIB) || at == 63 * MIB;
+        assert_true(vm_memory_read(memory, at, &got, 8));
+        assert_int_equal(got, is_given ? 0 : word);
+    }
+    static const uint64_t bad[][2] = {{1, VM_PAGE},           {0, 1},
+                                      {64 * MIB, VM_PAGE},    {63 * MIB, 2 * MIB},
+                                      {128 * MIB, VM_PAGE},   {VM_PAGE, UINT64_MAX - VM_PAGE + 1},
+                                      {-VM_PAGE, 2 * VM_PAGE}};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(vm_memory_give_back(memory, bad[i][0], bad[i][1]));
+    assert_true(vm_memory_read(memory, 0, &got, 8));
+    assert_int_equal(got, word);
+    vm_memory_free(memory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_no_machine_has_are_refused),
         cmocka_unit_test(memory_beyond_the_hole_continues_at_4_gib),
         cmocka_unit_test(small_memory_is_one_piece),
         cmocka_unit_test(only_whole_ranges_of_ram_have_pointers),
+        cmocka_unit_test(pages_given_back_are_zeros),
         cmocka_unit_test(a_copy_is_whole_or_not_at_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

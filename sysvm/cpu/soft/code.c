@@ -44,13 +44,13 @@ void soft_code_free(struct soft_code *code) {
     atoll_free(code->alloc, code, sizeof *code);
 }
 
-/* The number of the page in the order of the memfd; SIZE_MAX where no RAM is. */
+/* The number of the page in the order of the host mapping; SIZE_MAX where no RAM is. */
 static uint64_t page_number(const struct soft_code *code, uint64_t gpa) {
     const struct vm_ram *ranges;
     size_t n = vm_memory_ranges(code->memory, &ranges);
     for (size_t i = 0; i < n; i++)
         if (gpa - ranges[i].gpa < ranges[i].size_bytes)
-            return (ranges[i].fd_offset + (gpa - ranges[i].gpa)) / VM_PAGE;
+            return (ranges[i].offset + (gpa - ranges[i].gpa)) / VM_PAGE;
     return UINT64_MAX;
 }
 

@@ -1,6 +1,5 @@
 /* sysvm/dev/virtio/balloon.c: see balloon.h. A guest can take no memory but its own from itself. A chain is looked
  * at up to a limit and a turn has few chains, so that lengths cost no more than that. */
-#include <fcntl.h>
 #include <string.h>
 #include "sysvm/dev/virtio/balloon.h"
 
@@ -26,13 +25,6 @@ struct vballoon {
 
 /* ---- giving back ---- */
 
-static void punch(struct vballoon *b, uint64_t fd_offset, uint64_t n_bytes) {
-    int fd = vm_memory_fd(b->config.memory);
-    if (!n_bytes) return;
-    if (!fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)fd_offset, (off_t)n_bytes))
-        b->returned_bytes += n_bytes;
-}
-
 /* The whole pages of a piece of RAM. */
 static void give_back(struct vballoon *b, const uint8_t *host, uint64_t n_bytes) {
     const struct vm_ram *ranges;
@@ -43,7 +35,8 @@ static void give_back(struct vballoon *b, const uint8_t *host, uint64_t n_bytes)
         uint64_t first = (uint64_t)(host - base), end = first + n_bytes;
         first = (first + VBALLOON_PAGE - 1) & ~(VBALLOON_PAGE - 1);
         end &= ~(VBALLOON_PAGE - 1);
-        if (end > first) punch(b, ranges[i].fd_offset + first, end - first);
+        if (end > first && vm_memory_give_back(b->config.memory, ranges[i].offset + first, end - first))
+            b->returned_bytes += end - first;
         return;
     }
 }

@@ -1,6 +1,6 @@
 /* sysvm/dev/virtio/balloon.h: virtio-balloon: memory the guest does not need goes back to the host, by asking for
- * it (the balloon) and by itself (free page reporting). It goes as holes in the memory's file, so it comes back as
- * zeros when the guest touches it again.
+ * it (the balloon) and by itself (free page reporting). It comes back as zeros when the guest
+ * touches it again.
  *
  * source  virtio 1.2, "Traditional Memory Balloon Device" */
 #ifndef ATOLL_SYSVM_VIRTIO_BALLOON_H
