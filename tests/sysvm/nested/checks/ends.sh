@@ -3,7 +3,7 @@ boot $cloud panic --timeout 900
 expect_status 255
 expect_error 'the guest panicked: .*not syncing: sysrq triggered crash'
 
-boot $cloud sleep --timeout 20
+boot $cloud sleep --timeout 8
 expect_status 124
 expect_error 'timeout'
 
