@@ -72,14 +72,22 @@ static void *run(void *context) {
 
 /* ---- threads ---- */
 
+/* Deep enough for builds with sanitizers, and less than a huge page, which the kernel may take for a larger stack. */
+enum { STACK_BYTES = 1 << 20 };
+
 /* Signals are the loop's, or the caller's; a processor's thread takes only the engine's kicks. */
 static int make_thread(struct vm_vcpu *vcpu) {
     sigset_t all, before;
+    pthread_attr_t attributes;
+    int error = pthread_attr_init(&attributes);
+    if (error) return error;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     for (int number = SIGRTMIN; number <= SIGRTMAX; number++) sigdelset(&all, number);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    int error = pthread_create(&vcpu->thread, NULL, run, vcpu);
+    error = pthread_create(&vcpu->thread, &attributes, run, vcpu);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
     vcpu->is_running = !error;
     return error;
 }

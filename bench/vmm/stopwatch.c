@@ -47,22 +47,22 @@ static unsigned long resident_kib(pid_t pid, unsigned long guest_mib) {
     return sum;
 }
 
-/* A counter of the machine that the process has made. */
+/* A counter of the machines that the process has made: --engine=auto measured in one. */
 static unsigned long counter(pid_t pid, const char *name) {
     static const char folder[] = "/sys/kernel/debug/kvm";
     char prefix[32], path[600];
-    unsigned long value = 0;
+    unsigned long sum = 0, value;
     int n = snprintf(prefix, sizeof prefix, "%d-", (int)pid);
     DIR *dir = opendir(folder);
     for (const struct dirent *e; dir && (e = readdir(dir));) {
         if (strncmp(e->d_name, prefix, (size_t)n)) continue;
         snprintf(path, sizeof path, "%s/%s/%s", folder, e->d_name, name);
         FILE *file = fopen(path, "r");
-        if (!file || fscanf(file, "%lu", &value) != 1) value = 0;
+        if (file && fscanf(file, "%lu", &value) == 1) sum += value;
         if (file) fclose(file);
     }
     if (dir) closedir(dir);
-    return value;
+    return sum;
 }
 
 int main(int argc, char **argv) {
