@@ -1,8 +1,8 @@
 #!/bin/bash
 # Debian's kernels, downloaded and unpacked, not installed. usage: prepare.sh DIR [NAME...]
 # DIR/cloud, DIR/generic, DIR/new (6.12): vmlinuz and modules/ each; all of these, or those named. DIR/debian, only when
-# named: a small Debian with systemd, as disk.img, vmlinuz and initrd.img; root needs no password. DIR/tools: the same with
-# a C compiler and Python. 77: they cannot be had.
+# named: a small Debian with systemd, as disk.img, vmlinuz and initrd.img; root needs no password, and devices may take
+# their time. DIR/tools: the same with a C compiler and Python. 77: they cannot be had.
 set -eu
 dir=$1
 shift
@@ -47,7 +47,9 @@ debian() {
         --include="systemd-sysv,udev,kmod,initramfs-tools,linux-image-cloud-amd64$3" \
         --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
         --dpkgopt='path-exclude=/usr/share/locale/*' --customize-hook='chroot "$1" passwd -d root' \
-        --customize-hook='echo debian >"$1/etc/hostname"' bookworm "$work/tree" >"$dir/debian.log" 2>&1 ||
+        --customize-hook='echo debian >"$1/etc/hostname"' \
+        --customize-hook='mkdir "$1/etc/systemd/system.conf.d"' \
+        --customize-hook='printf "[Manager]\nDefaultDeviceTimeoutSec=900s\n" >"$1/etc/systemd/system.conf.d/slow.conf"' bookworm "$work/tree" >"$dir/debian.log" 2>&1 ||
         skip "no Debian could be made: $(tail -n 1 "$dir/debian.log")"
     truncate -s "$size" "$work/out/disk.img"
     mke2fs -q -t ext4 -d "$work/tree" "$work/out/disk.img"

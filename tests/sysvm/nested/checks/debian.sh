@@ -1,5 +1,5 @@
 # Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
-# login prompt, a login, and off. systemd gives devices 90 s to appear, which a busy machine may need.
+# login prompt, a login, and off.
 cat >/tmp/login.script <<'END'
 timeout 600s
 fail "the kernel panicked" when "Kernel panic"
