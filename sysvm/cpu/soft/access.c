@@ -24,13 +24,21 @@ static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,
     unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES;
     uint64_t gpa = page->gpa & SOFT_PAGE_MASK;
     linear &= SOFT_PAGE_MASK;
-    if (!view->size[i]) view->used[view->n_used++] = (uint16_t)i;
+    if (!(view->listed[i] & SOFT_TLB_USED)) view->used[view->n_used++] = (uint16_t)i;
+    view->listed[i] |= SOFT_TLB_USED;
+    if (!page->is_global && !(view->listed[i] & SOFT_TLB_LOCAL)) {
+        view->local[view->n_local++] = (uint16_t)i;
+        view->listed[i] |= SOFT_TLB_LOCAL;
+    }
     view->size[i] = (uint8_t)(page->size | (page->is_global ? SOFT_TLB_GLOBAL : 0));
     view->linear[i] = linear;
     view->gpa[i] = gpa;
     if (page->size > 12) view->large |= UINT64_C(1) << (linear >> 21) % 64;
     if (page->size > 22) view->huge |= UINT64_C(1) << (linear >> 30) % 64;
     if (page->size == 22) view->large |= UINT64_C(1) << ((linear >> 21) ^ 1) % 64; /* 4 MiB are two of 2 */
+    const uint64_t rest = (UINT64_C(1) << page->size) - 1;
+    if (page->size > 12 && (linear & ~rest) < view->first_large) view->first_large = linear & ~rest;
+    if (page->size > 12 && (linear | rest) > view->last_large) view->last_large = linear | rest;
     bool may_write =
         page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) && !soft_code_has(cpu->engine->code, gpa);
     bool watched = cpu->debugged && soft_debug_watches(cpu, linear);

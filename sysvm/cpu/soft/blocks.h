@@ -27,9 +27,7 @@ struct soft_block {
     /* translate/: NULL, or the machine code; polled: the same with a look at requests first; leave: goes nowhere but
      * out, to where the block starts. */
     const uint8_t *code, *polled, *leave;
-    const uint8_t *old_code, *old_polled; /* closed ones, which others may be joined with */
-    uint32_t with_flags; /* the first of the jumps to it that leave flags in the host's; 0: none */
-    uint32_t old_drops;  /* ... in the code memory of this count of soft_translator.n_drops */
+    uint32_t joined;                    /* the first of the jumps that lead to it; 0: none */
     struct soft_block *next_translated; /* of those whose pages have one hash */
     struct soft_insn insns[];
 };

@@ -9,7 +9,7 @@ static struct soft_tlb_entry nothing(unsigned i) {
 /* ---- where code leads ---- */
 
 static void end_scope(struct soft_cpu *cpu, unsigned scope) {
-    cpu->tlb.scopes[scope] = (struct soft_scope){.version = ++cpu->tlb.n_versions};
+    cpu->tlb.scopes[scope] = (struct soft_scope){.version = ++cpu->tlb.n_versions, .first = UINT64_MAX};
     soft_translations_moved(cpu, scope);
 }
 
@@ -17,6 +17,9 @@ void soft_scope_note(struct soft_cpu *cpu, uint64_t linear) {
     const struct soft_tlb_view *view = &cpu->tlb.views[cpu->tlb.view];
     struct soft_scope *scope = &cpu->tlb.scopes[soft_scope_of(&cpu->tlb, cpu->tlb.view)];
     const unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES, size = view->size[i] & ~SOFT_TLB_GLOBAL;
+    const uint64_t rest = (UINT64_C(1) << size) - 1;
+    if ((linear & ~rest) < scope->first) scope->first = linear & ~rest;
+    if ((linear | rest) > scope->last) scope->last = linear | rest;
     scope->pages[linear / VM_PAGE / 64 % 16] |= UINT64_C(1) << linear / VM_PAGE % 64;
     if (size > 12) scope->large |= UINT64_C(1) << (linear >> 21) % 64;
     if (size > 22) scope->huge |= UINT64_C(1) << (linear >> 30) % 64;
@@ -28,6 +31,7 @@ void soft_scope_note(struct soft_cpu *cpu, uint64_t linear) {
 }
 
 static bool may_have(const struct soft_scope *scope, uint64_t linear) {
+    if (linear < scope->first || linear > scope->last) return false;
     return (scope->pages[linear / VM_PAGE / 64 % 16] >> linear / VM_PAGE % 64 & 1) ||
            (scope->large >> (linear >> 21) % 64 & 1) || (scope->huge >> (linear >> 30) % 64 & 1);
 }
@@ -38,15 +42,30 @@ static void end_if_local(struct soft_cpu *cpu, unsigned scope) {
 
 /* ---- entries ---- */
 
+static void forget_large(struct soft_tlb_view *view) {
+    view->large = view->huge = view->last_large = 0;
+    view->first_large = UINT64_MAX;
+}
+
+static bool may_have_large(const struct soft_tlb_view *view, uint64_t linear) {
+    if (linear < view->first_large || linear > view->last_large) return false;
+    return (view->large >> (linear >> 21) % 64 & 1) || (view->huge >> (linear >> 30) % 64 & 1);
+}
+
+static void forget_entry(struct soft_tlb_view *view, unsigned i) {
+    view->entries[i] = nothing(i);
+    view->size[i] = 0;
+}
+
 void soft_tlb_init(struct soft_cpu *cpu) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++) {
         struct soft_tlb_view *view = &cpu->tlb.views[v];
         for (unsigned i = 0; i < SOFT_TLB_ENTRIES; i++) {
-            view->entries[i] = nothing(i);
-            view->size[i] = 0;
+            forget_entry(view, i);
+            view->listed[i] = 0;
         }
-        view->n_used = 0;
-        view->large = view->huge = 0;
+        view->n_used = view->n_local = 0;
+        forget_large(view);
     }
     for (unsigned i = 0; i < SOFT_SPACES; i++) cpu->tlb.spaces[i] = SOFT_NO_SPACE;
     cpu->tlb.space = 0;
@@ -65,46 +84,46 @@ void soft_view_changed(struct soft_cpu *cpu) {
     cpu->tlb.view = view;
 }
 
-/* Keeps the entries of which `keep` is true. */
-static void flush_view(struct soft_tlb_view *view,
-                       bool (*keep)(const struct soft_tlb_view *view, unsigned i, uint64_t linear),
-                       uint64_t linear) {
+static void flush_all(struct soft_tlb_view *view) {
+    for (unsigned k = 0; k < view->n_used; k++) {
+        forget_entry(view, view->used[k]);
+        view->listed[view->used[k]] = 0;
+    }
+    for (unsigned k = 0; k < view->n_local; k++) view->listed[view->local[k]] = 0;
+    view->n_used = view->n_local = 0;
+    forget_large(view);
+}
+
+/* Global ones stay. */
+static void flush_local(struct soft_tlb_view *view) {
+    for (unsigned k = 0; k < view->n_local; k++) {
+        const unsigned i = view->local[k];
+        view->listed[i] &= (uint8_t)~SOFT_TLB_LOCAL;
+        if (!(view->size[i] & SOFT_TLB_GLOBAL)) forget_entry(view, i);
+    }
+    view->n_local = 0;
+}
+
+/* All of the guest's page at `linear`; pages of one address may have had different sizes at different times. */
+static void flush_large(struct soft_tlb_view *view, uint64_t linear) {
     unsigned n = 0;
     for (unsigned k = 0; k < view->n_used; k++) {
-        uint16_t i = view->used[k];
-        if (keep(view, i, linear)) {
+        const uint16_t i = view->used[k];
+        if (!((view->linear[i] ^ linear) >> (view->size[i] & ~SOFT_TLB_GLOBAL))) forget_entry(view, i);
+        if (view->size[i])
             view->used[n++] = i;
-            continue;
-        }
-        view->entries[i] = nothing(i);
-        view->size[i] = 0;
+        else
+            view->listed[i] &= (uint8_t)~SOFT_TLB_USED;
     }
     view->n_used = n;
-    if (!n) view->large = view->huge = 0;
-}
-
-static bool keep_none(const struct soft_tlb_view *view, unsigned i, uint64_t linear) {
-    (void)view;
-    (void)i;
-    (void)linear;
-    return false;
-}
-
-static bool keep_global(const struct soft_tlb_view *view, unsigned i, uint64_t linear) {
-    (void)linear;
-    return view->size[i] & SOFT_TLB_GLOBAL;
-}
-
-/* Those of another page of the guest's; pages of one address may have had different sizes at different times. */
-static bool keep_others(const struct soft_tlb_view *view, unsigned i, uint64_t linear) {
-    return (view->linear[i] ^ linear) >> (view->size[i] & ~SOFT_TLB_GLOBAL);
+    if (!n) forget_large(view);
 }
 
 /* ---- flushes ---- */
 
 void soft_tlb_flush(struct soft_cpu *cpu, bool global_too) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++)
-        flush_view(&cpu->tlb.views[v], global_too ? keep_none : keep_global, 0);
+        global_too ? flush_all(&cpu->tlb.views[v]) : flush_local(&cpu->tlb.views[v]);
     for (unsigned i = 0; i < SOFT_N_SCOPES; i++) {
         const struct soft_scope *scope = cpu->tlb.scopes + i;
         if (scope->has_local || (global_too && scope->has_global)) end_scope(cpu, i);
@@ -116,8 +135,8 @@ void soft_tlb_flush_page(struct soft_cpu *cpu, uint64_t linear) {
     for (unsigned v = 0; v < SOFT_N_VIEWS; v++) {
         struct soft_tlb_view *view = &cpu->tlb.views[v];
         unsigned i = linear / VM_PAGE % SOFT_TLB_ENTRIES;
-        if ((view->large >> (linear >> 21) % 64 & 1) || (view->huge >> (linear >> 30) % 64 & 1))
-            flush_view(view, keep_others, linear);
+        if (may_have_large(view, linear))
+            flush_large(view, linear);
         else if (view->size[i] && view->linear[i] == (linear & SOFT_PAGE_MASK))
             view->entries[i] = nothing(i); /* still listed as used: the next fill, or flush, finds it so */
     }
@@ -150,7 +169,7 @@ static unsigned make_space(struct soft_cpu *cpu, uint16_t pcid) {
 
 /* What is not global, of the current address space and of views that have no scope for each. */
 static void leave_space(struct soft_cpu *cpu) {
-    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) flush_view(&cpu->tlb.views[v], keep_global, 0);
+    for (unsigned v = 0; v < SOFT_N_VIEWS; v++) flush_local(&cpu->tlb.views[v]);
     for (unsigned v = 0; v < SOFT_VIEW_USER; v++) end_if_local(cpu, v);
 }
 

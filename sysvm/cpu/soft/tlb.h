@@ -26,7 +26,7 @@ enum soft_view {
     SOFT_N_VIEWS
 };
 
-enum { SOFT_TLB_ENTRIES = 1024, SOFT_TLB_GLOBAL = 0x80 };
+enum { SOFT_TLB_ENTRIES = 4096, SOFT_TLB_GLOBAL = 0x80 };
 
 /* The tag that no access finds at entry i: a page far from all that this entry serves, so that neither the page of an
  * access nor its distance from the tag tells otherwise. */
@@ -37,24 +37,31 @@ struct soft_tlb_entry {
     uint64_t host;
 };
 
+enum soft_tlb_listed { SOFT_TLB_USED = 1, SOFT_TLB_LOCAL = 2 };
+
 struct soft_tlb_view {
     struct soft_tlb_entry entries[SOFT_TLB_ENTRIES];
     /* What only fills and flushes need. */
     uint64_t linear[SOFT_TLB_ENTRIES], gpa[SOFT_TLB_ENTRIES]; /* of the page of 4 KiB */
-    uint8_t size[SOFT_TLB_ENTRIES];  /* log2 of the guest's page, SOFT_TLB_GLOBAL; 0: the entry is free */
-    uint16_t used[SOFT_TLB_ENTRIES]; /* those that are not free: a flush touches no others */
-    unsigned n_used;
-    /* Filters: where a page of 2 MiB (or 4), or of 1 GiB, has entries, bit (linear >> 21 or 30) % 64 is set. */
-    uint64_t large, huge;
+    uint8_t size[SOFT_TLB_ENTRIES]; /* log2 of the guest's page, SOFT_TLB_GLOBAL; 0: the entry is free */
+    /* Lists, so that flushes touch no others: `used` has all that are not free, `local` those that are not global, both
+     * perhaps more; `listed` tells what has which. */
+    uint16_t used[SOFT_TLB_ENTRIES], local[SOFT_TLB_ENTRIES];
+    uint8_t listed[SOFT_TLB_ENTRIES]; /* enum soft_tlb_listed */
+    unsigned n_used, n_local;
+    /* Filters: where a page of 2 MiB (or 4), or of 1 GiB, has entries, bit (linear >> 21 or 30) % 64 is set; the bounds
+     * of all of them. */
+    uint64_t large, huge, first_large, last_large;
 };
 
 /* Linux uses six identifiers. */
 enum { SOFT_SPACES = 8, SOFT_N_SCOPES = SOFT_VIEW_USER + SOFT_SPACES, SOFT_NO_SPACE = 0xFFFF };
 
-/* The pages that code was found in, by filters: `pages` by the number of the page; larger ones as in struct
- * soft_tlb_view. */
+/* The pages that code was found in, by bounds and by filters: `pages` by the number of the page; larger ones as in
+ * struct soft_tlb_view. What kernels do with other memory, and users' pages, are out of the bounds of their code. */
 struct soft_scope {
-    uint64_t version; /* another one, ever, when addresses may lead elsewhere */
+    uint64_t version;     /* another one, ever, when addresses may lead elsewhere */
+    uint64_t first, last; /* bytes */
     uint64_t pages[16], large, huge;
     bool has_local, has_global; /* pages that are not global; that are */
 };

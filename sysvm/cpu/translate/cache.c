@@ -122,7 +122,7 @@ void soft_translations_drop(struct soft_cpu *cpu) {
     for (unsigned i = 0; i < TRANSLATED_HASHES; i++) {
         for (struct soft_block *block = translator->pages[i]; block; block = block->next_translated) {
             block->code = block->polled = block->leave = NULL;
-            block->heat = block->with_flags = 0;
+            block->heat = block->joined = 0;
         }
         translator->pages[i] = NULL;
     }
@@ -130,7 +130,6 @@ void soft_translations_drop(struct soft_cpu *cpu) {
     if (translator->start) jit_memory_give_back(&translator->memory, translator->start, translator->used);
     translator->start = NULL;
     translator->used = 0;
-    translator->n_drops++;
     translator->n_links = 1;
     /* Those that are given out again may have another view, whose epoch may be what an old one says: code that was not
      * joined yet would leave with the page of its target, and the distance added once more. */
@@ -196,10 +195,6 @@ void dbt_place(struct translation *t, struct soft_block *block) {
     block->next_translated = *first;
     *first = block;
     add_links(translator, t, code);
-    if (block->old_code && block->old_drops == translator->n_drops) {
-        redirect(translator, block->old_polled, block->polled);
-        redirect(translator, block->old_code, block->code);
-    }
 }
 
 /* ---- from block to block ---- */
@@ -207,9 +202,28 @@ void dbt_place(struct translation *t, struct soft_block *block) {
 void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block) {
     struct leads *leads = translator->leads + soft_scope_of(&translator->cpu->tlb, block->view);
     const unsigned i = (uint32_t)(linear ^ linear >> 11) % SOFT_TARGETS;
+    if (leads->targets[i].linear == linear && leads->targets[i].code == block->polled) return;
     leads->targets[i] = (struct soft_target){linear, block->polled};
     if (leads->n_used < LEADS_USED_MAX) leads->used[leads->n_used] = (uint16_t)i;
     if (leads->n_used <= LEADS_USED_MAX) leads->n_used++;
+}
+
+static void list(struct soft_translator *translator, uint32_t index, struct soft_block *to) {
+    struct link *link = translator->links + index;
+    link->to = to;
+    link->previous = 0;
+    link->next = to->joined;
+    if (link->next) translator->links[link->next].previous = index;
+    to->joined = index;
+}
+
+static void unlist(struct soft_translator *translator, struct link *link) {
+    if (link->previous)
+        translator->links[link->previous].next = link->next;
+    else
+        link->to->joined = link->next;
+    if (link->next) translator->links[link->next].previous = link->previous;
+    link->to = NULL;
 }
 
 /* Within a page, addresses lead where they led when the code was made. What goes forward cannot close a loop. */
@@ -222,29 +236,25 @@ void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_bl
         translated->stamps[link->stamp] = page + translated->epochs[to->view];
     }
     if (link->to == to) return;
+    if (link->to) unlist(translator, link);
+    list(translator, index, to);
     const bool forward = link->target > (int64_t)(link->from->gpa % VM_PAGE);
     const uint8_t *entry = forward ? to->code : to->polled;
     if (link->at) write_jump(translator, link->at, entry);
-    if (link->at_with_flags && to->overwrites_flags) {
-        write_jump(translator, link->at_with_flags, entry);
-        link->next = to->with_flags;
-        to->with_flags = index;
-    }
-    link->to = to;
+    if (link->at_with_flags && to->overwrites_flags) write_jump(translator, link->at_with_flags, entry);
 }
 
 /* ---- what ends translations ---- */
 
-/* Flags that are in the host's only would be lost on the way out of a closed block. */
-static void unjoin_with_flags(struct soft_translator *translator, struct soft_block *block) {
-    for (uint32_t i = block->with_flags, next; i; i = next) {
-        struct link *link = translator->links + i;
-        next = link->next;
-        if (link->to != block) continue;
-        write_jump(translator, link->at_with_flags, link->out);
-        link->to = NULL;
-    }
-    block->with_flags = 0;
+/* Its jumps lead out again: to code that saves flags which are in the host's only, or, behind that, to the end of the
+ * exit's code (emit_branch.c). One to another page finds that its stamp is none. */
+static void unjoin(struct soft_translator *translator, struct link *link) {
+    unlist(translator, link);
+    if (link->stamp)
+        translator->cpu->translated.stamps[link->stamp] = 0;
+    else if (link->at)
+        write_jump(translator, link->at, link->at_with_flags ? link->at + 4 : link->out);
+    if (link->at_with_flags) write_jump(translator, link->at_with_flags, link->out);
 }
 
 void dbt_close(struct soft_translator *translator, struct soft_block *block) {
@@ -252,12 +262,8 @@ void dbt_close(struct soft_translator *translator, struct soft_block *block) {
     while (*at && *at != block) at = &(*at)->next_translated;
     if (!*at) return;
     *at = block->next_translated;
-    unjoin_with_flags(translator, block);
+    while (block->joined) unjoin(translator, translator->links + block->joined);
     redirect(translator, block->polled, block->leave);
-    redirect(translator, block->code, block->leave);
-    block->old_code = block->code;
-    block->old_polled = block->polled;
-    block->old_drops = translator->n_drops;
     block->code = block->polled = block->leave = NULL;
     block->heat = 0;
 }

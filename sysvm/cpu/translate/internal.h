@@ -241,12 +241,13 @@ void dbt_swapgs(struct translation *t, const struct piece *piece);
 
 /* A jump out of a block, to be patched when its target is known. */
 struct link {
-    const struct soft_block *from, *to; /* to: NULL before it is joined */
-    int64_t target;                     /* relative to cpu->page_base */
+    const struct soft_block *from;
+    struct soft_block *to; /* NULL where it is not joined */
+    int64_t target;        /* relative to cpu->page_base */
     uint8_t *at, *at_with_flags;
-    const uint8_t *out; /* what both lead to when they are not joined */
-    uint32_t next;      /* of those to one block that are joined at at_with_flags */
-    uint32_t stamp;     /* of a jump to another page: index of cpu->translated.stamps; else 0 */
+    const uint8_t *out;      /* what both lead to when they are not joined */
+    uint32_t next, previous; /* of those that are joined with one block; 0: none */
+    uint32_t stamp;          /* of a jump to another page: index of cpu->translated.stamps; else 0 */
 };
 
 /* What linear addresses of a scope lead to. */
@@ -263,9 +264,8 @@ struct soft_translator {
     const struct atoll_alloc *alloc;
     struct soft_cpu *cpu;
     struct jit_memory memory;
-    uint8_t *start;   /* behind the thunks */
-    uint32_t n_drops; /* how often everything went */
-    size_t used;      /* of the code from `start` on */
+    uint8_t *start; /* behind the thunks */
+    size_t used;    /* of the code from `start` on */
     /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say, [2]: and with the x87 unit */
     const void *enter[3];
     struct link *links;

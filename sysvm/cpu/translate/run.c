@@ -119,6 +119,17 @@ static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
     translator->pending = 0;
 }
 
+/* After an instruction that ended a run: whether nothing has to happen before the next one, as soft_run would look for. */
+static bool goes_on(struct soft_cpu *cpu) {
+    const enum soft_step step = cpu->translated.outcome;
+    if (step == SOFT_FAULT || step == SOFT_AGAIN || step == SOFT_HALT || cpu->mode != SOFT_LONG64)
+        return false;
+    if (cpu->interrupt_shadow || cpu->debugged || cpu->rflags & SOFT_TF || cpu->engine->counts) return false;
+    const bool pending = soft_apic_is_pending(cpu->apic);
+    cpu->interrupt_waits = pending && !(cpu->rflags & SOFT_IF);
+    return pending == cpu->interrupt_waits;
+}
+
 /* False: the run ends. */
 static bool leave(struct soft_cpu *cpu, uint32_t left) {
     struct soft_translator *translator = cpu->translator;
@@ -135,7 +146,7 @@ static bool leave(struct soft_cpu *cpu, uint32_t left) {
     case LEFT_INDIRECT: return true;
     case LEFT_VECTORS: cpu->rip = cpu->page_base + argument; return true;
     case LEFT_BEFORE: cpu->rip = cpu->page_base + argument; return false;
-    default: return false;
+    default: return goes_on(cpu);
     }
 }
 
