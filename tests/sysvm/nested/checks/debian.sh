@@ -1,7 +1,7 @@
 # Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
 # login prompt, a login, and off.
 cat >/tmp/login.script <<'END'
-timeout 600s
+timeout 850s
 fail "the kernel panicked" when "Kernel panic"
 expect "debian login: "
 type "root"

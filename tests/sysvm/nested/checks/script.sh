@@ -1,5 +1,5 @@
 # A console script logs on to a true Linux, runs commands there, copies a file in and out, and switches the guest off.
-head -c 3000 /dev/urandom >/tmp/in.bin
+head -c 1000 /dev/urandom >/tmp/in.bin
 cat >/tmp/ok.script <<'END'
 timeout 400s
 fail "the kernel panicked" when "Kernel panic"
