@@ -14,6 +14,16 @@ static const struct cli_flag flags[] = {
     CODE_DUMP_FLAGS(COMPILE),
     {0}};
 
+/* Those that programs may use unless a flag says otherwise; 0 = it is not valid with them. */
+static bc_features features_of(const struct bc_module *bc) {
+    const struct bc_config usual = {.features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN};
+    struct bc_module *again;
+    if (bc_module_decode(bc->bytes, bc->n_bytes, &usual, &again, NULL)) return 0;
+    enum atoll_status status = bc_module_validate(again, &usual, NULL);
+    bc_module_free(again);
+    return status ? 0 : usual.features;
+}
+
 static int write_file(const struct cache *cache, const struct rt_module *module, const char *in,
                       const char *out) {
     struct bc_buf code, file;
@@ -28,7 +38,8 @@ static int write_file(const struct cache *cache, const struct rt_module *module,
         struct saved parts = {.program = module->bc->bytes,
                               .program_bytes = module->bc->n_bytes,
                               .code = code.data,
-                              .code_bytes = code.size};
+                              .code_bytes = code.size,
+                              .features = features_of(module->bc)};
         saved_hash(parts.program, parts.program_bytes, hash);
         saved_write(&file, cache->key, hash, &parts);
         if (file.failed) cli_message("out of memory");

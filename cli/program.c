@@ -57,7 +57,7 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
     const uint8_t *bytes = p->file.bytes;
     size_t n_bytes = p->file.size;
     struct saved parts;
-    if (saved_parse(bytes, n_bytes, &parts)) { /* tools look at the program in it */
+    if (saved_parse(p->file.bytes, n_bytes, &parts)) { /* tools look at the program in it */
         bytes = parts.program;
         n_bytes = parts.program_bytes;
     }

@@ -414,6 +414,7 @@ static const char *look_for_saved(struct run *r, const struct saved *file, const
     r->saved.has_cache = open && !r->no_cache;
     if (has_code && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key)) {
         *code = file;
+        r->saved.is_valid = saved_is_valid(file, config->features);
         return NULL;
     }
     if (r->saved.has_cache) saved_find(&r->saved, file->program, file->program_bytes, config);
@@ -440,7 +441,6 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
     if (why) cli_message("%s: its machine code is not used: %s", cli_file_name(r->path), why);
     status = code_dump_choose(&r->dump, module, err);
     if (!status) status = take_saved_code(r, module, code, err);
-    saved_forget(&r->saved);
     if (status) {
         rt_module_unref(module);
         return status;
@@ -452,6 +452,7 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
                                   (uint32_t)r->max_threads, &r->threads, err);
     r->links.threads = r->threads;
     if (!status) status = links_start(&r->links, module, out, err);
+    saved_forget(&r->saved);
     rt_module_unref(module);
     return status;
 }

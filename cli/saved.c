@@ -5,12 +5,14 @@
 #include "cli/saved.h"
 #include "jit/jit.h"
 
-#define HEAD_BYTES     88
-#define SEAL_AT        56
-#define WORTH_WHILE    0.002                 /* seconds of compilation that a file saves */
+#define HEAD_BYTES     96
+#define FEATURES_AT    24
+#define HASH_AT        32
+#define SEAL_AT        64
+#define WORTH_WHILE    4096                  /* bytes of wasm that a later run need not compile: some 2 ms */
 #define MAX_CODE_BYTES (UINT64_C(192) << 20) /* in an entry */
 
-static const uint8_t magic[8] = {0x7F, 'a', 't', 'o', 'l', 'l', 'c', 2};
+static const uint8_t magic[8] = {0x7F, 'a', 't', 'o', 'l', 'l', 'c', 3};
 
 bool saved_begins(const uint8_t *head) { return memcmp(head, magic, CLI_FILE_HEAD) == 0; }
 
@@ -22,16 +24,21 @@ static uint64_t read_u64(const uint8_t *at) {
     return value;
 }
 
-bool saved_parse(const uint8_t *bytes, size_t n_bytes, struct saved *out) {
+bool saved_parse(uint8_t *bytes, size_t n_bytes, struct saved *out) {
     if (n_bytes < HEAD_BYTES || memcmp(bytes, magic, sizeof magic)) return false;
     uint64_t program = read_u64(bytes + 8), code = read_u64(bytes + 16), room = n_bytes - HEAD_BYTES;
     if (program > room || code != room - program) return false;
     *out = (struct saved){.program = bytes + HEAD_BYTES,
                           .code = bytes + HEAD_BYTES + program,
                           .program_bytes = program,
-                          .code_bytes = code};
-    memcpy(out->hash, bytes + 24, SAVED_HASH_BYTES);
+                          .code_bytes = code,
+                          .features = read_u64(bytes + FEATURES_AT)};
+    memcpy(out->hash, bytes + HASH_AT, SAVED_HASH_BYTES);
     return true;
+}
+
+bool saved_is_valid(const struct saved *s, bc_features features) {
+    return features && s->features == features && jit_is_of_this_build(s->code, s->code_bytes);
 }
 
 static void seal(const uint8_t *bytes, size_t n_bytes, const uint8_t *key, uint8_t out[SAVED_HASH_BYTES]) {
@@ -59,6 +66,7 @@ void saved_write(struct bc_buf *out, const uint8_t key[SAVED_HASH_BYTES],
     bc_buf_bytes(out, magic, sizeof magic);
     bc_buf_fixed(out, parts->program_bytes, 8);
     bc_buf_fixed(out, parts->code_bytes, 8);
+    bc_buf_fixed(out, parts->features, 8);
     bc_buf_bytes(out, hash, SAVED_HASH_BYTES);
     bc_buf_bytes(out, empty, sizeof empty);
     if (parts->program_bytes) bc_buf_bytes(out, parts->program, parts->program_bytes);
@@ -119,7 +127,8 @@ static void gather_code(const struct rt_module *module, uint32_t n_compiled, str
 void saved_keep(const struct saved_run *s, const struct rt_module *module) {
     struct jit_stats stats;
     jit_module_stats(module, &stats);
-    bool compiled = stats.n_compiled > stats.n_restored && stats.seconds >= WORTH_WHILE;
+    bool compiled =
+        stats.n_compiled > stats.n_restored && stats.wasm_bytes - stats.restored_wasm_bytes >= WORTH_WHILE;
     bool validated = !s->is_valid && module->bc->n_bytes >= SAVED_LARGE_PROGRAM;
     if (!s->has_cache || !s->name[0] || (!compiled && !validated)) return;
     struct bc_buf code, file;

@@ -24,21 +24,26 @@ void cache_remove(const struct cache *cache, const char *name);
 
 /* ---- saved.c: a file of compiled code ---- */
 
-/*   magic (8) | bytes of the program (8) | bytes of code (8) | hash (32) | seal (32) | program | code
+/*   magic (8) | bytes of the program (8) | bytes of code (8) | features (8) | hash (32) | seal (32) | program | code
  *
  * The seal is a keyed hash of all the rest: who cannot read the key cannot make a file whose code would run. A file of
- * `atoll compile` holds its program, and the hash is of that. An entry of the cache holds none; its hash is of the
+ * `atoll compile` holds its program, and the hash is of that; the program is valid with those features, or 0. An entry of the cache holds none; its hash is of the
  * program and all that its validity and its code depend on, and names it. There may be no code in it: that there is an
  * entry says that the program is valid. */
 struct saved {
-    const uint8_t *program, *code;
+    const uint8_t *program;
+    uint8_t *code; /* jit_restore writes there */
     size_t program_bytes, code_bytes;
+    bc_features features;
     uint8_t hash[SAVED_HASH_BYTES];
 };
 /* Whether a file begins as one (CLI_FILE_HEAD bytes). */
 bool saved_begins(const uint8_t *head);
 /* Finds the parts. False: it is broken. Their seal has not been looked at. */
-bool saved_parse(const uint8_t *bytes, size_t n_bytes, struct saved *out);
+bool saved_parse(uint8_t *bytes, size_t n_bytes, struct saved *out);
+/* Whether the program in a file that is sealed needs no validation with these features: this build has validated it with
+ * the same. */
+bool saved_is_valid(const struct saved *s, bc_features features);
 /* Whether it was sealed with the key. */
 bool saved_is_sealed(const uint8_t *bytes, size_t n_bytes, const uint8_t key[SAVED_HASH_BYTES]);
 void saved_write(struct bc_buf *out, const uint8_t key[SAVED_HASH_BYTES],

@@ -137,7 +137,7 @@ struct jit_module {
     struct jit_slow **slows; /* all of the module, by number */
     size_t n_slows, cap_slows;
     struct jit_stats stats;
-    uint8_t *saved; /* save.c: code for its first instance; NULL: none */
+    uint8_t *saved; /* save.c: code for its first instance, borrowed; NULL: none */
     size_t saved_bytes;
     /* hot.c */
     struct jit_heat *heat;  /* by own function; NULL: compiled in advance */
@@ -165,9 +165,10 @@ struct jit_region {
 static inline size_t jit_region_next(const struct jit_region *r) {
     return (r->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1);
 }
-void jit_region_append(struct jit_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n);
-/* What a direct call of a function without code goes to; func_at: of its rt_func in the instance. */
-void jit_region_append_stub(struct jit_region *r, const struct atoll_alloc *alloc, int32_t func_at);
+/* The function's code; or, when it has none, the stub that direct calls of it go to. */
+void jit_region_append_function(struct jit_region *r, const struct rt_module *module,
+                                const struct jit_code *code, const uint8_t *bytes);
+#define JIT_STUB_BYTES 12
 /* Gives it its place, links, and makes it run: the codes that have a module, whose `start` is an offset until then. */
 enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region *r);
 /* Gives one function, or one loop, its place; code->start says where. `bytes` are changed. */

@@ -287,14 +287,31 @@ static void drop_jobs(struct jit_hot *hot, const struct rt_module *module) {
     hot->end = link;
 }
 
+/* Functions that lie side by side, as those that were restored do, in one piece. */
+static void give_back_functions(struct jit_engine *engine, const struct rt_module *module) {
+    const struct jit_module *jit = module->jit_data;
+    const uint8_t *start = NULL;
+    size_t n = 0;
+    for (uint32_t i = 0; jit->heat && i < jit_n_own(module); i++) {
+        const struct jit_code *code = jit->codes + i;
+        if (jit->heat[i].state != READY) continue;
+        if (start && code->start != start + n) {
+            jit_memory_give_back(&engine->memory, start, n);
+            start = NULL;
+        }
+        if (!start) start = code->start;
+        n = (size_t)(code->start - start) +
+            ((code->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1));
+    }
+    if (start) jit_memory_give_back(&engine->memory, start, n);
+}
+
 static void free_code(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
     jit_index_remove(engine, module);
-    for (uint32_t i = 0; jit->heat && i < jit_n_own(module); i++)
-        if (jit->heat[i].state == READY)
-            jit_memory_give_back(&engine->memory, jit->codes[i].start, jit->codes[i].size);
+    give_back_functions(engine, module);
     for (struct jit_loop *l = jit->loops, *next; l; l = next) {
         next = l->next;
         if (l->code.start) jit_memory_give_back(&engine->memory, l->code.start, l->code.size);

@@ -31,6 +31,7 @@ struct jit_stats {
     uint32_t n_restored;                      /* of n_compiled: they were, by another process */
     uint32_t n_compiled, n_declined, n_loops; /* functions; loops entered while they ran */
     uint64_t code_bytes, wasm_bytes;
+    uint64_t restored_wasm_bytes; /* of wasm_bytes */
     double seconds; /* spent compiling */
 };
 /* Of a module that may be running. */
@@ -57,11 +58,13 @@ enum atoll_status jit_compile_module(struct rt_module *module, const bc_stop *st
 enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, struct atoll_error *err);
 /* Takes saved code over, before the module's first instance, which puts it in place. What does not fit this module,
  * build or CPU, or is broken, is as if it were not there; that it was not made by an enemy is the caller's to know: it
- * will be run. bytes are copied. fails E_NOMEM, E_USAGE */
-enum atoll_status jit_restore(struct rt_module *module, const uint8_t *bytes, size_t n_bytes,
+ * will be run. bytes are borrowed until there is an instance, and written to. fails E_NOMEM, E_USAGE */
+enum atoll_status jit_restore(struct rt_module *module, uint8_t *bytes, size_t n_bytes,
                               struct atoll_error *err);
 /* Appends what saved code depends on beside its module: the build and the CPU. False: nothing can be saved. */
 bool jit_identity(struct bc_buf *out);
+/* Whether saved code was made by this very build, for this CPU. */
+bool jit_is_of_this_build(const uint8_t *bytes, size_t n_bytes);
 
 /* Why the function is interpreted, or NULL. */
 const char *jit_declined(const struct rt_module *module, uint32_t func);

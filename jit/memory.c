@@ -51,6 +51,7 @@ uint8_t *jit_memory_take(struct jit_memory *memory, size_t n) {
 
 void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n) {
     struct jit_hole hole = {(size_t)(at - memory->base), rounded(n)};
+    const struct jit_hole given = hole;
     for (size_t i = 0; i < memory->n_holes;) { /* join with neighbours */
         struct jit_hole *other = memory->holes + i;
         if (other->at + other->size == hole.at) {
@@ -70,7 +71,11 @@ void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n
                            sizeof *memory->holes)) {
         memory->holes[memory->n_holes++] = hole;
     } /* else the addresses are lost until the engine goes */
+    /* whole pages that became free now */
     size_t from = (hole.at + PAGE - 1) & ~(PAGE - 1), to = (hole.at + hole.size) & ~(PAGE - 1);
+    if (from < (given.at & ~(PAGE - 1))) from = given.at & ~(PAGE - 1);
+    if (to > ((given.at + given.size + PAGE - 1) & ~(PAGE - 1)))
+        to = (given.at + given.size + PAGE - 1) & ~(PAGE - 1);
     if (to > from)
         fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)from, (off_t)(to - from));
 }

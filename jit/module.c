@@ -109,8 +109,7 @@ double jit_cpu_seconds(void) {
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-void jit_region_append(struct jit_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes,
-                       size_t n) {
+static void append(struct jit_region *r, const struct atoll_alloc *alloc, const uint8_t *bytes, size_t n) {
     size_t at = jit_region_next(r);
     if (r->failed ||
         (at + n > r->capacity && atoll_grow(alloc, (void **)&r->bytes, &r->capacity, at + n, 1))) {
@@ -122,11 +121,19 @@ void jit_region_append(struct jit_region *r, const struct atoll_alloc *alloc, co
     r->size = at + n;
 }
 
-/* What a direct call of a function without code goes to: rax = the function, then the bridge. */
-void jit_region_append_stub(struct jit_region *r, const struct atoll_alloc *alloc, int32_t func_at) {
-    uint8_t stub[12] = {0x49, 0x8D, 0x86, 0, 0, 0, 0, 0xE9}; /* lea rax, [r14 + func]; jmp bridge */
+void jit_region_append_function(struct jit_region *r, const struct rt_module *module,
+                                const struct jit_code *code, const uint8_t *bytes) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    uint8_t stub[JIT_STUB_BYTES] = {0x49, 0x8D, 0x86, 0,
+                                    0,    0,    0,    0xE9}; /* lea rax, [r14 + func]; jmp bridge */
+    uint32_t own = code->func - module->bc->n_imported_funcs;
+    int32_t func_at = ((const struct jit_module *)module->jit_data)->layout.own_funcs +
+                      (int32_t)(own * sizeof(struct rt_func));
     memcpy(stub + 3, &func_at, 4);
-    jit_region_append(r, alloc, stub, sizeof stub);
+    if (code->size)
+        append(r, alloc, bytes, code->size);
+    else
+        append(r, alloc, stub, sizeof stub);
 }
 
 static enum atoll_status compile_functions(struct rt_module *module, struct jit_module *jit,
@@ -145,14 +152,9 @@ static enum atoll_status compile_functions(struct rt_module *module, struct jit_
             return ATOLL_E_INTERRUPTED;
         }
         size_t at = jit_region_next(r);
-        if (status) {
-            jit_region_append_stub(r, alloc, jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
-            jit->stats.n_declined++;
-        } else {
-            jit_region_append(r, alloc, bytes, code->size);
-            atoll_free(alloc, bytes, capacity);
-            jit->stats.n_compiled++;
-        }
+        jit_region_append_function(r, module, code, bytes);
+        if (!status) atoll_free(alloc, bytes, capacity);
+        (*(status ? &jit->stats.n_declined : &jit->stats.n_compiled))++;
         code->start = (uint8_t *)at; /* until the region has its place */
         jit->stats.wasm_bytes += module->bc->funcs[module->bc->n_imported_funcs + i].body.size;
     }
@@ -317,7 +319,6 @@ static void module_free(struct rt_module *module) {
         entries_fini(module, &jit->loop_entries);
         pthread_mutex_unlock(&engine->lock);
         jit_slows_free(module);
-        atoll_free(alloc, jit->saved, jit->saved_bytes);
         for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
         atoll_free(alloc, jit->codes, (jit_n_own(module) + 1u) * sizeof *jit->codes);
         pthread_mutex_destroy(&jit->lock);

@@ -1,10 +1,10 @@
 /* jit/save.c: compiled code as bytes that another process can use, and back.
  *
  *   build id (32) | CPU | layout of instances | deterministic? | functions of the module | slow instructions
- *   | functions with code
+ *   | functions with code: all but the code | bytes of code | code
  *
- * All numbers are 32 bits wide, little-endian. Code is saved as it runs: what depends on place and process is written
- * anew when it gets its place (enum jit_reloc_kind). Whoever reads such bytes runs them: they are checked for being
+ * All numbers are 32 bits wide, little-endian. Code is saved as it runs, in one piece (struct jit_region): what depends on
+ * place and process is written anew, where the bytes are, when it gets its place (enum jit_reloc_kind). Whoever reads such bytes runs them: they are checked for being
  * whole and from this very build, not for being harmless. Where they come from is the caller's business. */
 #include <elf.h>
 #include <link.h>
@@ -14,7 +14,6 @@
 #define ID_BYTES     32
 #define LAYOUT_WORDS 6
 #define MAX_TARGET   (1u << 28)
-#define STUB_BYTES   12
 
 /* ---- which build this is ---- */
 
@@ -72,6 +71,14 @@ bool jit_identity(struct bc_buf *out) {
     return !out->failed;
 }
 
+bool jit_is_of_this_build(const uint8_t *bytes, size_t n_bytes) {
+    struct bc_buf own;
+    bc_buf_init(&own, &atoll_default_alloc);
+    bool same = jit_identity(&own) && own.size <= n_bytes && !memcmp(bytes, own.data, own.size);
+    bc_buf_fini(&own);
+    return same;
+}
+
 /* ---- writing ---- */
 
 static void put_u32(struct bc_buf *out, uint32_t value) { bc_buf_fixed(out, value, 4); }
@@ -101,7 +108,6 @@ static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code
         put_u32(out, code->relocs[i].target | (uint32_t)code->relocs[i].kind << 28);
     }
     bc_buf_bytes(out, code->landings, code->n_landings * sizeof *code->landings);
-    bc_buf_bytes(out, code->start, code->size);
 }
 
 /* Whether what it takes to move the function has been kept. */
@@ -110,6 +116,19 @@ static bool is_whole(const struct jit_code *code) {
     for (uint32_t i = 0; i < code->n_relocs; i++)
         if (code->relocs[i].target >= MAX_TARGET) return false;
     return true;
+}
+
+/* What jit_region_publish wants to see: the caller holds the lock. */
+static void put_code(struct bc_buf *out, const struct rt_module *module) {
+    const struct jit_module *jit = module->jit_data;
+    struct jit_region r = {0};
+    for (uint32_t i = 0; i < jit_n_own(module); i++)
+        if (jit_is_ready(jit, i) && is_whole(jit->codes + i))
+            jit_region_append_function(&r, module, jit->codes + i, jit->codes[i].start);
+    put_u32(out, (uint32_t)r.size);
+    bc_buf_bytes(out, r.bytes, r.size);
+    out->failed |= r.failed || r.size > UINT32_MAX;
+    atoll_free(module->engine->alloc, r.bytes, r.capacity);
 }
 
 enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, struct atoll_error *err) {
@@ -136,6 +155,7 @@ enum atoll_status jit_save(const struct rt_module *module, struct bc_buf *out, s
         put_function(out, i, code);
         n++;
     }
+    if (!out->failed) put_code(out, module);
     jit_hot_unlock(engine);
     if (out->failed) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     memcpy(out->data + count_at, &n, 4);
@@ -237,7 +257,6 @@ static bool take_landings(struct reader *r, const struct rt_module *module, stru
     return true;
 }
 
-/* code->start becomes where the bytes are. */
 static bool take_function(struct reader *r, struct rt_module *module, uint32_t *next) {
     struct jit_module *jit = module->jit_data;
     uint32_t own = take_u32(r);
@@ -253,7 +272,6 @@ static bool take_function(struct reader *r, struct rt_module *module, uint32_t *
     code->n_landings = take_u32(r);
     code->used_saved = take_u32(r);
     if (r->failed || !take_lists(r, module, code) || !take_landings(r, module, code)) return false;
-    code->start = (uint8_t *)(uintptr_t)take(r, code->size);
     if (!code->size) code->declined = "it was declined when the code was saved";
     return !r->failed;
 }
@@ -296,11 +314,26 @@ static bool is_complete(const struct rt_module *module) {
     return true;
 }
 
-static bool take_all(struct reader *r, struct rt_module *module) {
+/* Where each function is in the region that was saved. */
+static bool take_code(struct reader *r, const struct rt_module *module, struct jit_region *region) {
+    struct jit_module *jit = module->jit_data;
+    for (uint32_t i = 0; i < jit_n_own(module); i++) {
+        struct jit_code *code = jit->codes + i;
+        if (!code->module) continue;
+        code->start = (uint8_t *)jit_region_next(region);
+        region->size = (uintptr_t)code->start + (code->size ? code->size : JIT_STUB_BYTES);
+    }
+    bool same = take_u32(r) == region->size;
+    region->bytes = (uint8_t *)(uintptr_t)take(r, region->size);
+    return same && region->bytes;
+}
+
+static bool take_all(struct reader *r, struct rt_module *module, struct jit_region *region) {
     uint32_t next = 0;
     if (!fits(r, module) || !take_slows(r, module)) return false;
     for (uint32_t n = take_u32(r); n > 0; n--)
         if (!take_function(r, module, &next)) return false;
+    if (!take_code(r, module, region)) return false;
     bool enough = ((const struct jit_engine *)module->engine->jit_data)->hot || is_complete(module);
     return !r->failed && r->at == r->end && enough && calls_are_known(module);
 }
@@ -316,56 +349,44 @@ static void forget(struct rt_module *module) {
     jit_slows_free(module);
 }
 
-static bool gather(struct rt_module *module, struct jit_region *r) {
+static void count(struct rt_module *module, uint64_t code_bytes) {
     struct jit_module *jit = module->jit_data;
-    for (uint32_t i = 0; i < jit_n_own(module) && !r->failed; i++) {
-        struct jit_code *code = jit->codes + i;
+    for (uint32_t i = 0; i < jit_n_own(module); i++) {
+        const struct jit_code *code = jit->codes + i;
         if (!code->module) continue;
-        const uint8_t *bytes = code->start;
-        code->start = (uint8_t *)jit_region_next(r);
-        if (code->size)
-            jit_region_append(r, module->engine->alloc, bytes, code->size);
-        else
-            jit_region_append_stub(r, module->engine->alloc,
-                                   jit->layout.own_funcs + (int32_t)(i * sizeof(struct rt_func)));
         jit->stats.n_compiled += code->size != 0;
         jit->stats.n_declined += code->size == 0;
         jit->stats.n_restored += code->size != 0;
         jit->stats.wasm_bytes += module->bc->funcs[code->func].body.size;
     }
-    jit->stats.code_bytes = r->size;
-    return !r->failed;
+    jit->stats.restored_wasm_bytes = jit->stats.wasm_bytes;
+    jit->stats.code_bytes = code_bytes;
 }
 
 bool jit_restore_saved(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
-    const struct atoll_alloc *alloc = module->engine->alloc;
     if (!jit->saved) return false;
     struct reader r = {jit->saved, jit->saved + jit->saved_bytes, false};
     struct jit_region region = {0};
-    bool ok = jit->n_slows == 0 && take_all(&r, module) && gather(module, &region);
+    bool ok = jit->n_slows == 0 && take_all(&r, module, &region);
     if (ok && region.size) ok = jit_region_publish(module, &region) == ATOLL_OK;
-    atoll_free(alloc, region.bytes, region.capacity);
-    if (!ok) {
+    if (ok)
+        count(module, region.size);
+    else
         forget(module);
-        jit->stats = (struct jit_stats){0};
-    }
-    atoll_free(alloc, jit->saved, jit->saved_bytes);
     jit->saved = NULL;
     return ok;
 }
 
-enum atoll_status jit_restore(struct rt_module *module, const uint8_t *bytes, size_t n_bytes,
+enum atoll_status jit_restore(struct rt_module *module, uint8_t *bytes, size_t n_bytes,
                               struct atoll_error *err) {
     enum atoll_status status = jit_module_data(module);
     struct jit_module *jit = module->jit_data;
     if (!status && jit->laid_out)
         return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "the module has been instantiated already");
     if (!status && !jit->saved && n_bytes) {
-        jit->saved = atoll_new(module->engine->alloc, n_bytes, 1);
-        if (jit->saved) memcpy(jit->saved, bytes, n_bytes);
+        jit->saved = bytes;
         jit->saved_bytes = n_bytes;
-        status = jit->saved ? ATOLL_OK : ATOLL_E_NOMEM;
     }
     return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "out of memory") : ATOLL_OK;
 }

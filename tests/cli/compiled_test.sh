@@ -62,14 +62,14 @@ expect 0 "3 functions were compiled before" run --stats --invoke sum "$dir/again
 
 # what was changed, cut, or comes from elsewhere does not run
 size=$(stat -c %s "$dir/p.cwasm")
-for at in 30 60 100 $((size / 2)) $((size - 1)); do
+for at in 26 34 70 100 $((size / 2)) $((size - 1)); do
     cp "$dir/p.cwasm" "$dir/bad.cwasm"
     printf '\125' | dd of="$dir/bad.cwasm" bs=1 seek="$at" conv=notrunc 2>/dev/null
     "$atoll" run --stats --no-cache --invoke sum "$dir/bad.cwasm" 1000 >"$dir/out" 2>&1
-    [ "$at" -lt 88 ] && check "byte $at: it says so" grep -q "its machine code is not used" "$dir/out"
+    [ "$at" -lt 96 ] && check "byte $at: it says so" grep -q "its machine code is not used" "$dir/out"
     check "byte $at: nothing was compiled before" [ "$(grep -c "compiled before" "$dir/out")" -eq 0 ]
 done
-for n in 3 5 40 88 200 $((size - 1)); do
+for n in 3 5 40 96 200 $((size - 1)); do
     head -c "$n" "$dir/p.cwasm" >"$dir/cut.cwasm"
     "$atoll" run --invoke sum "$dir/cut.cwasm" 1000 >"$dir/out" 2>&1
     got=$?
@@ -80,8 +80,30 @@ XDG_CACHE_HOME=$dir/other expect 0 "its machine code is not used: it was changed
     --stats --invoke sum "$dir/p.cwasm" 1000
 check "the program runs all the same" grep -qx 1001000 "$dir/out"
 
+# its functions are not validated again: as long as the file is whole, and the features are the same
+before="functions were validated before"
+"$atoll" asm "$dir/p.wat" -o "$dir/p.wasm" && "$atoll" compile "$dir/p.wasm" -o "$dir/p.cwasm" || failed=1
+expect 0 "$before" run --stats --no-cache --invoke sum "$dir/p.cwasm" 1000
+expect 0 1001000 run --stats --disable simd --invoke sum "$dir/p.cwasm" 1000
+check "with other features they are" [ "$(grep -c "$before" "$dir/out")" -eq 0 ]
+XDG_CACHE_HOME=$dir/third expect 0 1001000 run --stats --invoke sum "$dir/p.cwasm" 1000
+check "sealed by another they are" [ "$(grep -c "$before" "$dir/out")" -eq 0 ]
+cp "$dir/p.cwasm" "$dir/bad.cwasm"
+at=$(grep -abo "$(printf '\102\001\206')" "$dir/p.cwasm" | head -n 1 | cut -d: -f1)
+printf '\164' | dd of="$dir/bad.cwasm" bs=1 seek=$((at + 2)) conv=notrunc 2>/dev/null
+for cache_flag in --stats --no-cache; do
+    expect 126 "type mismatch" run $cache_flag --invoke sum "$dir/bad.cwasm" 1000
+    one_line
+done
+echo '(module (func (export "f") (result i64) i64.const 7 i64.const 0 i64.const 1 i64.const 0 i64.add128 drop))' >"$dir/wide.wat"
+expect 0 "" compile "$dir/wide.wat" -o "$dir/wide.cwasm"
+expect 126 "wide-arithmetic" run --invoke f "$dir/wide.cwasm"
+expect 0 8 run --enable wide-arithmetic --stats --invoke f "$dir/wide.cwasm"
+check "what the usual features do not allow is validated" [ "$(grep -c "$before" "$dir/out")" -eq 0 ]
+
 # the cache
 entries() { find "$cache" -type f ! -name key | wc -l; }
+expect 0 1001000 run --tier=jit --invoke sum "$dir/p.wasm" 1000
 check "small programs leave nothing" [ "$(entries)" -eq 0 ]
 {
     echo "(module"

@@ -113,10 +113,13 @@ runs "$before" "$dir/a.wasm"
 rm -rf "$cache"
 for i in $(seq 20); do # until the machine has found the time
     expect 0 "" run --stats --invoke f "$dir/a.wasm" 100000000
-    grep -q "compiled 0 functions" "$dir/out" || break
+    grep -q "compiled 2 functions" "$dir/out" && break
     rm -rf "$cache"
 done
-check "something was compiled" [ "$(grep -c "compiled 0 functions" "$dir/out")" -eq 0 ]
-runs "were compiled before" "$dir/a.wasm"
+check "both functions were compiled" grep -q "compiled 2 functions" "$dir/out"
+runs "2 functions were compiled before" "$dir/a.wasm"
+for i in 1 2 3; do # the function whose loop was entered while it ran runs compiled from its start
+    expect 0 "compiled 0 functions and 0 running loops" run --stats --invoke f "$dir/a.wasm" 100000000
+done
 runs "-were compiled before" "$dir/a.wasm" --no-cache
 exit $failed

@@ -205,15 +205,13 @@ static bool run_module(struct rt_module *module, struct run *run, struct compare
     return linked;
 }
 
-/* A module that takes over the code of another one of the same bytes. */
-static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes, size_t n_bytes) {
+/* A module that takes over the code of another one of the same bytes; `code` holds it. */
+static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes, size_t n_bytes,
+                                  struct bc_buf *code) {
     struct rt_module *copy;
-    struct bc_buf code;
-    bc_buf_init(&code, &atoll_default_alloc);
-    FUZZ_CHECK(!jit_save(module, &code, NULL));
+    FUZZ_CHECK(!jit_save(module, code, NULL));
     FUZZ_CHECK(!rt_module_load(module->engine, bytes, n_bytes, true, "generated", &copy, NULL));
-    FUZZ_CHECK(!jit_restore(copy, code.data, code.size, NULL));
-    bc_buf_fini(&code);
+    FUZZ_CHECK(!jit_restore(copy, code->data, code->size, NULL));
     return copy;
 }
 
@@ -280,10 +278,11 @@ static uint64_t count_traps(const struct bc_buf *out) {
 /* Saved code, put in place again, does the same. */
 static bool compare_restored(struct compare *c, struct rt_module *compiled, const uint8_t *bytes,
                              size_t n_bytes, const struct run *before, struct bc_buf *report) {
-    struct bc_buf out;
+    struct bc_buf out, code;
     struct jit_stats then, now;
     bc_buf_init(&out, &atoll_default_alloc);
-    struct rt_module *copy = restored(compiled, bytes, n_bytes);
+    bc_buf_init(&code, &atoll_default_alloc);
+    struct rt_module *copy = restored(compiled, bytes, n_bytes, &code);
     struct run run = {.out = &out, .max_calls = before->n_calls, .fuel = before->fuel, .cut = before->cut};
     run_module(copy, &run, &c->counts);
     jit_module_stats(compiled, &then);
@@ -297,6 +296,7 @@ static bool compare_restored(struct compare *c, struct rt_module *compiled, cons
     }
     rt_module_unref(copy);
     bc_buf_fini(&out);
+    bc_buf_fini(&code);
     return ok;
 }
 
