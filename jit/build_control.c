@@ -240,10 +240,13 @@ static void restore(struct build *b, const struct frame *frame, const uint32_t *
     for (uint32_t i = 0; i < n; i++) build_push(b, values[b->n_locals + i]);
 }
 
-/* The loops around this place have a second entry here. */
+/* The loops around this place have a second entry here, for those who do not have what a handler around it throws on. */
 static void mark_loops_around(struct build *b) {
-    for (size_t i = 0; i < b->n_frames; i++)
+    for (size_t i = 0; i < b->n_frames; i++) {
         if (b->frames[i].op == BC_LOOP) b->f->blocks[b->frames[i].header].entered_inside = true;
+        if (b->frames[i].op == BC_CATCH && b->frames[i].caught != IR_NONE)
+            b->f->declined = "a loop in a handler that throws on";
+    }
 }
 
 /* The loop at which the code is entered: those who come from outside join here. */
@@ -257,6 +260,7 @@ static void join_osr(struct build *b) {
     }
     b->osr_block = IR_NONE;
     mark_loops_around(b);
+    if (f->declined) return;
     build_merge(b, &m, n);
     if (f->failed) return;
     jump(b, m.block);
