@@ -153,8 +153,6 @@ jit_entry *jit_entry_of(struct rt_func *func, bool at_loop);
 /* module->jit_data; with an instance, the layout of all its instances, too. fails E_NOMEM */
 enum atoll_status jit_module_data(struct rt_module *module);
 enum atoll_status jit_module_open(struct rt_instance *instance);
-/* Whether compiled code is right for the instance: plain accesses to memory 0 rely on its guard pages. */
-bool jit_may_run(const struct rt_instance *instance);
 /* Code of many functions, before it has its place. */
 struct jit_region {
     uint8_t *bytes;

@@ -395,7 +395,8 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
     return status;
 }
 
-bool jit_may_run(const struct rt_instance *instance) {
+/* Plain accesses to memory 0 rely on its guard pages. */
+static bool is_for_compiled_code(const struct rt_instance *instance) {
     const struct bc_module *bc = instance->module->bc;
     if (instance->store->engine->config.probes) return false;
     if (!bc->n_memories) return true;
@@ -418,11 +419,26 @@ static enum atoll_status fail_prepare(enum atoll_status status, struct atoll_err
     return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why) : ATOLL_OK;
 }
 
+/* Whether compiled code is right for the instance. Saved code is borrowed until now: an instance that cannot use it
+ * leaves none to later ones. */
+static bool may_run(const struct rt_instance *instance) {
+    struct jit_module *jit = instance->module->jit_data;
+    if (is_for_compiled_code(instance)) return true;
+    if (!jit) return false;
+    /* where there is jit_hot it is taken under that lock, otherwise under the module's */
+    jit_hot_lock(jit_engine_of(instance->store));
+    pthread_mutex_lock(&jit->lock);
+    jit->saved = NULL;
+    pthread_mutex_unlock(&jit->lock);
+    jit_hot_unlock(jit_engine_of(instance->store));
+    return false;
+}
+
 static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
     enum atoll_status status = interp_tier.prepare(instance, err);
     if (status) return status;
     use_bridge(instance);
-    if (!jit_may_run(instance)) return ATOLL_OK;
+    if (!may_run(instance)) return ATOLL_OK;
     status = module_prepare(instance);
     if (status) return fail_prepare(status, err);
     const struct jit_module *jit = instance->module->jit_data;
@@ -435,7 +451,7 @@ static enum atoll_status auto_prepare(struct rt_instance *instance, struct atoll
     enum atoll_status status = interp_tier.prepare(instance, err);
     if (status) return status;
     use_bridge(instance);
-    return jit_may_run(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
+    return may_run(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
 }
 
 static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
