@@ -83,7 +83,7 @@ static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, 
 /* Walks the body once: counts loops and finds handlers, or marks what loops write. */
 static void scan_body(struct build *b, bool marking) {
     struct ir_func *f = b->f;
-    const struct bc_func *func = &f->bc->funcs[f->func];
+    const struct bc_func *func = &f->bc->funcs[b->func];
     uint32_t end = func->body.offset + func->body.size;
     struct scan s = {.b = b};
     size_t n_loops = 0;
@@ -113,9 +113,30 @@ static void find_loop_writes(struct build *b) {
         f->failed = true;
 }
 
+/* The byte as struct ir_ins.where. */
+static uint32_t where_at(struct build *b, uint32_t at) {
+    struct ir_func *f = b->f;
+    if (!b->outer) return at;
+    if (f->n_places == f->cap_places &&
+        atoll_grow(f->alloc, (void **)&f->places, &f->cap_places, f->n_places + 1, sizeof *f->places)) {
+        f->failed = true;
+        return b->call;
+    }
+    f->places[f->n_places] = (struct jit_inlined){at, b->call};
+    return JIT_INLINED | (uint32_t)f->n_places++;
+}
+
+/* The parameter comes with the call, or is what the caller has on its stack. */
+static uint32_t parameter(struct build *b, uint32_t n, uint32_t n_params) {
+    if (b->outer) return b->outer->stack[b->outer->n_stack - n_params + n];
+    uint32_t v = build_new(b, IR_PARAM, b->local_types[n]);
+    if (!b->f->failed) b->f->ins[v].imm = n;
+    return v;
+}
+
 static void place_locals(struct build *b) {
     struct ir_func *f = b->f;
-    const struct bc_func *func = &f->bc->funcs[f->func];
+    const struct bc_func *func = &f->bc->funcs[b->func];
     const struct bc_type *type = &f->bc->types[func->type];
     b->n_locals = type->n_params + func->n_locals;
     b->locals = atoll_new(f->alloc, b->n_locals + 1u, sizeof *b->locals);
@@ -125,11 +146,10 @@ static void place_locals(struct build *b) {
         return;
     }
     uint32_t n = 0, zeros[6] = {0};
-    f->where = func->code_offset;
+    f->where = where_at(b, func->code_offset);
     for (; n < type->n_params; n++) {
         b->local_types[n] = (uint8_t)ir_type_of(type->params[n]);
-        b->locals[n] = build_new(b, IR_PARAM, b->local_types[n]);
-        if (!f->failed) f->ins[b->locals[n]].imm = n;
+        b->locals[n] = parameter(b, n, type->n_params);
     }
     for (uint32_t run = 0; run < func->n_local_runs; run++)
         for (uint32_t i = 0; i < func->local_runs[run].count; i++, n++) {
@@ -169,12 +189,12 @@ static void take_fuel(struct build *b, const struct interp_fuel *fuel) {
 static void begin_fuel(struct build *b) {
     struct ir_func *f = b->f;
     if (!f->module->engine->config.fuel) return;
-    if (interp_fuels_of(f->module, f->func, &b->fuels)) {
+    if (interp_fuels_of(f->module, b->func, &b->fuels)) {
         f->failed = true;
         return;
     }
-    f->where = f->bc->funcs[f->func].code_offset;
-    if (!f->loop) take_fuel(b, b->fuels.items);
+    f->where = where_at(b, f->bc->funcs[b->func].code_offset);
+    if (!f->loop || b->outer) take_fuel(b, b->fuels.items);
     b->next_fuel = 1;
 }
 
@@ -188,43 +208,49 @@ static void take_fuel_behind(struct build *b, uint32_t at) {
 
 static void build_body(struct build *b) {
     struct ir_func *f = b->f;
-    const struct bc_func *func = &f->bc->funcs[f->func];
-    uint32_t at = f->loop ? build_osr_start(b) : func->code_offset, end = func->body.offset + func->body.size;
+    const struct bc_func *func = &f->bc->funcs[b->func];
+    uint32_t at = func->code_offset, end = func->body.offset + func->body.size;
+    if (f->loop && !b->outer) at = build_osr_start(b);
     while (at < end && !f->failed && !f->declined) {
         struct bc_instr in;
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
-        f->where = at;
+        uint32_t here = at;
+        f->where = where_at(b, here);
         at = in.next;
         if (b->block == IR_NONE)
             build_unreachable_code(b, &in);
         else
             build_instr(b, &in);
-        take_fuel_behind(b, f->where);
+        take_fuel_behind(b, here);
         if (ir_stopped(f)) decline(f, "the program was stopped");
         if (f->n_ins > MAX_VALUES || b->work > MAX_WORK) decline(f, "too large");
     }
 }
 
+void build_function(struct build *b) {
+    struct ir_func *f = b->f;
+    if (!f->failed) (f->loop && !b->outer ? build_osr_frame : place_locals)(b);
+    if (!f->failed) find_loop_writes(b);
+    if (!f->failed && !f->declined) build_enter_function(b);
+    if (!f->failed && !f->declined) begin_fuel(b);
+    if (!f->failed && !f->declined) build_body(b);
+    interp_fuels_fini(f->alloc, &b->fuels);
+    atoll_free(f->alloc, b->locals, (b->n_locals + 1u) * sizeof *b->locals);
+    atoll_free(f->alloc, b->local_types, b->n_locals + 1u);
+    atoll_free(f->alloc, b->attempts, b->cap_attempts * sizeof *b->attempts);
+    atoll_free(f->alloc, b->clauses, b->cap_clauses * sizeof *b->clauses);
+    atoll_free(f->alloc, b->frames, b->cap_frames * sizeof *b->frames);
+    if (b->written)
+        atoll_free(f->alloc, b->written, (b->n_loops * b->written_words + 1) * sizeof *b->written);
+}
+
 void ir_build(struct ir_func *f) {
-    struct build b = {.f = f, .osr_block = IR_NONE};
+    struct build b = {.f = f, .func = f->func, .osr_block = IR_NONE};
+    /* a constant zero for the v128 pool's first entry */
+    if (atoll_grow(f->alloc, (void **)&f->pool, &f->cap_pool, 1, sizeof *f->pool)) f->failed = true;
+    f->n_pool = 1;
     build_start(&b, ir_new_block(f));
-    if (!f->failed) (f->loop ? build_osr_frame : place_locals)(&b);
-    if (!f->failed) {
-        /* a constant zero for the v128 pool's first entry */
-        if (atoll_grow(f->alloc, (void **)&f->pool, &f->cap_pool, 1, sizeof *f->pool)) f->failed = true;
-        f->n_pool = 1;
-    }
-    if (!f->failed) find_loop_writes(&b);
-    if (!f->failed && !f->declined) build_enter_function(&b);
-    if (!f->failed && !f->declined) begin_fuel(&b);
-    if (!f->failed && !f->declined) build_body(&b);
+    build_function(&b);
     if (b.osr_block != IR_NONE) decline(f, "the loop is not reached");
-    interp_fuels_fini(f->alloc, &b.fuels);
-    atoll_free(f->alloc, b.locals, (b.n_locals + 1u) * sizeof *b.locals);
-    atoll_free(f->alloc, b.local_types, b.n_locals + 1u);
     atoll_free(f->alloc, b.stack, b.cap_stack * sizeof *b.stack);
-    atoll_free(f->alloc, b.attempts, b.cap_attempts * sizeof *b.attempts);
-    atoll_free(f->alloc, b.clauses, b.cap_clauses * sizeof *b.clauses);
-    atoll_free(f->alloc, b.frames, b.cap_frames * sizeof *b.frames);
-    if (b.written) atoll_free(f->alloc, b.written, (b.n_loops * b.written_words + 1) * sizeof *b.written);
 }

@@ -34,6 +34,10 @@ struct frame { /* of a wasm block */
 };
 struct build {
     struct ir_func *f;
+    struct build
+        *outer;     /* of an inlined function: who calls it; its locals, operands and blocks are its own */
+    uint32_t func;  /* whose body is built */
+    uint32_t call;  /* inlined: where it is called, as struct ir_ins.where */
     uint32_t block; /* code goes here; IR_NONE: not reachable */
     uint32_t dead_depth;
     uint32_t n_locals;
@@ -113,6 +117,18 @@ void build_landings(struct build *b, bool goes_on);
 /* The frame of a try or try_table opens, n_begun of its handlers having begun; at the end of a try_table its clauses go to their labels. */
 void build_open_attempt(struct build *b, const struct bc_instr *in, uint32_t n_begun);
 void build_close_attempt(struct build *b, struct frame *frame);
+
+/* ---- build_inline.c ---- */
+
+/* What a function may grow by, from how large it is; 0: nothing is inlined. */
+uint32_t build_inline_room(const struct ir_func *f);
+/* The call becomes the function's body, where it is small enough: false when it does not. */
+bool build_inline(struct build *b, uint32_t func);
+
+/* ---- build.c ---- */
+
+/* The body of b->func, from its locals on, with what has to be freed then. */
+void build_function(struct build *b);
 
 /* ---- build_osr.c ---- */
 

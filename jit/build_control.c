@@ -96,6 +96,10 @@ static void jump(struct build *b, uint32_t target) {
 }
 
 static void emit_return(struct build *b) {
+    if (b->outer) { /* inlined: to the end of the function's body */
+        jump(b, edge_to(b, b->frames));
+        return;
+    }
     uint32_t n = b->f->type->n_results;
     uint32_t ret = build_new(b, IR_RETURN, IR_VOID), at = build_pop_list(b, n);
     if (b->f->failed) return;
@@ -214,9 +218,9 @@ struct frame *build_open_block(struct build *b, uint16_t op, uint32_t block_type
 }
 
 void build_enter_function(struct build *b) {
-    struct frame *frame = build_open_block(b, BC_CALL, BC_BLOCK_EMPTY);
+    struct frame *frame = build_open_block(b, b->outer ? BC_BLOCK : BC_CALL, BC_BLOCK_EMPTY);
     if (!frame) return;
-    const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[b->f->func].type];
+    const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[b->func].type];
     frame->sig.n_results = type->n_results;
     frame->sig.results = type->results;
 }
@@ -438,6 +442,7 @@ static uint32_t new_call(struct build *b, unsigned op, uint32_t at, uint32_t n, 
 }
 
 static void call_function(struct build *b, uint32_t func, bool tail) {
+    if (!tail && build_inline(b, func)) return;
     const struct bc_type *type = &b->f->bc->types[b->f->bc->funcs[func].type];
     uint32_t at = build_pop_list(b, type->n_params);
     uint32_t call = new_call(b, tail ? IR_TAIL_CALL : IR_CALL, at, type->n_params, func);

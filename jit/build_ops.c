@@ -25,7 +25,7 @@ void build_slow(struct build *b, const struct bc_instr *in, uint32_t n_args, uns
         bytes += types[i] == IR_V128 ? 16 : 8;
     }
     uint32_t slow = build_new(b, IR_SLOW, IR_VOID);
-    uint32_t number = jit_slow_new(f->module, f->func, in->offset, n_args, types);
+    uint32_t number = jit_slow_new(f->module, b->func, in->offset, n_args, types);
     if (number == IR_NONE || f->failed) {
         f->failed = true;
         return;

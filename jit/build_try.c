@@ -111,6 +111,12 @@ static void link_targets(struct build *b, const struct targets *t, bool goes_on)
 
 void build_landings(struct build *b, bool goes_on) {
     struct targets t = {0};
+    if (b->outer) { /* an inlined function has no handlers */
+        b->outer->block = b->block;
+        build_landings(b->outer, goes_on);
+        b->block = b->outer->block;
+        return;
+    }
     if (b->n_open && !b->f->failed) find_targets(b, &t);
     if (t.n && !b->f->failed) link_targets(b, &t, goes_on);
     atoll_free(b->f->alloc, t.clauses, t.capacity * sizeof *t.clauses);

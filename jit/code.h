@@ -9,6 +9,14 @@ struct jit_pc { /* machine code offset <-> byte offset in the module; sorted */
 };
 #define JIT_NO_FRAME 0x80000000u /* in jit_pc.where: in front of the function's frame */
 #define JIT_FAR      0x40000000u /* behind a call into another instance: ours is in the frame */
+#define JIT_INLINED  0x20000000u /* the rest is no byte offset but the number of a struct jit_inlined */
+#define JIT_PLACE    (JIT_INLINED - 1)
+struct jit_inlined { /* a place in a function that stands in its caller's code (build_inline.c) */
+    uint32_t at;     /* byte offset in the module, which tells the function */
+    uint32_t
+        outer; /* where it is called: a byte offset in the function whose code this is; or one with a smaller
+                        number, marked JIT_INLINED */
+};
 enum jit_reloc_kind { /* what code has of its place, its module and its process; the rest is the same everywhere */
                       JIT_RELOC_FUNC,
                       JIT_RELOC_SELF,
@@ -46,6 +54,9 @@ struct jit_code { /* of one function */
     uint32_t used_saved;          /* registers that the frame keeps for its caller: bit a register */
     struct jit_landing *landings; /* by `at`; of one call the innermost handler first */
     size_t cap_landings;
+    uint32_t n_inlined;
+    struct jit_inlined *inlined;
+    size_t cap_inlined;
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
     const char *declined; /* why it stays interpreted */
     const struct rt_module *module;

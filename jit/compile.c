@@ -3,11 +3,13 @@
  *   wasm --build--> IR --number--> --sweep--> --split--> --select--> --alloc--> IR + registers --emit--> bytes + places
  *        build*.c      opt.c                              select.c    live.c                    emit*.c
  *        fold.c                                                       alloc.c
+ *        (calls of small functions become their bodies: build_inline.c)
  *
  *   shown:       ir        number     sweep      split      select     alloc                     code */
 #include <cpuid.h>
 #include <pthread.h>
 #include "bytecode/stress.h"
+#include "jit/build.h"
 #include "jit/code.h"
 #include "jit/dump.h"
 #include "jit/emit.h"
@@ -116,22 +118,33 @@ static struct rt_type loop_type(const struct rt_type *type) {
     return t;
 }
 
-enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop_offset,
-                              const struct jit_layout *layout, const _Atomic uint32_t *stop,
-                              struct jit_code *out, uint8_t **bytes, size_t *capacity) {
+/* What a function is compiled from, and for. */
+struct task {
+    struct rt_module *module;
+    uint32_t func, loop_offset;
+    const struct jit_layout *layout;
+    const _Atomic uint32_t *stop;
+    bool inlines; /* calls of small functions */
+};
+
+/* *again: with less it might be compiled. */
+static enum atoll_status compile(const struct task *t, struct jit_code *out, uint8_t **bytes,
+                                 size_t *capacity, bool *again) {
     struct ir_func f;
     struct alloc al = {.f = &f};
     struct interp_loop loop = {0};
     struct bc_buf dump;
-    ir_init(&f, module, func);
+    struct rt_module *module = t->module;
+    ir_init(&f, module, t->func);
     const struct rt_type type = loop_type(f.type);
-    f.stop = stop;
-    *out = (struct jit_code){.func = func, .module = module};
+    f.stop = t->stop;
+    f.inline_bytes = t->inlines ? build_inline_room(&f) : 0;
+    *out = (struct jit_code){.func = t->func, .module = module};
     *bytes = NULL;
-    if (!f.failed && loop_offset != JIT_WHOLE) {
-        f.failed = interp_loop_at(module, func, loop_offset, &loop) != ATOLL_OK;
+    if (!f.failed && t->loop_offset != JIT_WHOLE) {
+        f.failed = interp_loop_at(module, t->func, t->loop_offset, &loop) != ATOLL_OK;
         f.loop = &loop;
-        f.loop_offset = loop_offset;
+        f.loop_offset = t->loop_offset;
         f.type = &type;
     }
     jit_dump_begin(&f, &dump);
@@ -145,10 +158,11 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
     ir_show(&f, JIT_STAGE_SELECT);
     if (!f.failed && !f.declined) alloc_run(&al, &f);
     ir_show(&f, JIT_STAGE_ALLOC);
-    if (!f.failed && !f.declined) emit_all(&f, &al, layout, out, bytes, capacity);
+    if (!f.failed && !f.declined) emit_all(&f, &al, t->layout, out, bytes, capacity);
     enum atoll_status status = f.failed ? ATOLL_E_NOMEM : f.declined ? ATOLL_E_UNSUPPORTED : ATOLL_OK;
     out->declined = f.failed ? "out of memory" : f.declined;
-    jit_dump_end(&f, out->declined);
+    *again = !f.failed && f.declined && f.n_places && !ir_stopped(&f);
+    jit_dump_end(&f, out->declined, !*again);
     if (status) jit_code_fini(module->engine->alloc, out);
     alloc_fini(&al);
     ir_fini(&f);
@@ -156,14 +170,28 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
     return status;
 }
 
+/* What is declined with others inlined may be compiled without. */
+enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t loop_offset,
+                              const struct jit_layout *layout, const _Atomic uint32_t *stop,
+                              struct jit_code *out, uint8_t **bytes, size_t *capacity) {
+    struct task t = {module, func, loop_offset, layout, stop, true};
+    bool again;
+    enum atoll_status status = compile(&t, out, bytes, capacity, &again);
+    if (!again) return status;
+    t.inlines = false;
+    return compile(&t, out, bytes, capacity, &again);
+}
+
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
     atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
     atoll_free(alloc, code->landings, code->cap_landings * sizeof *code->landings);
+    atoll_free(alloc, code->inlined, code->cap_inlined * sizeof *code->inlined);
     code->pcs = NULL;
     code->landings = NULL;
+    code->inlined = NULL;
     code->relocs = NULL;
-    code->cap_pcs = code->cap_relocs = code->cap_landings = 0;
+    code->cap_pcs = code->cap_relocs = code->cap_landings = code->cap_inlined = 0;
     /* What was given up half-way has no code. */
-    code->size = code->n_pcs = code->n_relocs = code->n_landings = 0;
+    code->size = code->n_pcs = code->n_relocs = code->n_landings = code->n_inlined = 0;
 }

@@ -19,11 +19,11 @@ void jit_dump_begin(struct ir_func *f, struct bc_buf *text) {
     f->dump = text;
 }
 
-void jit_dump_end(struct ir_func *f, const char *declined) {
+void jit_dump_end(struct ir_func *f, const char *declined, bool shown) {
     const struct rt_code_viewer *viewer = viewer_of(f);
     if (!f->dump) return;
     if (declined) bc_buf_text(f->dump, "function %" PRIu32 " stays interpreted: %s\n", f->func, declined);
-    if (!f->dump->failed)
+    if (!f->dump->failed && shown)
         viewer->show(viewer->context, f->module, f->func, f->loop ? f->loop_offset : BC_NONE,
                      (const char *)f->dump->data, f->dump->size);
     bc_buf_fini(f->dump);

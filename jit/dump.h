@@ -10,7 +10,7 @@
 /* f->dump becomes `text` when somebody looks at the function. */
 void jit_dump_begin(struct ir_func *f, struct bc_buf *text);
 /* Shows what there is, and why it is not more: `declined`, or NULL. */
-void jit_dump_end(struct ir_func *f, const char *declined);
+void jit_dump_end(struct ir_func *f, const char *declined, bool shown);
 /* The heading of a stage; false: it is not wanted. */
 bool jit_dump_stage(const struct ir_func *f, enum jit_stage stage);
 /* The finished code, before it gets its place. */

@@ -82,8 +82,8 @@ static void put_note(struct listing *l, const struct emit_note *note) {
         bc_buf_text(l->out, "  block %" PRIu32 ":\n", note->number);
         l->where = BC_NONE;
         break;
-    case NOTE_INS: put_wasm(l, f->ins[note->number].where); break;
-    case NOTE_STUBS: put_wasm(l, note->number & ~(JIT_NO_FRAME | JIT_FAR)); break;
+    case NOTE_INS: put_wasm(l, ir_byte(f, f->ins[note->number].where)); break;
+    case NOTE_STUBS: put_wasm(l, ir_byte(f, note->number)); break;
     case NOTE_TABLE: bc_buf_text(l->out, "  jump table, distances from its start:\n"); break;
     case NOTE_LITERALS: bc_buf_text(l->out, "  padding and constants:\n"); break;
     }

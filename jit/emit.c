@@ -26,8 +26,34 @@ void emit_bind(struct emit *e, uint32_t label) {
     if (label < e->n_labels) e->labels[label] = (uint32_t)e->a.size;
 }
 
+static uint32_t call_of(const struct ir_func *f, uint32_t where) {
+    return f->n_places && where & JIT_INLINED ? f->places[where & JIT_PLACE].outer : IR_NONE;
+}
+
+/* As struct jit_pc has it: of places in inlined functions the code lists those that it needs. Callers come first. */
+static uint32_t place_in_code(struct emit *e, uint32_t where) {
+    struct jit_code *out = e->out;
+    const struct ir_func *f = e->f;
+    if (call_of(f, where) == IR_NONE) return where;
+    uint32_t *number = e->inlined + (where & JIT_PLACE);
+    if (!*number) {
+        uint32_t outer = place_in_code(e, call_of(f, where));
+        if (out->n_inlined == out->cap_inlined &&
+            atoll_grow(f->alloc, (void **)&out->inlined, &out->cap_inlined, out->n_inlined + 1,
+                       sizeof *out->inlined)) {
+            e->a.failed = true;
+            return 0;
+        }
+        out->inlined[out->n_inlined++] = (struct jit_inlined){ir_byte(f, where), outer};
+        *number = out->n_inlined;
+    }
+    return (where & ~JIT_PLACE) | (*number - 1);
+}
+
 void emit_pc(struct emit *e, uint32_t where) {
     struct jit_code *out = e->out;
+    e->call = call_of(e->f, where);
+    where = place_in_code(e, where);
     if (out->n_pcs == e->cap_pcs &&
         atoll_grow(e->f->alloc, (void **)&out->pcs, &e->cap_pcs, out->n_pcs + 1, sizeof *out->pcs)) {
         e->a.failed = true;
@@ -434,6 +460,12 @@ static void emit_trap_on(struct emit *e, const struct ir_ins *i) {
     emit_trap_if(e, cc, (enum rt_trap)i->imm, i->where);
 }
 
+/* Who takes samples is told where an inlined function begins and ends. */
+static void emit_boundary(struct emit *e, const struct ir_ins *i) {
+    if (!e->f->n_places || i->op == IR_PHI || i->op == IR_PARAM) return;
+    if (call_of(e->f, i->where) != e->call) emit_pc(e, i->where);
+}
+
 static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b) {
     switch (i->op) {
     case IR_PHI:
@@ -547,6 +579,7 @@ static void emit_block(struct emit *e, uint32_t place) {
         emit_note(e, NOTE_INS, v);
         moves_before(e, i->pos);
         e->ins_start = e->a.size;
+        emit_boundary(e, i);
         emit_ins(e, i, b);
         if (i->type != IR_VOID && i->op != IR_PHI && i->op != IR_PARAM) store_if_spilled(e, v);
     }
@@ -581,7 +614,9 @@ void emit_function(struct emit *e) {
     lay_out_frame(e);
     for (size_t i = 0; i < f->n_blocks; i++) emit_label(e);
     e->alias = bc_arena_new(&f->arena, f->n_blocks, sizeof *e->alias);
-    if (!e->alias) e->a.failed = true;
+    e->inlined = bc_arena_new(&f->arena, f->n_places + 1, sizeof *e->inlined);
+    e->call = IR_NONE;
+    if (!e->alias || !e->inlined) e->a.failed = true;
     if (e->a.failed) return;
     find_aliases(e);
     emit_note(e, NOTE_ENTRY, 0);

@@ -49,6 +49,8 @@ struct emit {
     struct stub no_stub; /* written to when memory is out */
     size_t cap_pcs, cap_relocs;
     uint32_t return_pc; /* number of the last call's pc, + 1 */
+    uint32_t *inlined;  /* by number of ir_func.places: the number in the code's list, + 1 */
+    uint32_t call; /* where the function is called that the last pc is in; IR_NONE: it is no inlined one */
     uint32_t frame_bytes, n_saved;
     uint32_t spills_at, self_at; /* from rsp: spill slots; where the instance is kept over a call elsewhere */
     size_t next_move;

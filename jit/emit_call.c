@@ -232,7 +232,8 @@ static void new_struct(struct emit *e, const struct ir_ins *i, uint32_t done) {
     struct ir_func *f = e->f;
     struct x86 *a = &e->a;
     struct bc_instr in;
-    if (!f->module->engine->heap || bc_decode_instr(f->bc, i->where, (uint32_t)f->bc->n_bytes, &in, NULL))
+    if (!f->module->engine->heap ||
+        bc_decode_instr(f->bc, ir_byte(f, i->where), (uint32_t)f->bc->n_bytes, &in, NULL))
         return;
     if (in.op != BC_STRUCT_NEW && in.op != BC_STRUCT_NEW_DEFAULT) return;
     const struct rt_layout *layout = rt_layout_of(f->module->engine, f->module->types[in.index]);

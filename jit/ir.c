@@ -30,6 +30,7 @@ void ir_fini(struct ir_func *f) {
     atoll_free(f->alloc, f->order, f->cap_order * sizeof *f->order);
     atoll_free(f->alloc, f->items, f->cap_items * sizeof *f->items);
     atoll_free(f->alloc, f->pool, f->cap_pool * sizeof *f->pool);
+    atoll_free(f->alloc, f->places, f->cap_places * sizeof *f->places);
     bc_arena_fini(&f->arena);
 }
 
@@ -138,6 +139,16 @@ static void print_operand(const struct ir_func *f, struct bc_buf *out, uint32_t 
     if (f->item_regs) print_location(out, reg);
 }
 
+/* Of an inlined function, then its calls outwards. */
+static void print_where(const struct ir_func *f, struct bc_buf *out, uint32_t where) {
+    const char *before = "  @";
+    for (; f->n_places && where & JIT_INLINED; where = f->places[where & JIT_PLACE].outer) {
+        bc_buf_text(out, "%s%" PRIx32, before, f->places[where & JIT_PLACE].at);
+        before = "<";
+    }
+    bc_buf_text(out, "%s%" PRIx32, before, where);
+}
+
 static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
     const struct ir_ins *i = f->ins + v;
     bc_buf_text(out, "    ");
@@ -148,7 +159,8 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
     }
     bc_buf_text(out, "%s", i->op > IR_FIRST_ ? own_ops[i->op - IR_FIRST_ - 1].name : bc_op_infos[i->op].text);
     struct bc_instr in;
-    if (i->op == IR_SLOW && !bc_decode_instr(f->bc, i->where, (uint32_t)f->bc->n_bytes, &in, NULL))
+    if (i->op == IR_SLOW &&
+        !bc_decode_instr(f->bc, ir_byte(f, i->where), (uint32_t)f->bc->n_bytes, &in, NULL))
         bc_buf_text(out, ".%s", bc_op_infos[in.op].text);
     bool access = i->op == IR_LOAD || i->op == IR_STORE || i->op == IR_ATOMIC;
     if (access) bc_buf_text(out, ".%s", bc_op_infos[i->sub].text);
@@ -161,7 +173,8 @@ static void print_ins(const struct ir_func *f, struct bc_buf *out, uint32_t v) {
         if (i->c != IR_NONE) print_operand(f, out, i->c, i->reg_c);
     }
     if (i->imm && i->op != IR_SLOW) bc_buf_text(out, " #%" PRIu64, i->imm);
-    bc_buf_text(out, "  @%" PRIx32 "%s\n", i->where, i->folded ? " (folded)" : "");
+    print_where(f, out, i->where);
+    bc_buf_text(out, "%s\n", i->folded ? " (folded)" : "");
 }
 
 void ir_print(const struct ir_func *f, struct bc_buf *out) {

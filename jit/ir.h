@@ -11,6 +11,7 @@
 #ifndef ATOLL_JIT_IR_H
 #define ATOLL_JIT_IR_H
 
+#include "jit/code.h"
 #include "jit/jit.h"
 
 #define IR_NONE    UINT32_MAX
@@ -78,7 +79,7 @@ struct ir_ins {
     uint32_t a, b, c; /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
     uint32_t index;   /* memory, table */
     uint64_t imm;
-    uint32_t where; /* byte offset of the wasm instruction */
+    uint32_t where; /* byte offset of the wasm instruction, or JIT_INLINED and a number in `places` */
     uint32_t block;
     uint32_t next; /* in its block */
     uint32_t n_uses;
@@ -127,6 +128,9 @@ struct ir_func {
     uint32_t out_bytes; /* outgoing area: arguments and results of calls */
     uint32_t where;     /* of new instructions */
     bool has_calls;
+    struct jit_inlined *places; /* of the instructions of inlined functions */
+    size_t n_places, cap_places;
+    uint32_t inline_bytes; /* of functions' bodies that may still be inlined */
     const struct interp_loop
         *loop; /* the code is entered at the head of this loop, at byte `loop_offset`; or NULL */
     uint32_t loop_offset;
@@ -151,6 +155,11 @@ static inline bool ir_has_list(uint16_t op) {
     case IR_TAIL_INDIRECT: return true;
     default: return false;
     }
+}
+/* The byte offset of the instruction that `where` tells. */
+static inline uint32_t ir_byte(const struct ir_func *f, uint32_t where) {
+    where &= ~(JIT_NO_FRAME | JIT_FAR);
+    return f->n_places && where & JIT_INLINED ? f->places[where & JIT_PLACE].at : where;
 }
 /* Of a block that throws: the number of the first successor that is a handler. */
 static inline uint32_t ir_first_landing(const struct ir_func *f, const struct ir_block *b) {

@@ -46,6 +46,27 @@ static uint32_t place_of(const struct jit_code *code, const uint8_t *pc, bool re
     return low ? code->pcs[low - 1].where : 0;
 }
 
+static uint32_t func_at(const struct bc_module *bc, uint32_t at) {
+    uint32_t low = bc->n_imported_funcs, high = bc->n_funcs;
+    while (high - low > 1) {
+        uint32_t middle = low + (high - low) / 2;
+        if (bc->funcs[middle].body.offset <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Whether the place is in an inlined function. Then *where becomes where that is called. */
+static bool next_inlined(const struct jit_code *code, uint32_t *where, struct jit_inlined *out) {
+    uint32_t number = *where & JIT_PLACE;
+    if (!(*where & JIT_INLINED) || number >= code->n_inlined) return false;
+    *out = code->inlined[number];
+    *where = out->outer;
+    return true;
+}
+
 static const uint8_t *return_address(uintptr_t sp) { return ((const uint8_t *const *)sp)[-1]; }
 
 static void walk(struct rt_activation *activation) {
@@ -72,6 +93,9 @@ static void walk(struct rt_activation *activation) {
         uint32_t where = place_of(code, pc, returned_to);
         bool framed = !(where & JIT_NO_FRAME);
         if (where & JIT_FAR) instance = *(const struct rt_instance *const *)(sp + code->self_at);
+        struct jit_inlined inner;
+        while (next_inlined(code, &where, &inner))
+            rt_store_add_frame(store, instance, func_at(code->module->bc, inner.at), inner.at);
         rt_store_add_frame(store, instance, code->func, where & ~(JIT_NO_FRAME | JIT_FAR));
         sp += (framed ? code->frame_bytes : 0) + 8;
         pc = return_address(sp);
@@ -96,6 +120,17 @@ static const uint8_t *caller_of(struct jit_engine *engine, const struct jit_code
     return NULL;
 }
 
+/* The function whose code the pc is in, after those that are inlined there; returns how many. */
+static uint32_t sample_code(const struct jit_code *code, const uint8_t *pc, bool returned_to,
+                            struct jit_sampled *out, uint32_t max) {
+    uint32_t where = place_of(code, pc, returned_to), n = 0;
+    struct jit_inlined inner;
+    while (n < max && next_inlined(code, &where, &inner))
+        out[n++] = (struct jit_sampled){code->module, func_at(code->module->bc, inner.at)};
+    if (n < max) out[n++] = (struct jit_sampled){code->module, code->func};
+    return n;
+}
+
 uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct jit_sampled *out, uint32_t max,
                     bool *in_host) {
     const greg_t *registers = ((const ucontext_t *)ucontext)->uc_mcontext.gregs;
@@ -112,15 +147,13 @@ uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct j
     if (*in_host) {
         sp = ((const struct jit_run *)activation)->sp;
         ready = sp > bottom && sp <= store->native_entry;
-        pc = ready ? return_address(sp) - 1 : NULL;
+        pc = ready ? return_address(sp) : NULL;
     }
-    while (ready && n < max) {
-        const struct jit_code *code = jit_index_find(engine, pc);
+    for (bool returned_to = *in_host; ready && pc && n < max; returned_to = true) {
+        const struct jit_code *code = jit_index_find(engine, pc - returned_to);
         if (!code) break;
-        out[n++] = (struct jit_sampled){code->module, code->func};
+        n += sample_code(code, pc, returned_to, out + n, max - n);
         pc = caller_of(engine, code, &sp, store->native_entry);
-        if (!pc) break;
-        pc--;
     }
     pthread_mutex_unlock(&engine->lock);
     return n;

@@ -96,8 +96,15 @@ static uint32_t kind_of_code(const struct rt_module *module) {
 }
 
 static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code *code) {
-    const uint32_t head[] = {own,         code->size,     code->frame_bytes, code->self_at,
-                             code->n_pcs, code->n_relocs, code->n_landings,  code->used_saved};
+    const uint32_t head[] = {own,
+                             code->size,
+                             code->frame_bytes,
+                             code->self_at,
+                             code->n_pcs,
+                             code->n_relocs,
+                             code->n_landings,
+                             code->used_saved,
+                             code->n_inlined};
     for (size_t i = 0; i < sizeof head / sizeof *head; i++) put_u32(out, head[i]);
     for (uint32_t i = 0; i < code->n_pcs; i++) {
         put_u32(out, code->pcs[i].at);
@@ -108,6 +115,7 @@ static void put_function(struct bc_buf *out, uint32_t own, const struct jit_code
         put_u32(out, code->relocs[i].target | (uint32_t)code->relocs[i].kind << 28);
     }
     bc_buf_bytes(out, code->landings, code->n_landings * sizeof *code->landings);
+    bc_buf_bytes(out, code->inlined, code->n_inlined * sizeof *code->inlined);
 }
 
 /* Whether what it takes to move the function has been kept. */
@@ -257,6 +265,22 @@ static bool take_landings(struct reader *r, const struct rt_module *module, stru
     return true;
 }
 
+/* Calls lead outwards. */
+static bool take_inlined(struct reader *r, const struct rt_module *module, struct jit_code *code) {
+    const size_t n_bytes = (size_t)code->n_inlined * sizeof *code->inlined;
+    const uint8_t *from = take(r, n_bytes);
+    if (r->failed) return false;
+    code->cap_inlined = code->n_inlined;
+    code->inlined = atoll_new(module->engine->alloc, code->cap_inlined, sizeof *code->inlined);
+    if (code->n_inlined && !code->inlined) return false;
+    if (n_bytes) memcpy(code->inlined, from, n_bytes);
+    for (uint32_t i = 0; i < code->n_inlined; i++) {
+        uint32_t outer = code->inlined[i].outer;
+        if (outer & JIT_INLINED && (outer & JIT_PLACE) >= i) return false;
+    }
+    return true;
+}
+
 static bool take_function(struct reader *r, struct rt_module *module, uint32_t *next) {
     struct jit_module *jit = module->jit_data;
     uint32_t own = take_u32(r);
@@ -271,7 +295,9 @@ static bool take_function(struct reader *r, struct rt_module *module, uint32_t *
     code->n_relocs = take_u32(r);
     code->n_landings = take_u32(r);
     code->used_saved = take_u32(r);
+    code->n_inlined = take_u32(r);
     if (r->failed || !take_lists(r, module, code) || !take_landings(r, module, code)) return false;
+    if (!take_inlined(r, module, code)) return false;
     if (!code->size) code->declined = "it was declined when the code was saved";
     return !r->failed;
 }

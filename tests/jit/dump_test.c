@@ -42,7 +42,9 @@ static void look(struct shown *s, uint32_t stages, uint32_t func, const struct r
 
 #define ALL ((1u << JIT_STAGES) - 1)
 static const char program[] =
-    "(module (memory 1) (func $helper (param i32) (result i32) (i32.clz (local.get 0)))"
+    "(module (memory 1)"
+    " (func $helper (param i32) (result i32)" /* which is not inlined */
+    "  (if (i32.eqz (local.get 0)) (then (return_call $helper (i32.const 1)))) (i32.clz (local.get 0)))"
     " (func $work (export \"work\") (param i32 i32) (result i32) (local f64)"
     "  (block (block (block (block (br_table 0 1 2 3 (local.get 0))) (return (i32.const 1)))"
     "   (local.set 2 (f64.add (f64.load (local.get 1)) (f64.const 1.25)))))"
@@ -110,8 +112,8 @@ static void names_do_not_drive_the_terminal(void **state) {
     static struct shown s;
     (void)state;
     look(&s, ALL, 1, &jit_tier,
-         "(module (func (export \"a\\1b[31mred\\07\\c2\\9b\\0a!\") (param i32) (result i32) (call 1 "
-         "(local.get 0)))"
+         "(module (func (export \"a\\1b[31mred\\07\\c2\\9b\\0a!\") (param i32) (result i32)"
+         " (return_call 1 (local.get 0)))"
          " (func $\"b\\1b]0;x\\07\" (param i32) (result i32) (call 0 (local.get 0))))",
          NULL);
     assert_non_null(strstr(s.text, "; function 0 a\\1b[31mred\\07\\c2\\9b\\0a!"));

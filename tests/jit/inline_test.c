@@ -1,0 +1,186 @@
+/* tests/jit/inline_test.c: functions that stand in their callers' code do, trap and tell what they do when they are
+ * called. */
+#include "jit/engine.h"
+#include "tests/jit/pair.h"
+
+/* Whether places of other functions are in the export's code, compiled in advance. */
+static bool has_inlined(const struct pair *p, const char *name) {
+    const struct rt_func *f = func(p->instances[1], name);
+    const struct rt_module *module = f->instance->module;
+    const struct jit_module *jit = module->jit_data;
+    return jit->codes[f->index - module->bc->n_imported_funcs].n_inlined > 0;
+}
+
+static void a_trap_tells_the_functions_around_it(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module (memory 1) (global $g (mut i32) (i32.const 0))"
+              "(func $div (param i32 i32) (result i32) (i32.div_s (local.get 0) (local.get 1)))"
+              "(func $load (param i32) (result i32) (i32.load (local.get 0)))"
+              "(func $dead unreachable)"
+              "(func $both (param i32 i32) (result i32)"
+              "  (i32.add (call $load (local.get 0)) (call $div (local.get 0) (local.get 1))))"
+              "(func (export \"plain\") (param i32 i32) (result i32)"
+              "  (i32.sub (call $both (local.get 0) (local.get 1)) (i32.const 1)))"
+              "(func (export \"loop\") (param i32 i32) (result i32) (local $sum i32)"
+              "  (loop $l"
+              "    (local.set $sum (i32.add (local.get $sum) (call $both (local.get 0) (local.get 1))))"
+              "    (local.set $sum (i32.xor (i32.load (local.get 0)) (call $load (local.get 0))))"
+              "    (local.set 0 (i32.add (local.get 0) (i32.const 4096)))"
+              "    (br_if $l (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))"
+              "  (local.get $sum))"
+              "(func (export \"dead\") (param i32) (result i32)"
+              "  (if (local.get 0) (then (call $dead) (global.set $g (i32.const 1)))) (i32.const 4)))",
+              NULL);
+    assert_true(has_inlined(&p, "plain") && has_inlined(&p, "loop") && has_inlined(&p, "dead"));
+    same(&p, "plain", 8, 2);
+    same(&p, "plain", 8, 0);
+    same(&p, "plain", 0x80000000, UINT32_MAX);
+    same(&p, "plain", 65533, 1);
+    for (uint64_t rounds = 1; rounds < 20; rounds++) same(&p, "loop", 0, rounds);
+    same(&p, "loop", 65533, 3);
+    assert_int_equal(same(&p, "dead", 0, 0), 4);
+    same(&p, "dead", 1, 0);
+    close_pair(&p);
+}
+
+static void calls_out_of_inlined_functions_tell_where_they_stand(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module (import \"m\" \"other\" (func $other (param i32) (result i32)))"
+              "(type $t (func (param i32) (result i32))) (table 2 funcref) (elem (i32.const 0) $other)"
+              "(func $far (param i32) (result i32) (i32.add (call $other (local.get 0)) (i32.const 1)))"
+              "(func $through (param i32 i32) (result i32)"
+              "  (call_indirect (type $t) (local.get 0) (local.get 1)))"
+              "(func (export \"far\") (param i32) (result i32)"
+              "  (i32.mul (call $far (local.get 0)) (call $far (i32.add (local.get 0) (i32.const 1)))))"
+              "(func (export \"through\") (param i32 i32) (result i32)"
+              "  (i32.add (call $through (local.get 0) (local.get 1)) (i32.const 9))))",
+              "(module (func (export \"other\") (param i32) (result i32) (i32.div_u (i32.const 100) "
+              "(local.get 0))))");
+    assert_true(has_inlined(&p, "far") && has_inlined(&p, "through"));
+    assert_int_equal(same(&p, "far", 4, 0), 26 * 21);
+    same(&p, "far", 0, 0);
+    same(&p, "far", UINT32_MAX, 0); /* the second of them */
+    assert_int_equal(same(&p, "through", 5, 0), 29);
+    same(&p, "through", 0, 0);
+    same(&p, "through", 5, 1); /* null */
+    same(&p, "through", 5, 2); /* outside of the table */
+    close_pair(&p);
+}
+
+static void the_callers_handlers_catch_what_they_throw(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module (tag $e (param i32)) (tag $other)"
+        "(func $throw (param i32) (if (local.get 0) (then (throw $e (local.get 0)))))"
+        "(func $calls (param i32) (call $throw (local.get 0)) (if (i32.eq (local.get 0) (i32.const 0))"
+        "  (then (throw $other))))"
+        "(func (export \"caught\") (param i32 i32) (result i32) (local i32)"
+        "  (local.set 2 (i32.mul (local.get 1) (i32.const 3)))"
+        "  (block $h (result i32) (try_table (catch $e $h)"
+        "     (local.set 2 (i32.add (local.get 2) (i32.const 1))) (call $calls (local.get 0))"
+        "     (local.set 2 (i32.const 77))) (i32.const 5))"
+        "  (i32.add (local.get 2)))"
+        "(func (export \"outside\") (param i32 i32) (result i32)"
+        "  (call $throw (local.get 0))"
+        "  (block $h (result i32) (try_table (catch $e $h) (call $throw (local.get 1))) (i32.const 5))))",
+        NULL);
+    assert_true(has_inlined(&p, "caught") && has_inlined(&p, "outside"));
+    for (uint64_t i = 0; i < 3; i++)
+        for (uint64_t k = 0; k < 3; k++) {
+            same(&p, "caught", i, k);
+            same(&p, "outside", i, k);
+        }
+    close_pair(&p);
+}
+
+static void branches_to_their_end_bring_their_results(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module"
+              "(func $pick (param i32 i32) (result i32 i64)"
+              "  (block (block (block (br_table 0 1 2 (local.get 0)))"
+              "    (return (i32.const 10) (i64.const 20))) (br 1 (local.get 1) (i64.const 30)))"
+              "  (local.set 1 (i32.add (local.get 1) (i32.const 1)))"
+              "  (local.get 1) (i64.const 40))"
+              "(func $sum (param i32) (result i32) (local i32)"
+              "  (loop $l (local.set 1 (i32.add (local.get 1) (local.get 0)))"
+              "    (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get 1))"
+              "(func (export \"both\") (param i32 i32) (result i64) (local i64)"
+              "  (loop $l (result i32) (call $pick (local.get 0) (local.get 1)) (local.set 2))"
+              "  (i64.add (i64.extend_i32_u) (i64.mul (local.get 2) (i64.const 3)))"
+              "  (i64.add (i64.extend_i32_u (local.get 1))))"
+              "(func (export \"sums\") (param i32 i32) (result i32) (local i32)"
+              "  (loop $l (local.set 2 (i32.add (local.get 2) (call $sum (local.get 0))))"
+              "    (br_if $l (local.tee 1 (i32.sub (local.get 1) (i32.const 1)))))"
+              "  (i32.add (local.get 0) (local.get 2))))",
+              NULL);
+    assert_true(has_inlined(&p, "both") && has_inlined(&p, "sums"));
+    assert_int_equal(same(&p, "both", 0, 5), 10 + 60 + 5);
+    assert_int_equal(same(&p, "both", 1, 5), 5 + 90 + 5);
+    assert_int_equal(same(&p, "both", 2, 5), 6 + 120 + 5);
+    assert_int_equal(same(&p, "sums", 4, 3), 4 + 30);
+    close_pair(&p);
+}
+
+static void endless_recursion_ends_with_a_trap(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(
+        &p,
+        "(module"
+        "(func $self (export \"self\") (param i32) (result i32)"
+        "  (i32.add (call $self (local.get 0)) (i32.const 1)))"
+        "(func $a (export \"a\") (param i32) (result i32) (i32.add (call $b (local.get 0)) (i32.const 1)))"
+        "(func $b (param i32) (result i32) (i32.add (call $c (local.get 0)) (i32.const 1)))"
+        "(func $c (param i32) (result i32) (i32.add (call $a (local.get 0)) (i32.const 1))))",
+        NULL);
+    assert_true(has_inlined(&p, "self") && has_inlined(&p, "a"));
+    for (int i = 0; i < TIERS; i++) {
+        for (int k = 0; k < 3; k++) {
+            assert_traps(&p.worlds[i], p.instances[i], "self", 1, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+            assert_traps(&p.worlds[i], p.instances[i], "a", 1, 0, 0, RT_TRAP_STACK_EXHAUSTED);
+        }
+    }
+    close_pair(&p);
+}
+
+/* 200 calls of what is small enough; the caller grows by its own size at most. */
+static void a_caller_grows_by_no_more_than_its_size(void **state) {
+    static char text[1 << 16];
+    struct world w;
+    size_t n = 0;
+    (void)state;
+    n += (size_t)sprintf(
+        text + n, "(module (func $f (param i32) (result i32)"
+                  " (i32.xor (i32.mul (local.get 0) (i32.const 77)) (i32.shr_u (local.get 0) (i32.const 3))))"
+                  " (func (export \"f\") (param i32) (result i32)");
+    for (int i = 0; i < 200; i++) n += (size_t)sprintf(text + n, "(local.set 0 (call $f (local.get 0)))");
+    sprintf(text + n, "(local.get 0)))");
+    open_world(&w, &(struct rt_config){.tier = &jit_tier, .keep_code = true}, NULL);
+    const struct rt_module *module = start(&w, text, NULL)->module;
+    const struct jit_code *code = ((struct jit_module *)module->jit_data)->codes + 1;
+    uint32_t n_calls = 0;
+    for (uint32_t i = 0; i < code->n_relocs; i++) n_calls += code->relocs[i].kind == JIT_RELOC_FUNC;
+    assert_in_range(200 - n_calls, 1, module->bc->funcs[1].body.size / module->bc->funcs[0].body.size);
+    close_world(&w);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_trap_tells_the_functions_around_it),
+        cmocka_unit_test(calls_out_of_inlined_functions_tell_where_they_stand),
+        cmocka_unit_test(the_callers_handlers_catch_what_they_throw),
+        cmocka_unit_test(branches_to_their_end_bring_their_results),
+        cmocka_unit_test(endless_recursion_ends_with_a_trap),
+        cmocka_unit_test(a_caller_grows_by_no_more_than_its_size),
+    };
+    install_fault_handlers();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
