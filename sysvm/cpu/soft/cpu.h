@@ -202,6 +202,8 @@ struct soft_cpu {
     uint64_t spill;
     uint64_t gpr[16];
     uint64_t groups[16]; /* translated code: where accesses that share a look at the TLB lie on the host */
+    /* Of a loop whose accesses are known to stay in their pages: rounds that are left; those until one is tried. */
+    uint32_t loop_rounds, loop_wait;
     /* Translated code on the x87 unit: of its last instruction that is no control instruction the page, the offset in
      * it | opcode << 16, the address of the last operand; an operand's, and a control word, on their way. */
     uint64_t x87_page, x87_operand, x87_address;

@@ -118,7 +118,7 @@ static void dbt_colds(struct translation *t) {
 
 /* ---- a block ---- */
 
-static void dbt_piece(struct translation *t, const struct piece *piece) {
+void dbt_piece(struct translation *t, const struct piece *piece) {
     switch ((enum form)piece->form) {
     case FORM_HANDLER: dbt_handler(t, piece); return;
     case FORM_BIT:
@@ -163,13 +163,18 @@ static void leave_before(struct translation *t, uint32_t label, uint32_t why) {
  * where the block starts. */
 static void dbt_all(struct translation *t) {
     const uint32_t leave = dbt_label(t), vectors = dbt_label(t);
+    t->to_leave = leave;
+    t->to_polled = dbt_label(t);
+    t->to_start = dbt_label(t);
     if (t->block->vectors || t->block->x87) leave_before(t, vectors, LEFT_VECTORS);
     t->leave = (uint32_t)t->a.size;
     leave_before(t, leave, LEFT_BEFORE);
     t->polled = (uint32_t)t->a.size;
+    dbt_here(t, t->to_polled);
     x86_alu_imm(&t->a, 7, 0, cpu_at(CPU_AT(requests)), 0);
     x86_branch(&t->a, CC_NE, leave);
     t->start = (uint32_t)t->a.size;
+    dbt_here(t, t->to_start);
     if (t->block->vectors) {
         x86_op_imm(&t->a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(vectors)), t->block->vectors, 1);
         x86_branch(&t->a, CC_B, vectors);
@@ -181,6 +186,7 @@ static void dbt_all(struct translation *t) {
     t->flags = FLAGS_SAVED;
     for (unsigned i = 0; i < t->n_pieces; i++) dbt_piece(t, t->pieces + i);
     if (!t->ended) dbt_fall(t);
+    if (t->n_streams) dbt_loop(t);
     dbt_exits(t);
     dbt_colds(t);
 }
@@ -198,6 +204,7 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     }
     if (!block->goes_alone) dbt_group(t);
     block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);
+    dbt_find_streams(t);
     dbt_all(t);
     if (x86_finish(&t->a, t->labels)) dbt_place(t, block);
     x86_fini(&t->a);

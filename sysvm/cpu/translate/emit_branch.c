@@ -120,6 +120,10 @@ static int64_t target_of(const struct piece *piece) {
 void dbt_jcc(struct translation *t, const struct piece *piece) {
     const unsigned condition = piece->op & 15;
     const int64_t target = target_of(piece);
+    if (t->n_streams && piece == t->pieces + t->n_round) {
+        dbt_loop_jump(t, piece);
+        return;
+    }
     const bool was_saved = t->flags == FLAGS_SAVED;
     dbt_flags_to_host(t);
     struct exit *exit = new_exit(t, target);

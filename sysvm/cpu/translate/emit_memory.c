@@ -35,8 +35,7 @@ static void effective(struct translation *t, const struct piece *piece, int to, 
                                (int32_t)displacement});
 }
 
-/* The linear address of the memory operand and a distance more, in rax. */
-static void linear_and(struct translation *t, const struct piece *piece, int64_t more) {
+void dbt_linear_and(struct translation *t, const struct piece *piece, int64_t more) {
     const unsigned segment = piece->insn->segment;
     effective(t, piece, HOST_A, address_width(piece), more);
     if (segment == VM_FS || segment == VM_GS)
@@ -45,7 +44,7 @@ static void linear_and(struct translation *t, const struct piece *piece, int64_t
                       (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
 }
 
-void dbt_linear(struct translation *t, const struct piece *piece) { linear_and(t, piece, 0); }
+void dbt_linear(struct translation *t, const struct piece *piece) { dbt_linear_and(t, piece, 0); }
 
 void dbt_lea(struct translation *t, const struct piece *piece) {
     const int to = dbt_host(piece->reg.reg);
@@ -56,8 +55,7 @@ void dbt_lea(struct translation *t, const struct piece *piece) {
 
 /* ---- the TLB ---- */
 
-/* Where the entry of a page is in its view's table, in r11, from a linear address in rax. */
-static void find_entry(struct translation *t) {
+void dbt_find_entry(struct translation *t) {
     enum { BITS = 12 - 5 };
     _Static_assert(sizeof(struct soft_tlb_entry) == 32, "an index becomes a distance by one shift");
     if (t->translator->has_bmi2) {
@@ -69,20 +67,20 @@ static void find_entry(struct translation *t) {
     x86_alu_imm(&t->a, 4, 0, x86_reg(HOST_B), (SOFT_TLB_ENTRIES - 1) << 5);
 }
 
-static struct x86_rm entry_at(const struct translation *t, size_t field) {
+struct x86_rm dbt_entry_at(const struct translation *t, size_t field) {
     const int32_t view = CPU_AT(tlb.views) + (int32_t)(t->block->view * sizeof(struct soft_tlb_view));
     return x86_mem_index(RSP, HOST_B, 0, view + (int32_t)(offsetof(struct soft_tlb_view, entries) + field));
 }
 
 /* The distance from the tag is that within the page, if it is its page; then all of the access is in the page. */
 void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold) {
-    find_entry(t);
-    x86_op(
-        &t->a, X86_SUB | X86_W, HOST_A,
-        entry_at(t, write ? offsetof(struct soft_tlb_entry, write) : offsetof(struct soft_tlb_entry, read)));
+    dbt_find_entry(t);
+    x86_op(&t->a, X86_SUB | X86_W, HOST_A,
+           dbt_entry_at(t, write ? offsetof(struct soft_tlb_entry, write)
+                                 : offsetof(struct soft_tlb_entry, read)));
     x86_alu_imm(&t->a, 7, X86_W, x86_reg(HOST_A), (int32_t)(VM_PAGE - n_bytes));
     x86_branch(&t->a, CC_A, cold->label);
-    x86_op(&t->a, X86_ADD | X86_W, HOST_A, entry_at(t, offsetof(struct soft_tlb_entry, host)));
+    x86_op(&t->a, X86_ADD | X86_W, HOST_A, dbt_entry_at(t, offsetof(struct soft_tlb_entry, host)));
 }
 
 /* ---- an access ---- */
@@ -94,7 +92,7 @@ static void access_and(struct translation *t, const struct piece *piece, int64_t
     case STACK_PUSH: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more - 8)); return;
     case STACK_POP: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more)); return;
     case STACK_FRAME: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(RBP, (int32_t)more)); return;
-    case STACK_NONE: linear_and(t, piece, more); return;
+    case STACK_NONE: dbt_linear_and(t, piece, more); return;
     }
 }
 
@@ -103,6 +101,7 @@ struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct
     const bool write = piece->stack ? piece->stack == STACK_PUSH : piece->memory_written;
     const int32_t slot = CPU_AT(groups) + (piece->group - 1) * 8;
     *out_cold = NULL;
+    if (t->in_loop) return dbt_stream_at(t, piece);
     if (piece->group && !piece->leads) {
         x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(slot));
         return x86_mem(HOST_A, piece->distance);

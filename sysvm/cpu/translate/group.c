@@ -2,7 +2,10 @@
  * each other, as on a stack frame or in a structure.
  *
  * The first looks whether all of them lie in its page, in which rights are alike, and keeps the host's address. If they
- * do not, the interpreter runs the rest of the block. So the others cannot fault, and disturb no flags. */
+ * do not, the interpreter runs the rest of the block. So the others cannot fault, and disturb no flags.
+ *
+ * In a block that goes back to its own beginning, accesses whose addresses each round moves by a constant are streams: one
+ * look tells for how many rounds they stay in their pages (emit_loop.c). */
 #include <Zydis/Mnemonic.h>
 #include "sysvm/cpu/translate/internal.h"
 
@@ -193,6 +196,13 @@ static void close_all(struct state *s) {
     for (unsigned i = 0; i < s->n; i++) s->candidates[i].open = false;
 }
 
+/* To where the block begins. */
+static bool is_jump_back(const struct translation *t, const struct piece *piece) {
+    const struct soft_insn *insn = piece->insn;
+    return piece->form == FORM_JCC &&
+           insn->offset + insn->length + (int64_t)insn->immediate == t->block->insns[0].offset;
+}
+
 void dbt_group(struct translation *t) {
     struct state s = {0};
     bool led[GROUPS_MAX] = {0};
@@ -201,6 +211,7 @@ void dbt_group(struct translation *t) {
         add(&s, i, t->pieces + i);
         follow(&s, t->pieces + i);
         if (t->pieces[i].form == FORM_HANDLER || t->pieces[i].form == FORM_SWAPGS) close_all(&s);
+        if (is_jump_back(t, t->pieces + i)) close_all(&s); /* rounds of the loop lead none */
     }
     for (unsigned i = 0; i < t->n_pieces; i++) {
         struct piece *piece = t->pieces + i;
@@ -213,4 +224,118 @@ void dbt_group(struct translation *t) {
         t->groups[s.of[i]] = (struct group){(uint16_t)(c->high - c->low), c->written};
         if (!piece->leads) piece->observes = piece->form == FORM_DIV || piece->form == FORM_IDIV;
     }
+}
+
+/* ---- loops ---- */
+
+/* Whether the block is a loop of instructions that never leave in its midst. */
+static bool is_loop(struct translation *t) {
+    unsigned n = 0;
+    while (n < t->n_pieces && !is_jump_back(t, t->pieces + n)) n++;
+    t->n_round = n;
+    for (const struct piece *piece = t->pieces; piece < t->pieces + n; piece++) {
+        if (piece->stack || (piece->memory_bytes && dbt_needs_flags(t, piece))) return false;
+        switch ((enum form)piece->form) {
+        case FORM_SAME:
+        case FORM_MOV:
+        case FORM_VECTOR:
+        case FORM_BSWAP:
+        case FORM_EXTEND:
+        case FORM_LEA:
+        case FORM_NOTHING: break;
+        default: return false;
+        }
+    }
+    return n < t->n_pieces;
+}
+
+/* A register that an address is made of holds what it held when the round began, and a distance. */
+static bool is_of_round(const struct state *s, unsigned reg) {
+    return reg >= 16 || s->values[reg].origin == reg + 1;
+}
+
+static bool fits(const struct stream *stream, const struct soft_insn *insn, int64_t low, int64_t high) {
+    if (stream->base != insn->base || stream->index != insn->index) return false;
+    if (insn->index < 16 && stream->scale != insn->scale) return false;
+    return (high > stream->high ? high : stream->high) - (low < stream->low ? low : stream->low) <= SPAN_MAX;
+}
+
+/* False: the loop cannot be had. */
+static bool add_to_stream(struct translation *t, const struct state *s, struct piece *piece,
+                          int64_t *out_distance) {
+    const struct soft_insn *insn = piece->insn;
+    struct key key;
+    int64_t low;
+    if (!access_of(s, piece, &key, &low) || key.segment != VM_DS) return false;
+    if (!is_of_round(s, insn->base) || !is_of_round(s, insn->index)) return false;
+    const int64_t high = low + piece->memory_bytes;
+    const int64_t base_moved = insn->base < 16 ? s->values[insn->base].distance : 0;
+    const int64_t index_moved = insn->index < 16 ? s->values[insn->index].distance : 0;
+    *out_distance = low;
+    unsigned i = 0;
+    while (i < t->n_streams && !fits(t->streams + i, insn, low, high)) i++;
+    if (i == STREAMS_MAX) return false;
+    struct stream *stream = t->streams + i;
+    if (i == t->n_streams) {
+        *stream = (struct stream){.base = insn->base,
+                                  .index = insn->index,
+                                  .scale = insn->scale,
+                                  .first = piece,
+                                  .low = low,
+                                  .high = high,
+                                  .more = base_moved + index_moved * insn->scale - low};
+        t->n_streams++;
+    }
+    if (low < stream->low) stream->low = low;
+    if (high > stream->high) stream->high = high;
+    stream->written |= piece->memory_written;
+    stream->base_moved |= base_moved != 0;
+    stream->index_moved |= index_moved != 0;
+    if (piece->alignment > stream->alignment) stream->alignment = piece->alignment;
+    piece->stream = (uint8_t)(i + 1);
+    return true;
+}
+
+/* How far a register is moved by a round; false: it is another's value then. */
+static bool step_of(const struct state *s, unsigned reg, int64_t *out_step) {
+    *out_step = reg < 16 ? s->values[reg].distance : 0;
+    return is_of_round(s, reg) && is_small(*out_step);
+}
+
+/* What a round does to the address. */
+static bool finish_stream(const struct state *s, struct stream *stream) {
+    int64_t base_step, index_step;
+    if (!step_of(s, stream->base, &base_step) || !step_of(s, stream->index, &index_step)) return false;
+    if (base_step && index_step) return false;
+    const int64_t stride = base_step + index_step * stream->scale;
+    if (stride > SPAN_MAX || stride < -SPAN_MAX) return false;
+    if (stream->alignment && stride % stream->alignment) return false;
+    stream->stride = (int32_t)stride;
+    stream->varies = base_step ? stream->base : index_step ? stream->index : SOFT_NO_REG;
+    if ((base_step && stream->index_moved) || (index_step && stream->base_moved)) return false;
+    stream->more += stream->low;
+    return stream->varies == SOFT_NO_REG || dbt_host(stream->varies) != HOST_NONE;
+}
+
+static bool find_streams(struct translation *t) {
+    struct state s = {0};
+    int64_t distances[PIECES_MAX] = {0};
+    struct piece *pieces = t->pieces;
+    lose(&s, 0xFFFF);
+    for (unsigned i = 0; i < t->n_round; i++) {
+        if (pieces[i].memory_bytes && !add_to_stream(t, &s, pieces + i, distances + i)) return false;
+        follow(&s, pieces + i);
+    }
+    for (unsigned i = 0; i < t->n_streams; i++)
+        if (!finish_stream(&s, t->streams + i)) return false;
+    for (unsigned i = 0; i < t->n_round; i++) {
+        if (!pieces[i].stream) continue;
+        pieces[i].from_low = (int16_t)(distances[i] - t->streams[pieces[i].stream - 1].low);
+        if (pieces[i].alignment && pieces[i].from_low % pieces[i].alignment) return false;
+    }
+    return true;
+}
+
+void dbt_find_streams(struct translation *t) {
+    if (!is_loop(t) || !find_streams(t)) t->n_streams = 0;
 }

@@ -64,9 +64,12 @@ struct piece { /* an instruction */
     uint8_t alignment;  /* 0, or what the address of the memory operand has to be a multiple of */
     uint8_t vectors;    /* as in struct soft_block */
     uint8_t x87;        /* as there */
-    uint8_t imm_bytes;  /* as it is written */
-    uint8_t extension;  /* of the opcode, in ModRM.reg */
-    uint32_t op;        /* for x86_op, x86_vex */
+    int16_t from_low;   /* of the stream */
+    uint8_t
+        stream; /* group.c: 0, or one more than the index of its access's stream, where the block is a loop */
+    uint8_t imm_bytes; /* as it is written */
+    uint8_t extension; /* of the opcode, in ModRM.reg */
+    uint32_t op;       /* for x86_op, x86_vex */
     int32_t imm;
     struct field reg, rm, vvvv;
     uint32_t gpr_read, gpr_written; /* bits by number */
@@ -81,7 +84,8 @@ enum {
     LABELS_MAX = 512,
     COLD_MAX = 2 * PIECES_MAX,
     EXITS_MAX = PIECES_MAX + 2,
-    GROUPS_MAX = 16
+    GROUPS_MAX = 16,
+    STREAMS_MAX = 8
 };
 
 /* Where the arithmetic flags are, while code is written. */
@@ -117,6 +121,18 @@ struct group {
     bool written;
 };
 
+/* Accesses of a block that is a loop, which move on by `stride` each round; see emit_loop.c. */
+struct stream {
+    uint8_t base, index, scale;            /* as in struct soft_insn */
+    uint8_t varies;                        /* the one of both that changes, or SOFT_NO_REG */
+    uint8_t alignment;                     /* of the lowest byte */
+    bool written, base_moved, index_moved; /* where an access is made, from what the round began with */
+    const struct piece *first;
+    int64_t low, high; /* distances from base and index as a round begins */
+    int64_t more;      /* what the address of `first`, with these, lacks of the lowest byte's */
+    int32_t stride;
+};
+
 struct translation {
     struct x86 a;
     struct soft_translator *translator;
@@ -124,6 +140,12 @@ struct translation {
     struct piece pieces[PIECES_MAX];
     unsigned n_pieces;
     struct group groups[GROUPS_MAX];
+    struct stream streams[STREAMS_MAX];
+    unsigned n_streams;    /* 0: the block is no loop that runs without looks at the TLB */
+    unsigned n_round;      /* pieces of such a loop, in front of its jump back */
+    bool in_loop;          /* what is written runs so */
+    uint32_t back, resume; /* labels: of where its jump goes, of what stands behind the jump */
+    enum flags_at at_jump, behind_jump;
     enum flags_at flags;
     const struct piece *producer; /* of the flags, where it is one that can be run again */
     struct cold colds[COLD_MAX];
@@ -132,8 +154,9 @@ struct translation {
     unsigned n_exits, n_new_stamps;
     uint32_t labels[LABELS_MAX];
     uint32_t n_labels;
-    bool ended;                    /* the last instruction always goes elsewhere */
-    uint32_t leave, polled, start; /* in the code */
+    bool ended;                             /* the last instruction always goes elsewhere */
+    uint32_t leave, polled, start;          /* in the code */
+    uint32_t to_leave, to_polled, to_start; /* labels of these */
 };
 
 /* ---- read.c, group.c, flow.c ---- */
@@ -142,6 +165,8 @@ struct translation {
 void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out);
 /* Fills groups, and what pieces have to do with them. */
 void dbt_group(struct translation *t);
+/* Fills streams, if the block is a loop that they make faster. Behind dbt_flow. */
+void dbt_find_streams(struct translation *t);
 /* Fills `live` and `shown` of all; returns what is asked of the flags before the first. */
 uint16_t dbt_flow(struct piece *pieces, unsigned n_pieces);
 /* Whether a piece reads flags, or keeps some that somebody asks for behind it. */
@@ -177,6 +202,8 @@ void dbt_spoil_flags(struct translation *t, const struct piece *piece);
 /* What the piece leaves in the host's flags counts from here on. */
 void dbt_flags_made(struct translation *t, const struct piece *piece);
 
+/* An instruction, whatever its form. */
+void dbt_piece(struct translation *t, const struct piece *piece);
 /* The interpreter's handler, here. */
 void dbt_handler(struct translation *t, const struct piece *piece);
 /* A label of code that lets the handler do this piece, then goes on behind it. To be asked for when the state of the
@@ -191,6 +218,12 @@ void dbt_cold_done(struct translation *t, struct cold *cold); /* NULL is allowed
 void dbt_linear(struct translation *t, const struct piece *piece);
 /* From a linear address in rax to a host address in rax, n_bytes of it; else to `cold`. r11 and flags go. */
 void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold);
+
+/* Where the entry of a page is in its view's table, in r11, from a linear address in rax; and a field of it. */
+void dbt_find_entry(struct translation *t);
+struct x86_rm dbt_entry_at(const struct translation *t, size_t field);
+/* The linear address of the memory operand and a distance more, in rax. */
+void dbt_linear_and(struct translation *t, const struct piece *piece, int64_t more);
 
 /* The one access of a piece, its memory operand or the stack's: what stands for it. rax is in it; r11 goes, and flags
  * unless it is in a group that another leads. *out_cold: as dbt_cold, or NULL: it cannot fail. */
@@ -224,6 +257,14 @@ void dbt_find_target(struct x86 *a, enum soft_view view, uint32_t miss);
 void dbt_fall(struct translation *t);
 /* The code of all exits, behind everything else. */
 void dbt_exits(struct translation *t);
+
+/* ---- emit_loop.c ---- */
+
+/* The jump back of a block with streams; behind everything else of the block, all that it may lead to. */
+void dbt_loop_jump(struct translation *t, const struct piece *jump);
+void dbt_loop(struct translation *t);
+/* In such a loop, what stands for the memory operand of a piece; rax is in it. */
+struct x86_rm dbt_stream_at(struct translation *t, const struct piece *piece);
 
 /* ---- emit_x87.c ---- */
 

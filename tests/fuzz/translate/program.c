@@ -276,6 +276,53 @@ static void put_loop(struct maker *m, unsigned depth) {
     put32(m, (uint32_t)(top - (m->n + 4)));
 }
 
+/* An access in a walk: at a base, or at a base and an index. */
+static void put_step(struct maker *m, unsigned base, unsigned index, bool aligned) {
+    static const uint8_t opcodes[] = {0x8B, 0x89, 0x03, 0x01, 0x33, 0x3B, 0x31, 0x88, 0x8A};
+    const unsigned reg = below(m, 2) * 2, w = below(m, 2);
+    if (one_in(m, 2))
+        PUT(m, rex(0, reg, index, base), 0x0F, (uint8_t)((aligned ? 0x28 : 0x10) | below(m, 2)));
+    else
+        PUT(m, rex(w, reg, index, base), opcodes[below(m, sizeof opcodes)]);
+    if (index)
+        PUT(m, (uint8_t)(0x44 | reg << 3),
+            (uint8_t)((aligned ? 0 : below(m, 4) << 6) | (index & 7) << 3 | (base & 7)));
+    else
+        PUT(m, (uint8_t)(0x40 | reg << 3 | (base & 7)));
+    PUT(m, (uint8_t)(aligned ? below(m, 16) << 4 : below(m, 256)));
+    if (one_in(m, 12)) PUT(m, 0x48, 0x11, 0xD0); /* adc rax, rdx */
+}
+
+static void put_constant(struct maker *m, unsigned reg, uint32_t value) {
+    PUT(m, rex(0, 0, 0, reg), (uint8_t)(0xB8 | (reg & 7)));
+    put32(m, value);
+}
+
+/* Accesses that move by a constant each round, counted in a register or by an address, as compilers make loops. */
+static void put_walk(struct maker *m) {
+    static const uint8_t registers[] = {1, 3, 5, 7, 14},
+                         strides[] = {16, 32, 0xF0, 48, 8, 4, 1, 24, 0xFC, 0xE8, 0};
+    const unsigned moves = registers[below(m, sizeof registers)], stays = one_in(m, 4) ? 9 : 6;
+    const unsigned count = below(m, 4) ? 15 : 10;
+    const bool aligned = below(m, 3), indexed = one_in(m, 3), by_address = one_in(m, 3);
+    const unsigned stride = strides[below(m, aligned ? 4 : sizeof strides)];
+    const uint32_t mask = aligned ? ~UINT32_C(63) : ~UINT32_C(0);
+    const uint32_t first = (indexed ? below(m, 128) : some_address(m)) & mask;
+    put_constant(m, moves, first);
+    put_constant(m, stays, some_address(m) & mask);
+    put_constant(m, count, by_address ? first + below(m, 100) * stride : 1 + below(m, 300));
+    const size_t top = m->n;
+    for (unsigned n = 1 + below(m, 5); n; n--)
+        put_step(m, indexed || one_in(m, 4) ? stays : moves, indexed ? moves : 0, aligned);
+    PUT(m, rex(1, 0, 0, moves), 0x83, (uint8_t)(0xC0 | (moves & 7)), (uint8_t)stride);
+    if (by_address)
+        PUT(m, rex(1, moves, 0, count), 0x39, (uint8_t)(0xC0 | (moves & 7) << 3 | (count & 7)));
+    else
+        PUT(m, rex(1, 0, 0, count), 0x83, (uint8_t)(0xE8 | (count & 7)), 1);
+    PUT(m, 0x0F, by_address && one_in(m, 2) ? 0x82 : 0x85);
+    put32(m, (uint32_t)(top - (m->n + 4)));
+}
+
 static void put_header(struct maker *m) {
     struct guest_header header = {.mode = (uint8_t)(case_random(m->random) >> 8),
                                   .flags = (uint8_t)(case_random(m->random) >> 8),
@@ -301,6 +348,9 @@ size_t program_make(struct case_random *random, uint8_t *out, size_t max) {
     put_header(&m);
     struct maker code = {.random = random, .out = out + m.n, .max = max - m.n};
     const unsigned n_loops = 1 + below(&m, 3);
-    for (unsigned i = 0; i < n_loops && code.max - code.n > 2 * INSN_ROOM; i++) put_loop(&code, i);
+    for (unsigned i = 0; i < n_loops && code.max - code.n > 3 * INSN_ROOM; i++) {
+        if (one_in(&code, 2)) put_walk(&code);
+        put_loop(&code, i);
+    }
     return m.n + code.n;
 }

@@ -108,6 +108,10 @@ static uint64_t left_open(const struct soft_insn *insn) {
     case ZYDIS_MNEMONIC_SAR:
     case ZYDIS_MNEMONIC_SHL:
     case ZYDIS_MNEMONIC_SHR: return SOFT_OF | SOFT_AF;
+    case ZYDIS_MNEMONIC_BT:
+    case ZYDIS_MNEMONIC_BTC:
+    case ZYDIS_MNEMONIC_BTR:
+    case ZYDIS_MNEMONIC_BTS: return SOFT_ARITHMETIC & ~(SOFT_CF | SOFT_ZF);
     case ZYDIS_MNEMONIC_SHLD:
     case ZYDIS_MNEMONIC_SHRD: return SOFT_ARITHMETIC;
     default: return 0;
@@ -122,7 +126,8 @@ static void follow_flags(struct guest *g, const struct soft_insn *insn) {
         ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, insn->bytes, insn->length, &d)))
             return;
-        const bool tells = d.meta.category == ZYDIS_CATEGORY_SYSCALL || d.mnemonic == ZYDIS_MNEMONIC_INT;
+        const bool tells =
+            d.meta.category == ZYDIS_CATEGORY_SYSCALL || d.meta.category == ZYDIS_CATEGORY_INTERRUPT;
         if (tells || (d.cpu_flags && d.cpu_flags->tested & g->open_flags)) g->is_told = true;
         const bool may_keep =
             d.meta.category == ZYDIS_CATEGORY_SHIFT || d.meta.category == ZYDIS_CATEGORY_ROTATE;
@@ -132,13 +137,23 @@ static void follow_flags(struct guest *g, const struct soft_insn *insn) {
     g->open_flags |= left_open(insn);
 }
 
+/* A repeated instruction that overwrites its own bytes: after how many turns that shows is nobody's promise. */
+static bool replaces_itself(struct guest *g, const struct soft_insn *insn, uint64_t rip) {
+    uint8_t bytes[SOFT_INSN_MAX];
+    unsigned n = insn->length;
+    if (!insn->rep && !insn->repne) return false;
+    return !soft_fetch(g->cpu, rip, bytes, &n) || n < insn->length || memcmp(bytes, insn->bytes, n) != 0;
+}
+
 static enum soft_step interpret_one(struct guest *g) {
     struct soft_insn insn;
     if (!soft_fetch_insn(g->cpu, &insn)) return SOFT_FAULT;
+    const uint64_t rip = g->cpu->rip;
     g->n_instructions++;
     const enum soft_step end = soft_retire(g->cpu, &insn, insn.run(g->cpu, &insn));
     if (end == SOFT_FAULT) return end;
     if (!is_repeatable(&insn)) g->is_repeatable = false;
+    if (replaces_itself(g, &insn, rip)) g->is_told = true;
     follow_flags(g, &insn);
     return end;
 }
