@@ -308,7 +308,7 @@ static int doorbell(void *engine, uint64_t gpa, unsigned n_bytes, int eventfd, b
 }
 
 const struct vm_engine_ops vm_engine_soft = {.name = "soft",
-                                             .irq = {line, msi, doorbell},
+                                             .irq = {.line = line, .msi = msi, .doorbell = doorbell},
                                              .create = create,
                                              .destroy = destroy,
                                              .vcpu_new = vcpu_new,
