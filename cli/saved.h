@@ -27,9 +27,9 @@ void cache_remove(const struct cache *cache, const char *name);
 /*   magic (8) | bytes of the program (8) | bytes of code (8) | features (8) | hash (32) | seal (32) | program | code
  *
  * The seal is a keyed hash of all the rest: who cannot read the key cannot make a file whose code would run. A file of
- * `atoll compile` holds its program, and the hash is of that; the program is valid with those features, or 0. An entry of the cache holds none; its hash is of the
- * program and all that its validity and its code depend on, and names it. There may be no code in it: that there is an
- * entry says that the program is valid. */
+ * `atoll compile` holds its program, and the hash is of that; the program is valid with those features, or 0. An entry
+ * of the cache holds none; its hash is of the program and all that its validity and its code depend on, and names it. There
+ * may be no code in it: that there is an entry says that the program is valid. */
 struct saved {
     const uint8_t *program;
     uint8_t *code; /* jit_restore writes there */

@@ -125,7 +125,8 @@ enum atoll_status interp_lower_one(const struct rt_module *module, uint32_t func
 struct interp_code *interp_code_of(const struct rt_module *module, uint32_t func, bool guarded,
                                    const bc_stop *stop);
 void interp_code_fini(const struct atoll_alloc *alloc, struct interp_code *code);
-/* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. Appends them from the bottom to a growing array. fails ATOLL_E_NOMEM */
+/* What stands on the operand stack before the instruction at byte `offset`, as found by lowering again. Appends them
+ * from the bottom to a growing array. fails ATOLL_E_NOMEM */
 enum atoll_status interp_operands_at(const struct rt_module *module, uint32_t func, bool guarded,
                                      uint32_t offset, struct interp_operand **out, size_t *out_n,
                                      size_t *out_capacity);

@@ -114,7 +114,8 @@ bool build_new_attempt(struct build *b, const struct bc_instr *in);
 bool build_new_clause(struct build *b, uint32_t attempt, struct clause clause);
 /* The current block ends with a call, which goes on, or with a throw: the handlers around follow. */
 void build_landings(struct build *b, bool goes_on);
-/* The frame of a try or try_table opens, n_begun of its handlers having begun; at the end of a try_table its clauses go to their labels. */
+/* The frame of a try or try_table opens, n_begun of its handlers having begun; at the end of a try_table its clauses go
+ * to their labels. */
 void build_open_attempt(struct build *b, const struct bc_instr *in, uint32_t n_begun);
 void build_close_attempt(struct build *b, struct frame *frame);
 

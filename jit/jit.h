@@ -32,7 +32,7 @@ struct jit_stats {
     uint32_t n_compiled, n_declined, n_loops; /* functions; loops entered while they ran */
     uint64_t code_bytes, wasm_bytes;
     uint64_t restored_wasm_bytes; /* of wasm_bytes */
-    double seconds; /* spent compiling */
+    double seconds;               /* spent compiling */
 };
 /* Of a module that may be running. */
 void jit_module_stats(const struct rt_module *module, struct jit_stats *out);

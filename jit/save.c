@@ -4,8 +4,9 @@
  *   | functions with code: all but the code | bytes of code | code
  *
  * All numbers are 32 bits wide, little-endian. Code is saved as it runs, in one piece (struct jit_region): what depends on
- * place and process is written anew, where the bytes are, when it gets its place (enum jit_reloc_kind). Whoever reads such bytes runs them: they are checked for being
- * whole and from this very build, not for being harmless. Where they come from is the caller's business. */
+ * place and process is written anew, where the bytes are, when it gets its place (enum jit_reloc_kind). Whoever reads such
+ * bytes runs them: they are checked for being whole and from this very build, not for being harmless. Where they come
+ * from is the caller's business. */
 #include <elf.h>
 #include <link.h>
 #include <string.h>
