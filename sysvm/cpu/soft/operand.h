@@ -227,8 +227,9 @@ SOFT_INLINE bool soft_condition(uint64_t flags, unsigned code) {
     X(o, 0)                                                                                                  \
     X(no, 1)                                                                                                 \
     X(b, 2)                                                                                                  \
-    X(nb, 3) X(z, 4) X(nz, 5) X(be, 6) X(nbe, 7) X(s, 8) X(ns, 9) X(p, 10) X(np, 11) X(l, 12) X(nl, 13)      \
-        X(le, 14) X(nle, 15)
+    X(nb, 3)                                                                                                 \
+    X(z, 4)                                                                                                  \
+    X(nz, 5) X(be, 6) X(nbe, 7) X(s, 8) X(ns, 9) X(p, 10) X(np, 11) X(l, 12) X(nl, 13) X(le, 14) X(nle, 15)
 
 /* ---- the stack ---- */
 
