@@ -165,6 +165,44 @@ void lower_enter_function(struct lower *l);
 /* In dead code: only block structure counts. */
 void lower_dead(struct lower *l, const struct bc_instr *in);
 void lower_fuel_segment(struct lower *l);
+static inline struct frame *lower_frame_at(struct lower *l, uint32_t depth) {
+    return &l->frames[l->n_frames - 1 - depth];
+}
+/* A block begins; `else_fixup`: the branch to its else, or NOTHING. */
+void lower_push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint32_t else_fixup);
+void lower_end(struct lower *l);
+/* Pushes n values, each in its slot. */
+void lower_push_types(struct lower *l, uint32_t n, const bc_valtype *types);
+/* The label's values on their way, and the branch. */
+void lower_emit_branch(struct lower *l, struct frame *f);
+/* The clause goes to the label whose branches are in the list. */
+void lower_clause_to_label(struct lower *l, uint32_t *list, uint32_t clause);
+/* Where the function's results begin in the caller's window. */
+static inline int32_t lower_result_slot(const struct lower *l) {
+    return -INTERP_HEADER_SLOTS - (int32_t)l->window;
+}
+
+/* ---- lower_call.c ---- */
+
+void lower_call(struct lower *l, const struct bc_instr *in);
+void lower_call_indirect(struct lower *l, const struct bc_instr *in);
+void lower_call_ref(struct lower *l, const struct bc_instr *in);
+/* The three kinds of return_call. */
+void lower_tail_call(struct lower *l, const struct bc_instr *in);
+
+/* ---- lower_exception.c ---- */
+
+void lower_try_table(struct lower *l, const struct bc_instr *in);
+void lower_try(struct lower *l, const struct bc_instr *in);
+/* The words from the frame's start to here are its body. `delegate`: the level that gets what it throws, or
+ * INTERP_NONE */
+void lower_close_try(struct lower *l, struct frame *f, uint32_t delegate);
+/* catch and catch_all of a legacy try */
+void lower_catch(struct lower *l, const struct bc_instr *in);
+void lower_delegate(struct lower *l, const struct bc_instr *in);
+void lower_throw(struct lower *l, const struct bc_instr *in);
+/* throw_ref and rethrow */
+void lower_throw_ref(struct lower *l, const struct bc_instr *in);
 
 /* ---- lower_access.c ---- */
 

@@ -1,4 +1,4 @@
-/* interp/lower_control.c: blocks, branches, calls, returns (lower.h). */
+/* interp/lower_control.c: blocks, branches, returns (lower.h). */
 #include "interp/lower.h"
 
 #include <string.h>
@@ -16,7 +16,7 @@ static void add_fixup(struct lower *l, uint32_t *list, uint32_t at, uint32_t n) 
     *list = (uint32_t)l->n_fixups++;
 }
 
-static void add_clause_fixup(struct lower *l, uint32_t *list, uint32_t clause) {
+void lower_clause_to_label(struct lower *l, uint32_t *list, uint32_t clause) {
     add_fixup(l, list, 0, 0);
     if (!l->failed) l->fixups[*list].at = FIXUP_CLAUSE | clause;
 }
@@ -43,8 +43,6 @@ static void target(struct lower *l, struct frame *f, uint32_t at, uint32_t n) {
         f->merged = true;
     }
 }
-
-static struct frame *frame_at(struct lower *l, uint32_t depth) { return &l->frames[l->n_frames - 1 - depth]; }
 
 static void signature(const struct lower *l, const struct frame *f, struct bc_block_sig *out) {
     if (f->op != BC_CALL) {
@@ -118,8 +116,6 @@ static void emit_return_one(struct lower *l, int32_t dst) {
     lower_operand(l, at, 1, src);
 }
 
-static int32_t result_slot(const struct lower *l) { return -INTERP_HEADER_SLOTS - (int32_t)l->window; }
-
 /* Returns with the results where the caller wants them. A caller expects a single one in its accumulator,
  * too. */
 static void emit_return_in_place(struct lower *l) {
@@ -129,13 +125,13 @@ static void emit_return_in_place(struct lower *l) {
         return;
     }
     uint32_t at = lower_emit(l, (enum interp_op)return_ops[acc_of(kind)], 2);
-    lower_operand(l, at, 0, result_slot(l));
-    lower_operand(l, at, 1, result_slot(l));
+    lower_operand(l, at, 0, lower_result_slot(l));
+    lower_operand(l, at, 1, lower_result_slot(l));
 }
 
 static void emit_return(struct lower *l) {
     uint32_t n = l->type->n_results;
-    int32_t dst = result_slot(l);
+    int32_t dst = lower_result_slot(l);
     if (n == 1 && lower_top(l, 0)->kind != BC_KIND_V128) {
         emit_return_one(l, dst);
         return;
@@ -149,7 +145,7 @@ static void emit_return(struct lower *l) {
     lower_emit(l, H_RET, 1);
 }
 
-static void emit_branch(struct lower *l, struct frame *f) {
+void lower_emit_branch(struct lower *l, struct frame *f) {
     if (f->op == BC_CALL) {
         emit_return(l);
         return;
@@ -173,13 +169,13 @@ static void branch_around(struct lower *l, struct frame *f, uint32_t at) {
     struct acc_state accs[N_ACCS];
     add_fixup(l, &skip, at, 0);
     memcpy(accs, l->accs, sizeof accs);
-    emit_branch(l, f);
+    lower_emit_branch(l, f);
     place_label(l, &skip);
     memcpy(l->accs, accs, sizeof accs);
 }
 
 static void branch_if(struct lower *l, uint32_t depth, const struct condition *c, uint32_t n) {
-    struct frame *f = frame_at(l, depth);
+    struct frame *f = lower_frame_at(l, depth);
     lower_args(l, n);
     if (in_place(l, f, n)) {
         uint32_t at = lower_branch_if(l, c, true, f->op == BC_LOOP);
@@ -192,7 +188,7 @@ static void branch_if(struct lower *l, uint32_t depth, const struct condition *c
 /* ---- br_table ---- */
 
 static void table_entry(struct lower *l, uint32_t at, uint32_t i, uint32_t depth) {
-    struct frame *f = frame_at(l, depth);
+    struct frame *f = lower_frame_at(l, depth);
     uint32_t n = label_arity(l, f);
     if (in_place(l, f, n)) {
         target(l, f, at, i);
@@ -210,7 +206,7 @@ static void lower_br_table(struct lower *l, const struct bc_instr *in) {
     bool in_acc = lower_place(l, &index, &slot) == 'A';
     uint32_t pos = in->at;
     for (uint32_t i = 0; i < in->count; i++) bc_read_u32(l->bc, &pos);
-    uint32_t default_pos = pos, n = label_arity(l, frame_at(l, bc_read_u32(l->bc, &pos)));
+    uint32_t default_pos = pos, n = label_arity(l, lower_frame_at(l, bc_read_u32(l->bc, &pos)));
     lower_args(l, n);
     /* operands: count, index, targets; a target's operand is 2 + i */
     uint32_t at = lower_emit_trapping(l, in_acc ? H_BR_TABLE_A : H_BR_TABLE_S, 2 + (in->count + 2) / 2);
@@ -222,17 +218,17 @@ static void lower_br_table(struct lower *l, const struct bc_instr *in) {
         table_entry(l, at, 2 + i, bc_read_u32(l->bc, &pos));
     pos = in->at;
     for (uint32_t i = 0; i <= in->count && !l->failed; i++) {
-        struct frame *f = frame_at(l, bc_read_u32(l->bc, &pos));
+        struct frame *f = lower_frame_at(l, bc_read_u32(l->bc, &pos));
         if (f->stub_of != at) continue;
         f->stub_of = NOTHING;
         place_label(l, &f->stub);
-        emit_branch(l, f);
+        lower_emit_branch(l, f);
     }
 }
 
 /* ---- blocks ---- */
 
-static void push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint32_t else_fixup) {
+void lower_push_frame(struct lower *l, enum bc_op op, uint32_t block_type, uint32_t else_fixup) {
     void *p = l->frames;
     if (atoll_grow(l->alloc, &p, &l->cap_frames, l->n_frames + 1, sizeof *l->frames)) {
         l->failed = true;
@@ -277,11 +273,11 @@ static void open_block(struct lower *l, const struct bc_instr *in) {
     lower_flush(l, sig.n_params);
     if (in->op == BC_IF) add_fixup(l, &else_fixup, lower_branch_if(l, &c, false, false), 0);
     if (in->op == BC_LOOP) note_loop(l);
-    push_frame(l, in->op, in->block_type, else_fixup);
+    lower_push_frame(l, in->op, in->block_type, else_fixup);
     if (in->op != BC_BLOCK) lower_fuel_segment(l);
 }
 
-static void push_types(struct lower *l, uint32_t n, const bc_valtype *types) {
+void lower_push_types(struct lower *l, uint32_t n, const bc_valtype *types) {
     for (uint32_t i = 0; i < n; i++) lower_push(l, IN_SLOT, (uint8_t)bc_valtype_kind(types[i]), 0);
 }
 
@@ -291,150 +287,15 @@ static void reset_stack(struct lower *l, const struct frame *f, bool results) {
     signature(l, f, &sig);
     if (l->n_stack > f->height) lower_drop(l, l->n_stack - f->height);
     l->next_slot = f->base_slot;
-    push_types(l, results ? sig.n_results : sig.n_params, results ? sig.results : sig.params);
+    lower_push_types(l, results ? sig.n_results : sig.n_params, results ? sig.results : sig.params);
     l->n_flushed = l->n_stack;
-}
-
-/* ---- exceptions ---- */
-
-/* A clause whose values go to the slots from `slot` on; appended to the list [*first, *last]. */
-static uint32_t add_clause(struct lower *l, uint32_t *first, uint32_t *last, uint32_t tag, int32_t slot) {
-    struct interp_code *code = l->code;
-    void *p = code->clauses;
-    if (code->n_clauses >= FIXUP_CLAUSE - 1 ||
-        atoll_grow(l->alloc, &p, &code->cap_clauses, (size_t)code->n_clauses + 1, sizeof *code->clauses)) {
-        l->failed = true;
-        return 0;
-    }
-    code->clauses = p;
-    uint32_t i = code->n_clauses++;
-    code->clauses[i] = (struct interp_clause){
-        .tag = tag, .target = code->n_words, .slot = slot, .ref_slot = INTERP_NO_SLOT, .next = INTERP_NONE};
-    if (*last != NOTHING)
-        code->clauses[*last].next = i;
-    else
-        *first = i;
-    *last = i;
-    return i;
-}
-
-/* One `catch` of a try_table: the label's values come straight from the exception. */
-static void table_clause(struct lower *l, struct bc_catch c, uint32_t *first, uint32_t *last) {
-    struct frame *f = frame_at(l, c.label);
-    int32_t slot = f->op == BC_CALL ? result_slot(l) : f->base_slot;
-    bool tagged = c.kind < 2, with_ref = c.kind & 1;
-    uint32_t i = add_clause(l, first, last, tagged ? c.tag : INTERP_NONE, slot);
-    if (l->failed) return;
-    uint32_t n = tagged ? l->bc->types[l->bc->tags[c.tag].type].param_slots : 0;
-    if (with_ref) l->code->clauses[i].ref_slot = slot + (int32_t)n;
-    if (slot >= 0 && slot + (int32_t)n + with_ref > l->max_slot) l->max_slot = slot + (int32_t)n + with_ref;
-    if (f->op == BC_LOOP) {
-        l->code->clauses[i].target = f->start;
-    } else {
-        add_clause_fixup(l, &f->fixups, i);
-        f->merged = true;
-    }
-}
-
-static void open_try_table(struct lower *l, const struct bc_instr *in) {
-    struct bc_block_sig sig;
-    uint32_t at = in->at, first = NOTHING, last = NOTHING;
-    bc_block_signature(l->bc, in->block_type, &sig);
-    lower_flush(l, sig.n_params);
-    for (uint32_t i = 0; i < in->count && !l->failed; i++)
-        table_clause(l, bc_read_catch(l->bc, &at), &first, &last);
-    push_frame(l, BC_TRY_TABLE, in->block_type, NOTHING);
-    frame_at(l, 0)->first_clause = first;
-}
-
-/* The frame of a legacy try has a slot of its own below its operands, where a caught exception waits for a
- * rethrow. The block's results begin there, so that no gap is left. */
-static void open_try(struct lower *l, const struct bc_instr *in) {
-    struct bc_block_sig sig;
-    bc_block_signature(l->bc, in->block_type, &sig);
-    lower_flush(l, sig.n_params);
-    push_frame(l, BC_TRY, in->block_type, NOTHING);
-    if (l->failed) return;
-    int32_t n_slots = l->next_slot - frame_at(l, 0)->base_slot;
-    if (n_slots) {
-        uint32_t at = lower_emit(l, H_MOV_RANGE, 3);
-        lower_operand(l, at, 0, frame_at(l, 0)->base_slot + 1);
-        lower_operand(l, at, 1, frame_at(l, 0)->base_slot);
-        lower_operand(l, at, 2, n_slots);
-        for (uint32_t i = 0; i < sig.n_params; i++) lower_top(l, i)->slot++;
-        lower_forget(l);
-    }
-    if (++l->next_slot > l->max_slot) l->max_slot = l->next_slot;
-}
-
-/* The words from the frame's start to here are its body. */
-static void close_try(struct lower *l, struct frame *f, uint32_t delegate) {
-    struct interp_code *code = l->code;
-    void *p = code->tries;
-    if (f->closed || l->failed) return;
-    f->closed = true;
-    if (atoll_grow(l->alloc, &p, &code->cap_tries, (size_t)code->n_tries + 1, sizeof *code->tries)) {
-        l->failed = true;
-        return;
-    }
-    code->tries = p;
-    code->tries[code->n_tries++] = (struct interp_try){.start = f->start,
-                                                       .end = code->n_words,
-                                                       .first_clause = f->first_clause,
-                                                       .level = (uint32_t)(f - l->frames),
-                                                       .delegate = delegate};
-}
-
-static void lower_catch(struct lower *l, const struct bc_instr *in) {
-    struct frame *f = frame_at(l, 0);
-    bool tagged = in->op == BC_CATCH, first = f->first_clause == NOTHING;
-    if (!l->dead) emit_branch(l, f);
-    uint32_t i =
-        add_clause(l, &f->first_clause, &f->last_clause, tagged ? in->index : INTERP_NONE, f->base_slot + 1);
-    if (first) close_try(l, f, INTERP_NONE);
-    if (l->failed) return;
-    l->code->clauses[i].target = l->code->n_words;
-    lower_forget(l);
-    if (l->n_stack > f->height) lower_drop(l, l->n_stack - f->height);
-    l->next_slot = f->base_slot + 1;
-    const struct bc_type *type = tagged ? &l->bc->types[l->bc->tags[in->index].type] : NULL;
-    if (type) push_types(l, type->n_params, type->params);
-    l->n_flushed = l->n_stack;
-    l->dead = false;
-    lower_fuel_segment(l);
-}
-
-static void lower_throw(struct lower *l, const struct bc_instr *in) {
-    int32_t first = lower_args(l, l->bc->types[l->bc->tags[in->index].type].n_params);
-    uint32_t at = lower_emit_trapping(l, H_THROW, 2);
-    lower_operand(l, at, 0, first);
-    lower_operand(l, at, 1, (int32_t)in->index);
-    l->dead = true;
-}
-
-static void lower_throw_ref(struct lower *l, const struct bc_instr *in) {
-    int32_t slot;
-    if (in->op == BC_RETHROW) {
-        /* now the exception has to be kept */
-        const struct frame *f = frame_at(l, in->index);
-        slot = f->base_slot;
-        for (uint32_t i = f->first_clause; i != NOTHING && !l->failed; i = l->code->clauses[i].next)
-            l->code->clauses[i].ref_slot = slot;
-    } else {
-        lower_want_slot(l, 0);
-        struct value ref = lower_pop(l);
-        slot = lower_slot_of(l, &ref);
-    }
-    uint32_t at = lower_emit_trapping(l, H_THROW_REF, 2);
-    lower_operand(l, at, 0, slot);
-    l->dead = true;
 }
 
 /* ---- ends ---- */
 
 static void lower_else(struct lower *l) {
-    struct frame *f = frame_at(l, 0);
-    if (!l->dead) emit_branch(l, f);
+    struct frame *f = lower_frame_at(l, 0);
+    if (!l->dead) lower_emit_branch(l, f);
     place_label(l, &f->else_fixup);
     reset_stack(l, f, false);
     l->dead = false;
@@ -450,8 +311,8 @@ static void end_function(struct lower *l, struct frame *f) {
     l->n_frames--;
 }
 
-static void lower_end(struct lower *l) {
-    struct frame *f = frame_at(l, 0);
+void lower_end(struct lower *l) {
+    struct frame *f = lower_frame_at(l, 0);
     if (f->op == BC_CALL) {
         end_function(l, f);
         return;
@@ -464,7 +325,7 @@ static void lower_end(struct lower *l) {
         lower_args(l, sig.n_results);
         if (f->op == BC_TRY) move_values(l, sig.n_results, f->base_slot);
     }
-    if (f->op == BC_TRY_TABLE) close_try(l, f, INTERP_NONE);
+    if (f->op == BC_TRY_TABLE) lower_close_try(l, f, INTERP_NONE);
     if (merged) {
         place_label(l, &f->else_fixup);
         place_label(l, &f->fixups);
@@ -475,104 +336,6 @@ static void lower_end(struct lower *l) {
     l->n_frames--;
 }
 
-/* An exception of the body goes on as if it were thrown at the label. */
-static void lower_delegate(struct lower *l, const struct bc_instr *in) {
-    struct frame *f = frame_at(l, 0);
-    close_try(l, f, (uint32_t)(f - l->frames) - 1 - in->index);
-    lower_end(l);
-}
-
-/* ---- calls ---- */
-
-static const struct rt_type *push_call(struct lower *l, uint32_t type, int32_t *args, int32_t *delta) {
-    const struct rt_type *t = l->module->types[type];
-    int32_t window = (int32_t)interp_window(t->param_slots, t->result_slots);
-    *args = lower_args(l, t->n_params);
-    lower_clobber_all(l);
-    *delta = *args + window + INTERP_HEADER_SLOTS;
-    if (*delta > l->max_slot) l->max_slot = *delta;
-    return t;
-}
-
-static void finish_call(struct lower *l, uint32_t type, uint32_t at, uint32_t n_words, int32_t args) {
-    const struct bc_type *t = &l->bc->types[type];
-    lower_word(l, at, n_words - 1, (uint64_t)(uintptr_t)interp_handlers[H_RELOAD]);
-    lower_drop(l, t->n_params);
-    lower_forget(l);
-    push_types(l, t->n_results, t->results);
-    if (t->n_results != 1) return;
-    enum acc acc = acc_of((uint8_t)bc_valtype_kind(t->results[0]));
-    if (acc != ACC_NO) l->accs[acc].slot = args;
-}
-
-static void lower_call(struct lower *l, const struct bc_instr *in) {
-    uint32_t type = l->bc->funcs[in->index].type;
-    bool own = in->index >= l->bc->n_imported_funcs;
-    int32_t args, delta;
-    push_call(l, type, &args, &delta);
-    uint32_t at = lower_emit_trapping(l, own ? H_CALL : H_CALL_IMPORT, 3);
-    lower_operand(l, at, 0, delta);
-    lower_operand(l, at, 1, (int32_t)(own ? in->index - l->bc->n_imported_funcs : in->index));
-    finish_call(l, type, at, 3, args);
-}
-
-static void lower_call_indirect(struct lower *l, const struct bc_instr *in) {
-    if (lower_top(l, 0)->where == IN_CONST) lower_want_slot(l, 0);
-    struct value index = lower_pop(l);
-    int32_t slot = 0, args, delta;
-    bool in_acc = lower_place(l, &index, &slot) == 'A';
-    const struct rt_type *type = push_call(l, in->index, &args, &delta);
-    uint32_t at = lower_emit_trapping(l, in_acc ? H_CALL_INDIRECT_A : H_CALL_INDIRECT_S, 5);
-    lower_operand(l, at, 0, delta);
-    lower_operand(l, at, 1, slot);
-    lower_word(l, at, 2, (uint64_t)(uintptr_t)type);
-    lower_word(l, at, 3, in->index2);
-    finish_call(l, in->index, at, 5, args);
-}
-
-static void lower_call_ref(struct lower *l, const struct bc_instr *in) {
-    lower_want_slot(l, 0);
-    struct value ref = lower_pop(l);
-    int32_t slot = lower_slot_of(l, &ref), args, delta;
-    push_call(l, in->index, &args, &delta);
-    uint32_t at = lower_emit_trapping(l, H_CALL_REF, 3);
-    lower_operand(l, at, 0, delta);
-    lower_operand(l, at, 1, slot);
-    finish_call(l, in->index, at, 3, args);
-}
-
-/* `what`: operand 1. The words behind the operands are the caller's. */
-static uint32_t emit_tail_call(struct lower *l, enum interp_op op, uint32_t n_words, uint32_t type,
-                               int32_t what) {
-    int32_t args, delta;
-    const struct rt_type *t = push_call(l, type, &args, &delta);
-    uint32_t at = lower_emit_trapping(l, op, n_words);
-    lower_operand(l, at, 0, args);
-    lower_operand(l, at, 1, what);
-    lower_operand(l, at, 2, (int32_t)l->window);
-    lower_operand(l, at, 3, (int32_t)interp_window(t->param_slots, t->result_slots));
-    lower_operand(l, at, 4, (int32_t)t->param_slots);
-    l->dead = true;
-    return at;
-}
-
-static void lower_tail_call(struct lower *l, const struct bc_instr *in) {
-    if (in->op == BC_RETURN_CALL) {
-        emit_tail_call(l, H_TAIL_CALL, 4, l->bc->funcs[in->index].type, (int32_t)in->index);
-        return;
-    }
-    lower_want_slot(l, 0);
-    struct value v = lower_pop(l);
-    int32_t slot = lower_slot_of(l, &v);
-    if (in->op == BC_RETURN_CALL_REF) {
-        emit_tail_call(l, H_TAIL_CALL_REF, 4, in->index, slot);
-        return;
-    }
-    uint32_t at = emit_tail_call(l, H_TAIL_CALL_INDIRECT, 6, in->index, slot);
-    lower_word(l, at, 4, (uint64_t)(uintptr_t)l->module->types[in->index]);
-    lower_word(l, at, 5, in->index2);
-}
-
 /* ---- references that decide ---- */
 
 /* br_on_null (when = true): the reference is dropped on the branch; br_on_non_null: it is the label's last
@@ -580,7 +343,7 @@ static void lower_tail_call(struct lower *l, const struct bc_instr *in) {
 static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
     bool when_null = in->op == BC_BR_ON_NULL;
     lower_want_slot(l, 0);
-    struct frame *f = frame_at(l, in->index);
+    struct frame *f = lower_frame_at(l, in->index);
     uint32_t n = label_arity(l, f);
     struct value ref = *lower_top(l, 0);
     int32_t slot = lower_slot_of(l, &ref);
@@ -613,7 +376,7 @@ static void lower_br_on_null(struct lower *l, const struct bc_instr *in) {
 static void lower_br_on_cast(struct lower *l, const struct bc_instr *in) {
     bool when = in->op == BC_BR_ON_CAST;
     lower_want_slot(l, 0);
-    struct frame *f = frame_at(l, in->index);
+    struct frame *f = lower_frame_at(l, in->index);
     uint32_t n = label_arity(l, f);
     struct value ref = *lower_top(l, 0);
     int32_t slot = lower_slot_of(l, &ref);
@@ -627,13 +390,13 @@ static void lower_br_on_cast(struct lower *l, const struct bc_instr *in) {
 }
 
 void lower_enter_function(struct lower *l) {
-    push_frame(l, BC_CALL, BC_BLOCK_EMPTY, NOTHING);
+    lower_push_frame(l, BC_CALL, BC_BLOCK_EMPTY, NOTHING);
     if (!l->failed) l->frames[0].base_slot = l->next_slot;
 }
 
 static void lower_br_if(struct lower *l, const struct bc_instr *in) {
     struct condition c = lower_take_condition(l);
-    branch_if(l, in->index, &c, label_arity(l, frame_at(l, in->index)));
+    branch_if(l, in->index, &c, label_arity(l, lower_frame_at(l, in->index)));
     lower_fuel_segment(l);
 }
 
@@ -645,7 +408,7 @@ void lower_control(struct lower *l, const struct bc_instr *in) {
     case BC_ELSE: lower_else(l); break;
     case BC_END: lower_end(l); break;
     case BC_BR:
-        emit_branch(l, frame_at(l, in->index));
+        lower_emit_branch(l, lower_frame_at(l, in->index));
         l->dead = true;
         break;
     case BC_BR_IF: lower_br_if(l, in); break;
@@ -671,8 +434,8 @@ void lower_control(struct lower *l, const struct bc_instr *in) {
         l->dead = true;
         break;
     }
-    case BC_TRY: open_try(l, in); break;
-    case BC_TRY_TABLE: open_try_table(l, in); break;
+    case BC_TRY: lower_try(l, in); break;
+    case BC_TRY_TABLE: lower_try_table(l, in); break;
     case BC_CATCH:
     case BC_CATCH_ALL: lower_catch(l, in); break;
     case BC_DELEGATE: lower_delegate(l, in); break;
