@@ -55,9 +55,14 @@ for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$h
     "$here"/guests/*.differences; do
     if [[ -e $file ]]; then cp "$file" "$outer/guests/"; fi
 done
+programs=("$atoll")
+holder=$(dirname "$atoll")/../tests/sysvm/nested/kvm_holder
+if [[ -e $holder ]]; then
+    cp "$holder" "$outer/bin/"
+    programs+=("$holder")
+fi
 # libslirp is loaded by those who ask for it
 slirp=$(ldconfig -p | awk '/libslirp.so.0 .*x86-64/ { print $NF; exit }')
-programs=("$atoll")
 for file in "$outer"/guests/*_test; do [[ ! -e $file ]] || programs+=("$file"); done
 { for file in "${programs[@]}"; do ldd "$file"; done; [[ -z $slirp ]] || { echo "$slirp"; ldd "$slirp"; }; } | grep -o '/[^ ]*' | while read -r library; do
     mkdir -p "$outer$(dirname "$library")"
@@ -112,7 +117,8 @@ setpriv --pdeathsig TERM timeout -k 10 "${ATOLL_NESTED_TIMEOUT:-1500}" nice -n 5
     qemu-system-x86_64 -M q35 "${cpus[@]}" -cpu max,+svm,+npt -m 2048 "${disks[@]}" \
     -display none -serial "file:$work/console" -monitor none -no-reboot \
     -kernel "$kernels/cloud/vmlinuz" -initrd "$work/outer.cpio.gz" \
-    -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$work/qemu" 2>&1 || true
+    -append "console=ttyS0 panic=-1 quiet no_timer_check" </dev/null >"$work/qemu" 2>&1 ||
+    echo "QEMU ended with status $?" >>"$work/qemu"
 tr -d '\r' <"$work/console" | cat - "$work/qemu" >"$results/console"
 
 # ---- "@@ begin NAME", lines, "@@ ok NAME" or "@@ failed NAME" ----
