@@ -1,5 +1,6 @@
 # Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
-# login prompt, a login, and off.
+# login prompt, a login, and off. One processor: with two, QEMU's two threads are busy with their interrupts to each
+# other and the prompt takes more than ten minutes instead of four (checks with less to do have two and four).
 cat >/tmp/login.script <<'END'
 timeout 850s
 fail "the kernel panicked" when "Kernel panic"
@@ -7,14 +8,14 @@ expect "debian login: "
 type "root"
 expect "# "
 run "systemctl is-system-running --wait"
-run "test $(cat /proc/1/comm) = systemd && test $(nproc) = 2"
+run "test $(cat /proc/1/comm) = systemd && test $(nproc) = 1"
 run "touch /written && sync"
 type "poweroff"
 wait off
 END
 export TMPDIR=/tmp
 atoll boot --engine=kvm --kernel /kernels/debian/vmlinuz --initrd /kernels/debian/initrd.img --disk /dev/vda:snapshot \
-    --append "root=/dev/vda rw console=ttyS0 quiet systemd.default_timeout_start_sec=900" --cpus 2 --script /tmp/login.script --timeout 900 \
+    --append "root=/dev/vda rw console=ttyS0 quiet systemd.default_timeout_start_sec=900" --cpus 1 --script /tmp/login.script --timeout 900 \
     </dev/null >/tmp/out 2>/tmp/err
 status=$?
 expect_status 0
