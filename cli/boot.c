@@ -11,6 +11,7 @@
 #include <unistd.h>
 #include "cli/boot.h"
 #include "cli/control.h"
+#include "cli/perf.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/virtio/console.h"
 #include "sysvm/net/net.h"
@@ -224,6 +225,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
                                        .serial = boot_console_end(boot->console),
                                        .loop = boot->loop,
                                        .sandbox = boot->sandbox};
+    if (boot->o.perf || boot->o.native_gdb) config.code = perf_guest_listener();
     status = vm_machine_new(&config, &boot->machine, err);
     if (status != ATOLL_OK) return status;
     boot_console_join(boot->console, vm_machine_serial(boot->machine));
@@ -391,6 +393,17 @@ static int take_name(struct boot *boot) {
     return status == ATOLL_OK ? CLI_OK : CLI_INTERNAL;
 }
 
+/* Before the jail, behind which no file can be made. */
+static int name_code(const struct boot_options *o) {
+    const char *why;
+    if (o->perf && !perf_open(&why)) {
+        cli_message("boot: --perf: %s", why);
+        return CLI_INTERNAL;
+    }
+    if (o->native_gdb) native_gdb_open();
+    return CLI_OK;
+}
+
 static int run_all(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     int result = boot->o.kernel_path ? CLI_OK : boot_find_kernel(&boot->o);
@@ -411,6 +424,7 @@ static int run_all(struct boot *boot) {
     }
     if (boot->o.verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
     if (boot->o.name) result = take_name(boot);
+    if (result == CLI_OK) result = name_code(&boot->o);
     if (result != CLI_OK) return result;
     if (boot->o.gdb && boot_gdb_new(boot->o.gdb, on_kill, boot, &boot->gdb, &err) != ATOLL_OK) {
         cli_error("boot", &err);
@@ -427,6 +441,8 @@ static int run_all(struct boot *boot) {
         if (closed != CLI_OK) result = closed, again = false;
     } while (again);
     boot_gdb_finish(boot->gdb, result);
+    native_gdb_close();
+    perf_close();
     close(boot->signals);
     return result;
 }

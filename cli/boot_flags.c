@@ -34,7 +34,9 @@ enum {
     BOOT_LOG,
     BOOT_GDB,
     BOOT_CONSOLE,
-    BOOT_ICOUNT
+    BOOT_ICOUNT,
+    BOOT_PERF,
+    BOOT_NATIVE_GDB
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -75,6 +77,9 @@ static const struct cli_flag flags[] = {
      "the console: ttyS0 (default), or hvc0, which has the size of the terminal's window"},
     {BOOT_ICOUNT, "icount", 0, NULL,
      "time is a function of executed instructions: the same guest does the same (docs/icount.md)"},
+    {BOOT_PERF, "perf", 0, NULL, "name the guest's translated code for perf, in /tmp/perf-PID.map"},
+    {BOOT_NATIVE_GDB, "native-gdb", 0, NULL,
+     "name the guest's translated code for a gdb that looks at atoll itself"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -200,6 +205,8 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
         valid = o->virtio_console || !strcmp(value, "serial");
         break;
     case BOOT_ICOUNT: o->icount = true; break;
+    case BOOT_PERF: o->perf = true; break;
+    case BOOT_NATIVE_GDB: o->native_gdb = true; break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "cli/code_dump.h"
 #include "cli/link.h"
+#include "cli/perf.h"
 #include "cli/profile.h"
 #include "cli/run.h"
 #include "cli/run_options.h"

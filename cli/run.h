@@ -21,14 +21,6 @@ int cli_stop_signal(void);          /* the signal that came, or 0 */
  * standard error. */
 void compiled_stats(const struct rt_module *module, bool was_valid);
 
-/* perf.c: --perf and --native-gdb: names of compiled functions for others. */
-bool perf_open(const char **why); /* the map file of this process */
-void perf_close(void);
-void native_gdb_open(void);
-void native_gdb_close(void); /* when the code is going */
-/* rt_config.code_placed */
-void perf_code_placed(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
-
 /* coredump.c: a file that tells what a trapped program held: frames with locals and operands, memories,
  * globals. source  WebAssembly tool conventions, "Coredump" */
 struct coredump;

@@ -39,7 +39,8 @@ static enum atoll_status make_board(struct vm_machine *machine, struct atoll_err
                                       .serve = vm_vcpus_serve,
                                       .thread_starts = vm_vcpus_thread_starts,
                                       .context = machine,
-                                      .counts = config->counts};
+                                      .counts = config->counts,
+                                      .code = config->code};
     status = config->engine->create(&engine, &machine->engine, err);
     machine->irq = (struct vm_irq){&config->engine->irq, machine->engine};
     return status;

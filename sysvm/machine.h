@@ -22,10 +22,11 @@ struct vm_machine_config {
     const struct vm_engine_ops *engine; /* see vm_engine_choose */
     uint64_t memory_bytes;
     unsigned n_cpus;
-    bool counts;                 /* time is a function of instructions, see struct vm_engine_config */
-    struct vm_stream_end serial; /* the other end of the serial port; outlives the machine */
-    struct vm_loop *loop;        /* of this machine alone; outlives it */
-    struct sandbox *sandbox;     /* asked for what devices do outside; outlives it */
+    bool counts;                  /* time is a function of instructions, see struct vm_engine_config */
+    struct vm_code_listener code; /* empty: nobody asks */
+    struct vm_stream_end serial;  /* the other end of the serial port; outlives the machine */
+    struct vm_loop *loop;         /* of this machine alone; outlives it */
+    struct sandbox *sandbox;      /* asked for what devices do outside; outlives it */
 };
 
 /* fails  E_USAGE (memory, processors), E_UNSUPPORTED (the engine), E_LIMIT, E_IO, E_NOMEM */

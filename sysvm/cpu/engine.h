@@ -85,6 +85,22 @@ struct vm_exit {
 
 /* ---- the table ---- */
 
+/* Machine code that an engine makes of a guest's: for who names it to a profiler, or to a debugger of the process. Called
+ * on the thread of the processor, or of who makes and frees it. */
+struct vm_code {
+    unsigned cpu;
+    bool is_common;  /* of no instructions of the guest's: the ways in and out of all the others */
+    bool is_user;    /* the guest's users' */
+    uint64_t linear; /* where the guest had the instructions when it was made */
+    const void *start;
+    size_t n_bytes;
+};
+struct vm_code_listener {
+    void (*placed)(void *context, const struct vm_code *code); /* NULL: nobody listens */
+    void (*gone)(void *context, unsigned cpu);                 /* all of that processor's */
+    void *context;
+};
+
 struct vm_engine_config {
     const struct atoll_alloc *alloc;
     struct vm_memory *memory; /* an engine may set its watcher */
@@ -99,6 +115,7 @@ struct vm_engine_config {
      * waits goes by at once. Random numbers are a fixed sequence. create fails (E_UNSUPPORTED) where the engine
      * cannot. */
     bool counts;
+    struct vm_code_listener code;
 };
 /* The time of day when a machine that counts begins: seconds since 1970, 2000-01-01. */
 #define VM_COUNTED_START_S INT64_C(946684800)

@@ -63,6 +63,26 @@ void soft_translations_moved(struct soft_cpu *cpu, unsigned scope) {
     soft_translations_enter(cpu);
 }
 
+/* ---- who names code ---- */
+
+void dbt_tell(const struct soft_translator *translator, const struct soft_block *block, const uint8_t *code,
+              size_t n_bytes) {
+    const struct soft_cpu *cpu = translator->cpu;
+    const struct vm_code_listener *listener = &cpu->engine->config.code;
+    const struct vm_code told = {.cpu = cpu->index,
+                                 .is_common = !block,
+                                 .is_user = block && block->view == SOFT_VIEW_USER,
+                                 .linear = block ? cpu->rip : 0,
+                                 .start = code,
+                                 .n_bytes = n_bytes};
+    if (listener->placed) listener->placed(listener->context, &told);
+}
+
+static void tell_gone(const struct soft_translator *translator) {
+    const struct vm_code_listener *listener = &translator->cpu->engine->config.code;
+    if (listener->placed) listener->gone(listener->context, translator->cpu->index);
+}
+
 /* ---- beginning and end ---- */
 
 static bool host_bit(unsigned leaf, unsigned reg, unsigned bit) {
@@ -105,6 +125,7 @@ struct soft_translator *soft_translator_new(const struct atoll_alloc *alloc, str
 
 void soft_translator_free(struct soft_translator *translator) {
     if (!translator) return;
+    tell_gone(translator);
     jit_memory_close(&translator->memory);
     atoll_free(translator->alloc, translator->links, translator->cap_links * sizeof *translator->links);
     atoll_free(translator->alloc, translator, sizeof *translator);
@@ -127,7 +148,11 @@ void soft_translations_drop(struct soft_cpu *cpu) {
         translator->pages[i] = NULL;
     }
     for (unsigned i = 0; i < SOFT_N_SCOPES; i++) clear_targets(translator->leads + i);
-    if (translator->start) jit_memory_give_back(&translator->memory, translator->start, translator->used);
+    if (translator->start) {
+        jit_memory_give_back(&translator->memory, translator->start, translator->used);
+        tell_gone(translator);
+        dbt_tell(translator, NULL, translator->thunks, translator->n_thunks);
+    }
     translator->start = NULL;
     translator->used = 0;
     translator->n_links = 1;
@@ -195,6 +220,7 @@ void dbt_place(struct translation *t, struct soft_block *block) {
     block->next_translated = *first;
     *first = block;
     add_links(translator, t, code);
+    dbt_tell(translator, block, code, t->a.size);
 }
 
 /* ---- from block to block ---- */

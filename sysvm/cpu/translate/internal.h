@@ -305,6 +305,8 @@ struct soft_translator {
     const struct atoll_alloc *alloc;
     struct soft_cpu *cpu;
     struct jit_memory memory;
+    const uint8_t *thunks;
+    size_t n_thunks;
     uint8_t *start; /* behind the thunks */
     size_t used;    /* of the code from `start` on */
     /* enter_code; [1]: with the vector registers as cpu->vectors and cpu->wide say, [2]: and with the x87 unit */
@@ -346,10 +348,13 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
 /* The same for an instruction and all behind it in its block. */
 void dbt_rest(struct soft_cpu *cpu, const struct soft_insn *insn, struct soft_block *block);
 
-/* Makes the code of a block; block->code stays NULL where it cannot be had. */
+/* Makes the code of the block at cpu->rip; block->code stays NULL where it cannot be had. */
 void dbt_block(struct soft_translator *translator, struct soft_block *block);
 /* Places finished code and its links. Where there is no room, all translations go. */
 void dbt_place(struct translation *t, struct soft_block *block);
+/* Who names code hears of it; block: NULL for what all share. */
+void dbt_tell(const struct soft_translator *translator, const struct soft_block *block, const uint8_t *code,
+              size_t n_bytes);
 /* The block's code is not entered any more, and it has none. */
 void dbt_close(struct soft_translator *translator, struct soft_block *block);
 void dbt_join(struct soft_translator *translator, uint32_t link, struct soft_block *to);

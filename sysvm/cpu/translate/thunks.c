@@ -312,6 +312,9 @@ bool dbt_make_thunks(struct soft_translator *translator) {
         translated->step = code + at[3];
         translated->rest = code + at[5];
         translated->find = code + at[7];
+        translator->thunks = code;
+        translator->n_thunks = a.size;
+        dbt_tell(translator, NULL, code, a.size);
     }
     x86_fini(&a);
     return done;

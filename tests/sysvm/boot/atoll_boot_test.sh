@@ -184,6 +184,22 @@ printf 'hello\n' | "$atoll" boot --engine "$engine" --kernel "$kernel" --append 
 "$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 60 </dev/null 2>"$dir/err" | head -n 1 >"$dir/out"
 [ "$(cat "$dir/out")" = "tiny: flood" ] || { echo "FAILED: a reader that leaves"; failed=1; }
 
+# ---- names of translated code ----
+if [ "$engine" = soft ]; then
+    "$atoll" boot --engine soft --kernel "$kernel" --append flood --perf --timeout 60 >"$dir/out" 2>"$dir/err" </dev/null &
+    pid=$!
+    wait $pid || { echo "FAILED: --perf"; cat "$dir/err"; failed=1; }
+    for name in entry 'kernel:10[0-9a-f]*'; do
+        grep -Eq "^[0-9a-f]+ [0-9a-f]+ guest:$name\$" "/tmp/perf-$pid.map" || { echo "FAILED: perf finds no $name"; failed=1; }
+    done
+    rm -f "/tmp/perf-$pid.map"
+    if command -v gdb >/dev/null 2>&1; then
+        gdb -nx -batch -ex "break native_gdb_forget" -ex run -ex "print 'guest:entry'" --args "$atoll" boot --engine soft \
+            --kernel "$kernel" --append off --native-gdb </dev/null >"$dir/out" 2>&1
+        grep -Eq '0x[0-9a-f]+ <guest:entry>' "$dir/out" || { echo "FAILED: gdb finds no names"; cat "$dir/out"; failed=1; }
+    fi
+fi
+
 # ---- signals: the status says which, and nothing is left ----
 # A shell's background ignores the interrupt, and atoll keeps what it inherits.
 for signal in INT TERM HUP; do
