@@ -208,4 +208,5 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     dbt_all(t);
     if (x86_finish(&t->a, t->labels)) dbt_place(t, block);
     x86_fini(&t->a);
+    if (!block->code) block->heat = 0; /* there was no room: all translations went, or memory is short */
 }
