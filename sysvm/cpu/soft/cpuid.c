@@ -8,6 +8,7 @@
 #include <cpuid.h>
 #include <string.h>
 #include "sysvm/cpu/soft/mmu.h"
+#include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
 #include "sysvm/cpu/soft/vector.h"
@@ -35,18 +36,24 @@ enum {
     B7_HOST = 1 << 3 | 1 << 5 | 1 << 8 | 1 << 19 | 1 << 29,
     /* FSGSBASE, SMEP, ERMS, INVPCID, RDSEED, SMAP, CLFLUSHOPT, CLWB */
     B7_OWN = 1 << 0 | 1 << 7 | 1 << 9 | 1 << 10 | 1 << 18 | 1 << 20 | 1 << 23 | 1 << 24,
-    C7_OWN = 1 << 2 | 1 << 22,         /* leaf 7, ecx: UMIP, RDPID */
-    D7_OWN = 1 << 29,                  /* leaf 7, edx: ARCH_CAPABILITIES */
-    CX_OWN = 1 << 0 | 1 << 5 | 1 << 8, /* 0x80000001, ecx: LAHF, LZCNT, PREFETCHW */
+    C7_HOST = 1 << 8 | 1 << 9 | 1 << 10, /* leaf 7, ecx: GFNI, VAES, VPCLMULQDQ */
+    C7_OWN = 1 << 2 | 1 << 22,           /* UMIP, RDPID */
+    D7_OWN = 1 << 29,                    /* leaf 7, edx: ARCH_CAPABILITIES */
+    CX_OWN = 1 << 0 | 1 << 5 | 1 << 8,   /* 0x80000001, ecx: LAHF, LZCNT, PREFETCHW */
     DX_OWN = 1 << 11 | 1 << 20 | 1 << 26 | 1 << 27 |
              1 << 29 /* edx: SYSCALL, NX, pages of 1 GiB, RDTSCP, long mode */
 };
 
 void soft_host_ask(struct soft_host *out) {
-    uint32_t unused[3];
+    uint32_t unused[2];
     *out = (struct soft_host){0};
     __get_cpuid(1, &unused[0], &unused[1], &out->ecx_1, &out->edx_1);
-    __get_cpuid_count(7, 0, &unused[0], &out->ebx_7, &unused[1], &unused[2]);
+    __get_cpuid_count(7, 0, &unused[0], &out->ebx_7, &out->ecx_7, &unused[1]);
+    if (native_host_has_avx()) return;
+    /* Its kernel keeps no wide registers: what is encoded as they are cannot run. */
+    out->ecx_1 &= ~(BIT(12) | BIT(28) | BIT(29)); /* FMA, AVX, F16C */
+    out->ecx_7 &= ~(BIT(9) | BIT(10));            /* VAES, VPCLMULQDQ */
+    out->ebx_7 &= ~(BIT(3) | BIT(5) | BIT(8));    /* BMI1, AVX2, BMI2 */
 }
 
 /* Bits of an APIC id that number the processors. */
@@ -98,7 +105,7 @@ static struct soft_cpuid leaf_7(const struct soft_cpu *cpu, uint32_t subleaf) {
     if (subleaf) return out;
     out.ebx = (has & B7_HOST) | B7_OWN;
     if (!(has & BIT(18))) out.ebx &= ~BIT(18); /* RDSEED is the host's */
-    out.ecx = C7_OWN;
+    out.ecx = (cpu->engine->host.ecx_7 & C7_HOST) | C7_OWN;
     out.edx = D7_OWN;
     return out;
 }

@@ -15,7 +15,7 @@ struct soft_natives;
 /* What the host's processor has, of leaves 1 and 7. Asked once: where the host is a guest itself each cpuid is an exit,
  * and each program that starts asks its processor some fifty times. */
 struct soft_host {
-    uint32_t ecx_1, edx_1, ebx_7;
+    uint32_t ecx_1, edx_1, ebx_7, ecx_7;
 };
 
 struct soft_engine {
