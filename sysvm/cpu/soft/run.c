@@ -121,7 +121,8 @@ static enum soft_step run_block(struct soft_cpu *cpu, const struct soft_block *b
         }
         cpu->rip += insn->length;
         if (cpu->leave.n_done) soft_leave_forget(cpu);
-        if (!soft_block_lives(block)) { /* it wrote to itself */
+        /* It wrote to itself, or made an interrupt that may come behind it. */
+        if (!soft_block_lives(block) || atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
             insn++;
             break;
         }
