@@ -41,7 +41,7 @@ static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,
     if (page->size > 12 && (linear | rest) > view->last_large) view->last_large = linear | rest;
     bool may_write =
         page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) && !soft_code_has(cpu->engine->code, gpa);
-    bool watched = cpu->debugged && soft_debug_watches(cpu, linear);
+    const bool watched = v == SOFT_VIEW_ALIGNED || (cpu->debugged && soft_debug_watches(cpu, linear));
     view->entries[i] = (struct soft_tlb_entry){
         .read = !watched && soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE(i),
         .write = may_write && !watched ? linear : SOFT_TLB_NONE(i),
@@ -116,8 +116,27 @@ struct pieces {
     unsigned n_bytes[2];
 };
 
+/* Source: Intel SDM volume 3, "Alignment Check Exception": integers and floating point numbers by their size, what x87
+ * has of 80 bits as 64, its environment as 32. Larger ones are the instructions' own business. */
+static bool is_aligned(uint64_t linear, unsigned n_bytes) {
+    enum { EXTENDED = 10, ENVIRONMENT = 28, STATE = 108 };
+    switch (n_bytes) {
+    case 2:
+    case 4:
+    case 8: return !(linear % n_bytes);
+    case EXTENDED: return !(linear % 8);
+    case ENVIRONMENT:
+    case STATE: return !(linear % 4);
+    default: return true;
+    }
+}
+
 static bool find_all(struct soft_cpu *cpu, enum soft_view view, uint64_t linear, unsigned n_bytes,
                      enum soft_access access, struct pieces *out) {
+    if (view == SOFT_VIEW_ALIGNED && !is_aligned(linear, n_bytes)) {
+        soft_raise(cpu, SOFT_ALIGN, true, 0); /* also where there is no page */
+        return false;
+    }
     unsigned room = (unsigned)(VM_PAGE - linear % VM_PAGE);
     out->n_bytes[0] = n_bytes < room ? n_bytes : room;
     out->n_bytes[1] = n_bytes - out->n_bytes[0];
@@ -164,7 +183,8 @@ void *soft_writable(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes) {
 
 bool soft_probe(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes, bool write, bool user) {
     struct pieces pieces;
-    return find_all(cpu, user ? SOFT_VIEW_USER : cpu->tlb.view, linear, n_bytes,
+    const bool is_other = user && cpu->tlb.view < SOFT_VIEW_USER;
+    return find_all(cpu, is_other ? SOFT_VIEW_USER : cpu->tlb.view, linear, n_bytes,
                     write ? SOFT_ACCESS_WRITE : SOFT_ACCESS_READ, &pieces);
 }
 

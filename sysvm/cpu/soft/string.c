@@ -169,8 +169,9 @@ repeat(struct soft_cpu *cpu, const struct soft_insn *insn, unsigned n_bytes, ele
     }
     uint64_t turn = left < PART / n_bytes ? left : PART / n_bytes;
     if (cpu->rflags & SOFT_TF || (cpu->debugged && soft_debug_by_element(&cpu->debug))) turn = 1;
-    /* 16-bit offsets wrap anywhere in a page. */
-    if (bulk && turn > 1 && !(cpu->rflags & SOFT_DF) && insn->address_bytes > 2) {
+    /* 16-bit offsets wrap anywhere in a page; each element has an alignment of its own. */
+    if (bulk && turn > 1 && !(cpu->rflags & SOFT_DF) && insn->address_bytes > 2 &&
+        cpu->tlb.view != SOFT_VIEW_ALIGNED) {
         uint64_t done = bulk(cpu, insn, n_bytes, turn);
         if (done) {
             advance(cpu, insn, VM_RCX, -(int64_t)done);

@@ -77,9 +77,9 @@ void soft_tlb_init(struct soft_cpu *cpu) {
 }
 
 void soft_view_changed(struct soft_cpu *cpu) {
-    enum soft_view view = cpu->cpl == 3           ? SOFT_VIEW_USER
-                          : cpu->rflags & SOFT_AC ? SOFT_VIEW_KERNEL_AC
-                                                  : SOFT_VIEW_KERNEL;
+    const bool ac = cpu->rflags & SOFT_AC, checks = ac && cpu->cr0 & SOFT_CR0_AM;
+    enum soft_view view = ac ? SOFT_VIEW_KERNEL_AC : SOFT_VIEW_KERNEL;
+    if (cpu->cpl == 3) view = checks ? SOFT_VIEW_ALIGNED : SOFT_VIEW_USER;
     if (view == cpu->tlb.view) return;
     cpu->tlb.view = view;
 }

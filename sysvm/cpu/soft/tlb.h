@@ -23,6 +23,9 @@ enum soft_view {
     SOFT_VIEW_KERNEL, /* supervisor; with CR4.SMAP user pages are out of reach. Descriptor tables, whatever CPL is */
     SOFT_VIEW_KERNEL_AC, /* supervisor with RFLAGS.AC set: user pages are in reach */
     SOFT_VIEW_USER,
+    /* Users whose accesses are checked for alignment (CR0.AM and RFLAGS.AC): no access has a tag, so that the slow path
+     * sees all of them, and nothing is translated. Code leads where that of users does. */
+    SOFT_VIEW_ALIGNED,
     SOFT_N_VIEWS
 };
 
@@ -78,7 +81,7 @@ struct soft_tlb {
 
 /* The scope that code of a view has now. */
 static inline unsigned soft_scope_of(const struct soft_tlb *tlb, enum soft_view view) {
-    return view == SOFT_VIEW_USER ? SOFT_VIEW_USER + tlb->space : (unsigned)view;
+    return view >= SOFT_VIEW_USER ? SOFT_VIEW_USER + tlb->space : (unsigned)view;
 }
 static inline uint64_t soft_scope_version(const struct soft_tlb *tlb) {
     return tlb->scopes[soft_scope_of(tlb, tlb->view)].version;

@@ -43,7 +43,7 @@ static bool fault(const struct walk *walk, uint32_t code) {
     bool tells_fetch =
         (cpu->cr4 & SOFT_CR4_SMEP) || ((cpu->cr4 & SOFT_CR4_PAE) && (cpu->efer & SOFT_EFER_NXE));
     if (walk->access == SOFT_ACCESS_WRITE) code |= ERROR_W;
-    if (walk->view == SOFT_VIEW_USER) code |= ERROR_U;
+    if (walk->view >= SOFT_VIEW_USER) code |= ERROR_U;
     if (walk->access == SOFT_ACCESS_FETCH && tells_fetch) code |= ERROR_FETCH;
     cpu->fault = (struct soft_fault){
         .vector = SOFT_PAGE, .has_error_code = true, .error_code = code, .cr2 = walk->linear};
@@ -130,7 +130,7 @@ bool soft_pae_is_valid(const struct soft_cpu *cpu, uint64_t cr3) {
 bool soft_may(const struct soft_cpu *cpu, enum soft_view view, enum soft_access access,
               const struct soft_translation *page) {
     if (access == SOFT_ACCESS_FETCH && !page->is_executable) return false;
-    if (view == SOFT_VIEW_USER) return page->is_user && (access != SOFT_ACCESS_WRITE || page->is_writable);
+    if (view >= SOFT_VIEW_USER) return page->is_user && (access != SOFT_ACCESS_WRITE || page->is_writable);
     if (page->is_user && access == SOFT_ACCESS_FETCH) return !(cpu->cr4 & SOFT_CR4_SMEP);
     if (page->is_user && view == SOFT_VIEW_KERNEL && (cpu->cr4 & SOFT_CR4_SMAP)) return false;
     return access != SOFT_ACCESS_WRITE || page->is_writable || !(cpu->cr0 & SOFT_CR0_WP);
@@ -183,7 +183,7 @@ static bool set_accessed(struct walk *walk, struct soft_translation *out) {
 bool soft_walk(struct soft_cpu *cpu, enum soft_view view, uint64_t linear, enum soft_access access,
                struct soft_translation *out) {
     if (!(cpu->cr0 & SOFT_CR0_PG)) {
-        *out = (struct soft_translation){linear, 12, view == SOFT_VIEW_USER, true, true, true, false};
+        *out = (struct soft_translation){linear, 12, view >= SOFT_VIEW_USER, true, true, true, false};
         return true;
     }
     struct walk walk = {.cpu = cpu, .view = view, .access = access, .linear = linear};

@@ -36,6 +36,7 @@ static bool has_registers(struct soft_cpu *cpu, const struct soft_block *block) 
 bool soft_translated_ready(struct soft_cpu *cpu, struct soft_block *block) {
     if (block->code) return has_registers(cpu, block);
     if (!cpu->translator || block->mode != SOFT_LONG64 || block->heat > HOT) return false;
+    if (block->view == SOFT_VIEW_ALIGNED) return false;
     if (++block->heat <= HOT) return false;
     dbt_block(cpu->translator, block);
     return block->code && has_registers(cpu, block);

@@ -84,6 +84,7 @@ static void put_state(struct soft_guest *g, const struct case_state *in) {
     cpu->rflags = in->rflags;
     memcpy(cpu->fp, in->fp, sizeof cpu->fp);
     memcpy(g->data, in->data, CASE_DATA_BYTES);
+    soft_view_changed(cpu);
 }
 
 static void take_state(struct soft_guest *g, enum soft_step step, struct case_state *out) {
