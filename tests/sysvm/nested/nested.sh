@@ -51,8 +51,8 @@ cp "$atoll" "$outer/bin/atoll"
 # Own guests in assembly, and what compares what they tell: built beside atoll.
 tests=$(cd "$(dirname "$atoll")/.." && pwd)/tests/sysvm/cpu
 mkdir "$outer/guests"
-for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$here"/../cpu/soft/guests/*.expected \
-    "$here"/guests/*.differences; do
+for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$tests"/../boot/{boot_gdb_test,gdb_guest} \
+    "$here"/../cpu/soft/guests/*.expected "$here"/guests/*.differences; do
     if [[ -e $file ]]; then cp "$file" "$outer/guests/"; fi
 done
 programs=("$atoll")

@@ -1,16 +1,20 @@
 /* tests/sysvm/cpu/soft/hostile_state_test.c: a guest kernel that means harm: random descriptors, tables, page tables,
  * segments and registers, and code made mostly of privileged instructions. Nothing it does may reach the host: run
- * with the sanitizers this is a search, without them a check that all of it ends.
+ * with the sanitizers this is a search, without them a check that all of it ends. Half of the guests are translated.
  *
  *   hostile_state_test [ROUNDS [SEED]] */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "sysvm/cpu/engine.h"
+#include "sysvm/cpu/soft/blocks.h"
+#include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/soft.h"
 #include "sysvm/cpu/soft/system.h"
+#include "sysvm/cpu/translate/translate.h"
 #include "sysvm/layout.h"
 
+enum { HEAT_MAX = 64 };
 enum { MEMORY = 2 << 20, ROUNDS = 6000, STEPS = 60, TABLES_BYTES = 6 * 4096, LOW_BYTES = 0x40000 };
 
 struct search {
@@ -18,7 +22,8 @@ struct search {
     struct vm_memory *memory;
     uint8_t *bytes; /* of the guest */
     struct soft_cpu *cpu;
-    uint64_t n_steps, n_faults, n_ends;
+    bool translates;
+    uint64_t n_steps, n_faults, n_ends, n_translated;
 };
 
 static uint64_t next(struct search *s) {
@@ -136,10 +141,31 @@ static void make_state(struct search *s, struct vm_cpu_state *state) {
 
 /* ---- running it ---- */
 
+/* As the processor's loop has them; a request that waits makes translated code leave wherever it may. */
+static void take_requests(struct soft_cpu *cpu) {
+    const uint32_t requests = atomic_exchange(&cpu->requests, 0);
+    if (requests & SOFT_REQUEST_TLB) soft_tlb_flush(cpu, true);
+    if (requests & SOFT_REQUEST_CODE) soft_translations_check(cpu);
+    atomic_store(&cpu->requests, SOFT_REQUEST_KICK);
+}
+
+static enum soft_step step_on(struct search *s) {
+    struct soft_cpu *cpu = s->cpu;
+    take_requests(cpu);
+    struct soft_block *block = s->translates && !cpu->interrupt_shadow ? soft_block_here(cpu) : NULL;
+    for (unsigned i = 0; block && i < HEAT_MAX; i++) {
+        if (!soft_translated_ready(cpu, block)) continue;
+        s->n_translated++;
+        return soft_translated_run(cpu, block);
+    }
+    cpu->interrupt_shadow = false;
+    return soft_step_one(cpu);
+}
+
 static void run(struct search *s) {
     struct soft_cpu *cpu = s->cpu;
     for (unsigned i = 0; i < STEPS; i++, s->n_steps++) {
-        enum soft_step step = soft_step_one(cpu);
+        enum soft_step step = step_on(s);
         bool goes_on = true;
         if (step == SOFT_FAULT) {
             s->n_faults++;
@@ -170,6 +196,7 @@ static int search(struct search *s, uint64_t rounds) {
         struct vm_cpu_state state;
         if (i % 64 == 0) put_low_memory(s);
         make_state(s, &state);
+        s->translates = i % 2;
         spoil_tables(s);
         put_code(s, VM_KERNEL_BASE);
         put_code(s, VM_KERNEL_BASE + 0xFE0);
@@ -187,8 +214,10 @@ int main(int argc, char **argv) {
     s.bytes = vm_memory_at(s.memory, 0, MEMORY);
     int status = search(&s, argc > 1 ? strtoull(argv[1], NULL, 0) : ROUNDS);
     vm_memory_free(s.memory);
-    printf("%llu instructions, %llu faults, %llu shutdowns\n", (unsigned long long)s.n_steps,
-           (unsigned long long)s.n_faults, (unsigned long long)s.n_ends);
+    printf("%llu instructions, %llu faults, %llu shutdowns, %llu times translated code\n",
+           (unsigned long long)s.n_steps, (unsigned long long)s.n_faults, (unsigned long long)s.n_ends,
+           (unsigned long long)s.n_translated);
     /* A search in which nothing runs, or nothing faults, is none. */
-    return status || s.n_steps < s.n_ends || !s.n_faults || !s.n_ends || s.n_faults == s.n_steps;
+    return status || s.n_steps < s.n_ends || !s.n_translated || !s.n_faults || !s.n_ends ||
+           s.n_faults == s.n_steps;
 }

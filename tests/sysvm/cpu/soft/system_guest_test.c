@@ -2,7 +2,10 @@
  * happened (guests/guest.h). The software CPU has to say what NAME.expected says, and so has this machine's KVM where
  * it opens: that decides what is right.
  *
- *   system_guest_test ENGINE GUEST.bin EXPECTED [long|flat32]      ENGINE - prints: what is told, to begin a new guest */
+ *   system_guest_test ENGINE GUEST.bin EXPECTED [long|flat32 [CPUS]]
+ *                     EXPECTED -: what is told is printed, to begin a new guest; CPUS, of which the first tells */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +13,7 @@
 #include "sysvm/cpu/engine.h"
 #include "sysvm/layout.h"
 
-enum { MEMORY = 8 << 20, TEXT_MAX = 64 << 10, PORT_END = 0xF4, TELLS_MAX = 2000, SKIP = 77 };
+enum { MEMORY = 8 << 20, TEXT_MAX = 64 << 10, PORT_END = 0xF4, TELLS_MAX = 2000, SKIP = 77, CPUS_MAX = 8 };
 
 struct trace {
     char text[TEXT_MAX];
@@ -65,16 +68,49 @@ static bool start(const struct vm_engine_ops *ops, void *vcpu, const struct vm_m
     return ops->set_state(vcpu, &state) == 0;
 }
 
+/* A processor but the first: what it comes back for is nobody's. */
+struct other {
+    const struct vm_engine_ops *ops;
+    void *vcpu;
+    atomic_bool ends;
+    pthread_t thread;
+};
+
+static void *run_other(void *context) {
+    struct other *other = context;
+    struct vm_exit exit;
+    while (!other->ends) other->ops->run(other->vcpu, &exit);
+    return NULL;
+}
+
+static bool begin_other(struct other *other, const struct vm_engine_ops *ops, void *engine, unsigned index) {
+    other->ops = ops;
+    return ops->vcpu_new(engine, index, &other->vcpu, NULL) == ATOLL_OK &&
+           !pthread_create(&other->thread, NULL, run_other, other);
+}
+
+static void end_other(struct other *other) {
+    other->ends = true;
+    other->ops->kick(other->vcpu);
+    pthread_join(other->thread, NULL);
+    other->ops->vcpu_free(other->vcpu);
+}
+
 static bool run_in(const struct vm_engine_ops *ops, void *engine, const struct vm_memory *memory,
-                   const char *state_name, struct trace *trace) {
+                   const char *state_name, unsigned n_cpus, struct trace *trace) {
+    struct other others[CPUS_MAX] = {0};
     void *vcpu;
     struct vm_exit exit;
     if (ops->vcpu_new(engine, 0, &vcpu, NULL) != ATOLL_OK) return false;
     bool ok = start(ops, vcpu, memory, state_name);
-    for (unsigned i = 0; ok && i < TELLS_MAX; i++) {
+    unsigned n = 1;
+    while (n < n_cpus && begin_other(others + n, ops, engine, n)) n++;
+    for (unsigned i = 0; ok && n == n_cpus && i < TELLS_MAX; i++) {
         ops->run(vcpu, &exit);
         if (!take(trace, &exit)) break;
     }
+    ok &= n == n_cpus;
+    while (--n) end_other(others + n);
     ops->vcpu_free(vcpu);
     return ok;
 }
@@ -89,16 +125,16 @@ static bool load(const struct vm_memory *memory, const char *path) {
 }
 
 /* Fills *trace; false, with a line on stderr, where the guest cannot be run at all. */
-static bool run(const struct vm_engine_ops *ops, const char *guest, const char *state_name,
+static bool run(const struct vm_engine_ops *ops, const char *guest, const char *state_name, unsigned n_cpus,
                 struct trace *trace) {
     struct vm_memory *memory;
     struct atoll_error err = {0};
     void *engine;
     if (vm_memory_new(&atoll_default_alloc, MEMORY, &memory, &err) != ATOLL_OK) return false;
-    struct vm_engine_config config = {.alloc = &atoll_default_alloc, .memory = memory, .n_cpus = 1};
+    struct vm_engine_config config = {.alloc = &atoll_default_alloc, .memory = memory, .n_cpus = n_cpus};
     bool ok = load(memory, guest) && ops->create(&config, &engine, &err) == ATOLL_OK;
     if (ok) {
-        ok = run_in(ops, engine, memory, state_name, trace);
+        ok = run_in(ops, engine, memory, state_name, n_cpus, trace);
         ops->destroy(engine);
     }
     if (!ok) fprintf(stderr, "%s does not run in engine %s: %s\n", guest, ops->name, err.text);
@@ -155,7 +191,9 @@ int main(int argc, char **argv) {
         puts("skipped: no /dev/kvm here");
         return SKIP;
     }
-    if (!trace || !run(ops, argv[2], argc > 4 ? argv[4] : "long", trace)) return 1;
+    const unsigned n_cpus = argc > 5 ? (unsigned)strtoul(argv[5], NULL, 10) : 1;
+    if (!n_cpus || n_cpus > CPUS_MAX) return 2;
+    if (!trace || !run(ops, argv[2], argc > 4 ? argv[4] : "long", n_cpus, trace)) return 1;
     if (!strcmp(argv[3], "-")) {
         fputs(trace->text, stdout);
         free(trace);

@@ -4,9 +4,10 @@ cd /guests
 [ -x system_guest_test ] || fail "the guests are not built"
 lines() { sed 's/ *#.*//; /^$/d' "$1"; } # without comments
 for differences in *.differences; do
-    name=${differences%.differences} state=long
+    name=${differences%.differences} state=long cpus=1
     [ "$name" = modes ] && state=flat32
-    ./system_guest_test kvm "$name.bin" - $state 2>/tmp/err | grep -v "^the engine gave up" >/tmp/told
+    [ "$name" = smp ] && cpus=3
+    ./system_guest_test kvm "$name.bin" - $state $cpus 2>/tmp/err | grep -v "^the engine gave up" >/tmp/told
     lines "$name.expected" >/tmp/expected
     until=$(sed -n 's/^# until //p' "$differences") # there it ends
     [ -z "$until" ] || { head -n "$until" /tmp/told >/tmp/some && mv /tmp/some /tmp/told; }
