@@ -94,6 +94,8 @@ static void put_page_tables(struct guest *g) {
     put64(g, LEVEL_3 + (CASE_CODE >> 30) * 8, LEVEL_2 | up);
     put64(g, LEVEL_2 + (CASE_CODE >> 21 & 511) * 8, OF_CODE | up);
     put64(g, LEVEL_2 + (CASE_DATA >> 21 & 511) * 8, OF_DATA | up);
+    _Static_assert(GUEST_FAR % (SOFT_TLB_ENTRIES * PAGE) == 0, "the same places in the TLB");
+    put64(g, LEVEL_2 + ((CASE_DATA + GUEST_FAR) >> 21 & 511) * 8, OF_DATA | up);
     for (unsigned i = 0; i < GUEST_CODE_PAGES; i++)
         put64(g, OF_CODE + i * 8, code_page(i) | PRESENT | USER | ACCESSED | (writable ? WRITE | DIRTY : 0));
     for (unsigned i = 0; i < GUEST_PAGES; i++) put64(g, OF_DATA + i * 8, data_page(i));
@@ -220,6 +222,7 @@ static void set_system(struct guest *g, struct guest_state *s) {
     const unsigned mode = g->header.mode;
     s->cr0 = SOFT_CR0_PG | SOFT_CR0_WP | SOFT_CR0_NE | SOFT_CR0_MP | SOFT_CR0_ET | SOFT_CR0_PE;
     if (mode & GUEST_UNITS_OFF) s->cr0 |= SOFT_CR0_TS;
+    if (g->seed & 16) s->cr0 |= SOFT_CR0_AM;
     s->cr3 = TABLES;
     s->cr4 = SOFT_CR4_PAE | SOFT_CR4_PGE | SOFT_CR4_OSFXSR | SOFT_CR4_OSXMMEXCPT | SOFT_CR4_OSXSAVE |
              SOFT_CR4_FSGSBASE;

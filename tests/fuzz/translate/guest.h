@@ -3,7 +3,8 @@
  *
  *   input   struct guest_header, then code from header.start on; behind it int3, whose handler halts
  *   code    four pages at CASE_CODE, not in order in physical memory
- *   data    at CASE_DATA: pages as `enum guest_page` says, of which some are others by another address
+ *   data    at CASE_DATA: pages as `enum guest_page` says, of which some are others by another address; all once more
+ *           GUEST_FAR behind, where they have the same places in the TLB
  *   tables  GDT, IDT, TSS; handlers that go on `header.step` bytes behind what raised, and one for syscall */
 #ifndef ATOLL_TESTS_FUZZ_TRANSLATE_GUEST_H
 #define ATOLL_TESTS_FUZZ_TRANSLATE_GUEST_H
@@ -40,6 +41,7 @@ enum guest_mode {
     GUEST_LUKEWARM = 128 /* now and then an instruction is interpreted in between */
 };
 
+enum { GUEST_FAR = 1 << 24 };
 enum { GUEST_CODE_PAGES = 4, GUEST_CODE_MAX = 0x2000, GUEST_REGISTER_NIBBLES = 16 };
 
 /* As bytes: the input has no alignment. */

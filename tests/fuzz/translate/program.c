@@ -6,7 +6,8 @@
 #include <string.h>
 #include "tests/fuzz/translate/guest.h"
 
-enum { INSNS_MAX = 40, INSN_ROOM = 64, COUNTERS = CASE_DATA + 0xF00 };
+/* The largest is a call of the largest that put_frame makes. */
+enum { INSNS_MAX = 40, INSN_ROOM = 120, COUNTERS = CASE_DATA + 0xF00 };
 
 struct maker {
     struct case_random *random;
@@ -65,13 +66,44 @@ static void put_value(struct maker *m, unsigned reg) {
     put32(m, below(m, 3) ? some_address(m) : below(m, 256));
 }
 
+/* A constant more or less in a register, in one of the ways there are. */
+static void put_move(struct maker *m, unsigned reg) {
+    switch (below(m, 4)) {
+    case 0: PUT(m, rex(1, 0, 0, reg), 0xFF, (uint8_t)(0xC0 | (reg & 7))); return; /* inc, dec */
+    case 1: PUT(m, rex(1, 0, 0, reg), 0xFF, (uint8_t)(0xC8 | (reg & 7))); return;
+    case 2: PUT(m, rex(1, reg, 0, reg), 0x8D), put_memory(m, reg, reg); return; /* lea */
+    default:                                                                    /* add, sub */
+        PUT(m, rex(1, 0, 0, reg), 0x83, (uint8_t)(0xC0 | below(m, 2) * 0x28 | (reg & 7)));
+        put_any(m, 1);
+        return;
+    }
+}
+
+/* Accesses at a base that moves between them: what shares a look at the TLB, and where each of it lies. Between them, at
+ * times, one to a page that has the same place in the TLB. */
+static void put_climb(struct maker *m, unsigned base) {
+    static const uint8_t opcodes[] = {0x8B, 0x89, 0x03, 0x01, 0x29, 0x3B, 0x88};
+    if (base == 4) base = 3;
+    const unsigned other = 8 + below(m, 4);
+    put_value(m, base);
+    if (one_in(m, 3)) PUT(m, rex(1, base, 0, other), 0x89, (uint8_t)(0xC0 | (base & 7) << 3 | (other & 7)));
+    for (unsigned n = 2 + below(m, 3); n; n--) {
+        const unsigned at = one_in(m, 5) ? other : base, reg = below(m, 4);
+        PUT(m, rex(below(m, 2), reg, 0, at), opcodes[below(m, sizeof opcodes)]), put_memory(m, reg, at);
+        if (below(m, 3)) put_move(m, at);
+        if (!one_in(m, 8)) continue;
+        PUT(m, 0x8B, (uint8_t)(4 | below(m, 4) << 3), 0x25);
+        put32(m, some_address(m) + GUEST_FAR);
+    }
+}
+
 /* Accesses around a few bases, changes of these by constants, pushes and pops: what translated code treats together. */
 static void put_frame(struct maker *m) {
     const unsigned reg = below(m, 16), w = below(m, 3) != 0;
     const unsigned base = below(m, 2) ? 3 + below(m, 4) : below(m, 16);
     const uint8_t prefix = rex(w, reg, 0, base);
     if (one_in(m, 4)) put_value(m, base);
-    switch (below(m, 13)) {
+    switch (below(m, 15)) {
     case 0: PUT(m, prefix, 0x8B), put_memory(m, reg, base); return;
     case 1: PUT(m, prefix, 0x89), put_memory(m, reg, base); return;
     case 2: PUT(m, prefix, (uint8_t)(below(m, 8) << 3 | below(m, 4))), put_memory(m, reg, base); return;
@@ -102,6 +134,8 @@ static void put_frame(struct maker *m) {
                 (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7)));
         return;
     case 9: PUT(m, rex(w, reg, 0, base), 0x0F, 0xB6), put_memory(m, reg, base); return; /* movzx */
+    case 12: put_move(m, base); return;
+    case 13: put_climb(m, base); return;
     default: PUT(m, rex(1, reg, 0, base), 0x89, (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7))); return;
     }
 }
@@ -191,7 +225,7 @@ static void put_call(struct maker *m) {
         put_frame(&inner);
     else
         put_form(&inner);
-    PUT(m, 0xE8, 2, 0, 0, 0, 0xEB, (uint8_t)(inner.n + 1));
+    PUT(m, 0xE8, 2, 0, 0, 0, 0xEB, (uint8_t)(inner.n + 1)); /* call; jmp behind what it calls */
     put(m, body, inner.n);
     PUT(m, 0xC3);
 }
