@@ -1,6 +1,0 @@
-# The debugger's end of a machine (tests/sysvm/boot/gdb_test.c) on a true KVM: breakpoints in memory and in registers,
-# watchpoints, steps, several processors.
-cd /guests
-[ -x boot_gdb_test ] || fail "the debugger's test is not built"
-./boot_gdb_test /bin/atoll ./gdb_guest kvm >/tmp/out 2>&1 || { fail "status $?"; cat /tmp/out; }
-grep -c "  OK" /tmp/out
