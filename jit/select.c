@@ -115,7 +115,8 @@ static void fold_addition(struct select *s, uint32_t v) {
         }
     }
     const struct ir_ins *left = f->ins + i->a;
-    if (!small_const(f, i->b) || left->op != add || !alone(s, i->a, v) || ir_is_const(f, left->b)) return;
+    if (!small_const(f, i->b) || left->op != add || !alone(s, i->a, v)) return;
+    if (ir_is_const(f, left->a) || ir_is_const(f, left->b)) return; /* since values were numbered */
     /* a sum that becomes a lea of its own is better left one: three parts take a slow lea */
     if (f->ins[left->b].folded || f->ins[left->a].op == shl || f->ins[left->b].op == shl) return;
     fold(s, i->a);

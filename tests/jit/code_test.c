@@ -383,8 +383,24 @@ static void vectors_made_of_parts_are_whole(void **state) {
     }
 }
 
+/* A local that a loop without a way back writes turns out to be a constant when the sum is made already. */
+static void sums_of_late_constants_are_whole(void **state) {
+    struct pair p;
+    (void)state;
+    open_pair(&p,
+              "(module (func (export \"f\") (param i32 i32) (result i32) (local $c i32) (local $r i32)"
+              " (local.set $c (i32.const 32))"
+              " (loop (local.set $r (i32.add (i32.add (local.get $c) (local.get 0)) (i32.const 7)))"
+              "  (local.set $c (i32.const 5)))"
+              " (i32.add (local.get $r) (local.get $c))))",
+              NULL);
+    for (size_t x = 0; x < N_EDGES; x++) same(&p, "f", (uint32_t)edges[x], 0);
+    close_pair(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sums_of_late_constants_are_whole),
         cmocka_unit_test(division_by_a_constant_is_division),
         cmocka_unit_test(flags_of_arithmetic_decide_only_what_they_know),
         cmocka_unit_test(shifts_by_what_dies_with_them),
