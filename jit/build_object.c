@@ -39,26 +39,35 @@ static const struct rt_layout *layout_of(struct build *b, uint32_t type) {
     return module->engine->heap ? rt_layout_of(module->engine, module->types[type]) : NULL;
 }
 
+/* A load of what never changes once there is a reference to the object. */
+static uint32_t constant_part(struct build *b, uint16_t op, uint8_t type, uint32_t object, int32_t at) {
+    uint32_t v = build_host_access(b, op, type, object, at, IR_NONE);
+    if (!b->f->failed) b->f->ins[v].lane = 1;
+    return v;
+}
+
 static bool struct_access(struct build *b, const struct bc_instr *in) {
     const struct rt_layout *layout = layout_of(b, in->index);
     if (!layout) return false;
     uint16_t load, store;
     uint8_t type;
     int32_t at = (int32_t)layout->fields[in->index2].offset;
-    field_ops(b->f->bc->types[in->index].fields[in->index2].type, in->op == BC_STRUCT_GET_S, &load, &store,
-              &type);
+    const struct bc_field *field = b->f->bc->types[in->index].fields + in->index2;
+    bool changes = field->mutable;
+    field_ops(field->type, in->op == BC_STRUCT_GET_S, &load, &store, &type);
     if (in->op == BC_STRUCT_SET) {
         uint32_t value = build_pop(b);
         build_host_access(b, store, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, value);
     } else {
-        build_push(
-            b, build_host_access(b, load, type, build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE), at, IR_NONE));
+        uint32_t object = build_pop_non_null(b, RT_TRAP_NULL_STRUCTURE);
+        build_push(b, changes ? build_host_access(b, load, type, object, at, IR_NONE)
+                              : constant_part(b, load, type, object, at));
     }
     return true;
 }
 
 static uint32_t array_length(struct build *b, uint32_t array) {
-    return build_host_access(b, BC_I32_LOAD, IR_I32, array, offsetof(struct rt_array, length), IR_NONE);
+    return constant_part(b, BC_I32_LOAD, IR_I32, array, offsetof(struct rt_array, length));
 }
 
 static void array_access(struct build *b, const struct bc_instr *in) {

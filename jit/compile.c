@@ -1,11 +1,11 @@
 /* jit/compile.c: a function from wasm to machine code.
  *
- *   wasm --build--> IR --number--> --sweep--> --split--> --select--> --alloc--> IR + registers --emit--> bytes + places
- *        build*.c      opt.c                              select.c    live.c                    emit*.c
- *        fold.c                                                       alloc.c
- *        (calls of small functions become their bodies: build_inline.c)
+ *   wasm --build--> IR --number--> --sweep--> --hoist--> --split--> --select--> --alloc--> IR + registers
+ *        build*.c      opt.c                  hoist.c    opt.c      select.c    live.c         |
+ *        fold.c                               loops.c                           alloc.c        +--emit--> bytes + places
+ *        (calls of small functions become their bodies: build_inline.c)                          emit*.c
  *
- *   shown:       ir        number     sweep      split      select     alloc                     code */
+ *   shown:       ir        number     sweep      hoist      split      select     alloc                code */
 #include <cpuid.h>
 #include <pthread.h>
 #include "bytecode/stress.h"

@@ -425,9 +425,17 @@ static void emit_cast(struct emit *e, const struct ir_ins *i) { /* 32-bit values
 
 /* An interruption raises the stack's limit above everything. */
 static void emit_poll(struct emit *e, const struct ir_ins *i) {
-    x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
-    x86_op(&e->a, X86_CMP | X86_W, RSP, x86_mem(SCRATCH, offsetof(struct rt_store, native_limit)));
+    int store = SCRATCH;
+    if (i->a == IR_NONE)
+        x86_op(&e->a, X86_MOV_LOAD | X86_W, store, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
+    else
+        store = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+    x86_op(&e->a, X86_CMP | X86_W, RSP, x86_mem(store, offsetof(struct rt_store, native_limit)));
     emit_trap_if(e, CC_B, RT_TRAP_STACK_EXHAUSTED, i->where);
+}
+
+static void emit_own_store(struct emit *e, const struct ir_ins *i) {
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(INSTANCE, offsetof(struct rt_instance, store)));
 }
 
 static void emit_fuel(struct emit *e, const struct ir_ins *i) {
@@ -471,6 +479,8 @@ static void emit_ins(struct emit *e, struct ir_ins *i, const struct ir_block *b)
     case IR_PHI:
     case IR_PARAM: break;
     case IR_CAST: emit_cast(e, i); break;
+    case IR_OWN_STORE: emit_own_store(e, i); break;
+    case IR_HELD: emit_load_value(e, i->reg, i->a, LOC_NONE); break;
     case IR_POLL: emit_poll(e, i); break;
     case IR_FUEL: emit_fuel(e, i); break;
     case IR_NON_NULL: emit_non_null(e, i); break;

@@ -161,17 +161,28 @@ static bool store(struct emit *e, const struct ir_ins *i) {
     return true;
 }
 
+static void memory_of(struct emit *e, int reg, uint32_t memory) {
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, reg, x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)memory));
+}
+
+/* A part of the memory that may be at hand in a value; else scratch points to the memory. */
+static struct x86_rm memory_part(struct emit *e, uint32_t v, uint8_t loc, size_t at) {
+    return v == IR_NONE ? x86_mem(SCRATCH, (int32_t)at) : emit_operand(e, v, loc);
+}
+
 /* The host address of an access to any memory, plus its size: compared with the memory's size. */
 static void address(struct emit *e, const struct ir_ins *i) {
     struct x86 *a = &e->a;
     bool wide = e->f->bc->memories[i->index].limits.is64;
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)i->index));
+    if (i->b == IR_NONE || i->c == IR_NONE) memory_of(e, SCRATCH, i->index);
     uint64_t sum = i->imm + i->lane;
     bool overflow = sum < i->imm;
     if (overflow)
         x86_op(a, X86_CMP, RAX, x86_reg(RAX)); /* for the jump below: offset and size alone are too much */
     if (overflow) emit_trap_if(e, CC_E, RT_TRAP_MEMORY_BOUNDS, i->where);
-    if (sum <= INT32_MAX) {
+    if (sum <= INT32_MAX && !wide && i->reg_a < 32 && e->f->ins[i->a].op != IR_CONST) {
+        x86_op(a, X86_LEA | X86_W, i->reg, x86_mem(i->reg_a, (int32_t)sum));
+    } else if (sum <= INT32_MAX) {
         emit_load_value(e, i->reg, i->a, i->reg_a);
         x86_alu_imm(a, 0, X86_W, x86_reg(i->reg), (int32_t)sum);
     } else if (e->f->ins[i->a].op == IR_CONST) {
@@ -184,14 +195,19 @@ static void address(struct emit *e, const struct ir_ins *i) {
         x86_op(a, X86_ADD | X86_W, i->reg, x86_reg(i->reg_a));
     }
     if (wide) emit_trap_if(e, CC_B, RT_TRAP_MEMORY_BOUNDS, i->where);
-    x86_op(a, X86_CMP | X86_W, i->reg, x86_mem(SCRATCH, offsetof(struct rt_memory, size_bytes)));
+    x86_op(a, X86_CMP | X86_W, i->reg,
+           memory_part(e, i->b, i->reg_b, offsetof(struct rt_memory, size_bytes)));
     emit_trap_if(e, CC_A, RT_TRAP_MEMORY_BOUNDS, i->where);
-    x86_op(a, X86_ADD | X86_W, i->reg, x86_mem(SCRATCH, offsetof(struct rt_memory, base)));
+    x86_op(a, X86_ADD | X86_W, i->reg, memory_part(e, i->c, i->reg_c, offsetof(struct rt_memory, base)));
+}
+
+static void load_memory_part(struct emit *e, const struct ir_ins *i) {
+    memory_of(e, i->reg, i->index);
+    x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(i->reg, (int32_t)i->imm));
 }
 
 static void memory_size(struct emit *e, const struct ir_ins *i) {
-    x86_op(&e->a, X86_MOV_LOAD | X86_W, SCRATCH,
-           x86_mem(INSTANCE, e->layout->memories + 8 * (int32_t)i->index));
+    memory_of(e, SCRATCH, i->index);
     x86_op(&e->a, X86_MOV_LOAD | X86_W, i->reg, x86_mem(SCRATCH, offsetof(struct rt_memory, size_bytes)));
     if (i->imm) x86_shift_imm(&e->a, 5, X86_W, i->reg, (unsigned)i->imm);
 }
@@ -259,6 +275,7 @@ bool emit_memory(struct emit *e, struct ir_ins *i) {
     case IR_STORE: return store(e, i);
     case IR_ADDRESS: address(e, i); break;
     case IR_MEMORY_SIZE: memory_size(e, i); break;
+    case IR_MEMORY_PART: load_memory_part(e, i); break;
     case IR_GLOBAL_GET: global_get(e, i); break;
     case IR_GLOBAL_SET: global_set(e, i); break;
     case IR_REF_FUNC: ref_func(e, i); break;

@@ -25,13 +25,17 @@
     X(CAST, 0, 0)       /* a; the same bits as another integer type: i64.extend_i32_u */                     \
     X(MUL_HIGH, 0, 0)   /* a, b; the upper half of the product, lane: signed */                              \
     X(MUL_EVEN, 0, 0)   /* a, b; lanes 0 and 2 of 32 bits to 64, lane: signed */                             \
-    X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size */                 \
+    X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size; b, c or IR_NONE: its  \
+                           size_bytes, its base */                                                           \
     X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
     X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \
     X(ATOMIC, 1, 0)     /* a, imm as LOAD, b value, c replacement; sub = wasm op: store, change, exchange */ \
     X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
     X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
     X(MEMORY_SIZE, 0, 0)                                                                                     \
+    X(MEMORY_PART, 0, 0) /* imm = byte offset in the struct rt_memory */                                     \
+    X(OWN_STORE, 0, 0)   /* the instance's struct rt_store */                                                \
+    X(HELD, 0, 0)        /* a constant, in a register */                                                     \
     X(TABLE, 0, 0) /* imm = index: its struct rt_table */                                                    \
     X(REF_FUNC, 0, 0)                                                                                        \
     X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
@@ -45,7 +49,7 @@
     X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
                               imm = byte offset in the outgoing area */      \
     X(FUEL, 1, 0)   /* takes imm of it */                                                                    \
-    X(POLL, 1, 0)                                                                                            \
+    X(POLL, 1, 0)   /* a: the store, or IR_NONE */                                                                           \
     X(JUMP, 1, 1)                                                                                            \
     X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \
     X(SWITCH, 1, 1)    /* a index; successors are the targets, the last the default; result: a register */   \
@@ -75,7 +79,7 @@ struct ir_ins {
     uint8_t type;     /* enum ir_type of the result */
     bool folded;      /* becomes part of its one user (select.c) */
     bool effect;      /* stays when unused */
-    uint8_t lane;     /* lane, or size of ADDRESS */
+    uint8_t lane;     /* lane, or size of ADDRESS; LOAD of a host's object: 1 = what is there never changes */
     uint32_t a, b, c; /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
     uint32_t index;   /* memory, table */
     uint64_t imm;
@@ -179,6 +183,11 @@ static inline unsigned ir_type_of(bc_valtype t) {
     }
 }
 
+/* Whether every way to b passes a (opt.c; blocks of the numbered order). */
+static inline bool ir_dominates(const struct ir_func *f, uint32_t a, uint32_t b) {
+    return f->blocks[b].dom_in >= f->blocks[a].dom_in && f->blocks[b].dom_in < f->blocks[a].dom_out;
+}
+
 /* ---- ir.c ---- */
 
 void ir_init(struct ir_func *f, struct rt_module *module, uint32_t func);
@@ -239,11 +248,19 @@ bool ir_is_compare(uint16_t op, unsigned *operands);
 uint32_t ir_divide(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a, uint64_t d,
                    bool wide);
 
+/* ---- opt.c: for its passes and hoist.c ---- */
+
+/* The last block that every way to either passes. */
+uint32_t ir_common_dominator(const struct ir_func *f, uint32_t a, uint32_t b);
+/* Whether the value depends on its operands alone, and computing it does nothing else. */
+bool ir_pure(const struct ir_ins *i);
+
 /* ---- passes ---- */
 
 /* Wasm -> IR. f->declined tells why not. */
 void ir_build(struct ir_func *f);
 void ir_optimize(struct ir_func *f);
+void ir_hoist(struct ir_func *f);
 void ir_select(struct ir_func *f);
 
 #endif

@@ -15,6 +15,7 @@ extern const struct rt_tier auto_tier;
     X(IR, "ir")         /* as it was built */                                                                \
     X(NUMBER, "number") /* values numbered */                                                                \
     X(SWEEP, "sweep")   /* dead values gone */                                                               \
+    X(HOIST, "hoist")   /* what loops compute anew moved in front of them */                                 \
     X(SPLIT, "split")   /* edges split, loops found */                                                       \
     X(SELECT, "select") /* values that become part of the instruction that uses them */                      \
     X(ALLOC, "alloc")   /* registers given */                                                                \

@@ -226,6 +226,8 @@ static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
     case BC_F64_MUL:
     case BC_F64_DIV: return which ? (jit_cpu()->avx ? 0 : LATE) : MUST;
     case IR_SELECT: return which == 1 ? MUST : MUST | LATE;
+    case IR_POLL: return 0;
+    case IR_ADDRESS: return which ? LATE : MUST | LATE;
     case IR_NON_NULL:
     case IR_CAST: return MUST;
     case IR_SWITCH: return MUST;

@@ -2,6 +2,7 @@
  *
  *   number    a value equal to one that dominates it is that one (and a phi of one value is that value)
  *   sweep     values that nobody needs go; uses are counted
+ *   hoist     what a loop computes anew moves in front of it (hoist.c)
  *   split     an edge from a fork to a join gets a block of its own, for the allocator's moves
  *   loops     where loops end, how deep blocks are
  *
@@ -27,7 +28,7 @@ static void number_blocks(struct ir_func *f) {
     for (uint32_t i = 0; i < f->n_order; i++) f->blocks[f->order[i]].order = i;
 }
 
-static uint32_t meet(const struct ir_func *f, uint32_t a, uint32_t b) {
+uint32_t ir_common_dominator(const struct ir_func *f, uint32_t a, uint32_t b) {
     while (a != b) {
         while (f->blocks[a].order > f->blocks[b].order) a = f->blocks[a].idom;
         while (f->blocks[b].order > f->blocks[a].order) b = f->blocks[b].idom;
@@ -45,7 +46,7 @@ static void find_dominators(struct ir_func *f) {
         uint32_t dom = IR_NONE;
         for (uint32_t k = 0; k < b->n_preds && !b->entered_inside; k++) {
             if (f->blocks[b->preds[k]].order >= i) continue;
-            dom = dom == IR_NONE ? b->preds[k] : meet(f, dom, b->preds[k]);
+            dom = dom == IR_NONE ? b->preds[k] : ir_common_dominator(f, dom, b->preds[k]);
         }
         b->idom = dom == IR_NONE ? f->order[0] : dom;
     }
@@ -67,16 +68,13 @@ static void find_dominators(struct ir_func *f) {
     /* each block's dom_out has come to the end of its subtree */
 }
 
-static bool dominates(const struct ir_func *f, uint32_t a, uint32_t b) {
-    return f->blocks[b].dom_in >= f->blocks[a].dom_in && f->blocks[b].dom_in < f->blocks[a].dom_out;
-}
-
 /* ---- value numbering ---- */
 
-static bool pure(const struct ir_ins *i) {
+bool ir_pure(const struct ir_ins *i) {
     if (i->op < BC_OP_COUNT) return !i->effect;
     return i->op == IR_CAST || i->op == IR_MUL_HIGH || i->op == IR_MUL_EVEN || i->op == IR_SELECT ||
-           i->op == IR_REF_FUNC || i->op == IR_TABLE || i->op == IR_REF_IS;
+           i->op == IR_REF_FUNC || i->op == IR_TABLE || i->op == IR_REF_IS || i->op == IR_HELD ||
+           i->op == IR_OWN_STORE;
 }
 
 static bool equal(const struct ir_ins *x, const struct ir_ins *y) {
@@ -99,7 +97,7 @@ static uint32_t known(struct opt *o, uint32_t v) {
     uint32_t bucket = hash_of(f->ins + v) & o->mask, looked = 0;
     for (uint32_t w = o->buckets[bucket]; w && looked < LONGEST_CHAIN; w = o->chain[w], looked++) {
         if (!equal(f->ins + w, f->ins + v)) continue;
-        if (f->ins[v].block == IR_NONE || dominates(f, f->ins[w].block, f->ins[v].block)) return w;
+        if (f->ins[v].block == IR_NONE || ir_dominates(f, f->ins[w].block, f->ins[v].block)) return w;
     }
     o->chain[v] = o->buckets[bucket];
     o->buckets[bucket] = v;
@@ -126,7 +124,7 @@ static void number_value(struct opt *o, uint32_t v) {
     if (f->ins[v].op == IR_PHI) {
         uint32_t one = only_value(o, v);
         if (one != IR_NONE) o->same[v] = one;
-    } else if (pure(f->ins + v)) {
+    } else if (ir_pure(f->ins + v)) {
         o->same[v] = known(o, v);
     }
 }
@@ -297,7 +295,9 @@ void ir_optimize(struct ir_func *f) {
         ir_show(f, JIT_STAGE_NUMBER);
         sweep(&o);
         ir_show(f, JIT_STAGE_SWEEP);
-        split_edges(f);
+        ir_hoist(f);
+        ir_show(f, JIT_STAGE_HOIST);
+        if (!f->failed) split_edges(f);
     }
     if (!f->failed) find_loops(f);
     ir_show(f, JIT_STAGE_SPLIT);

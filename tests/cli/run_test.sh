@@ -151,7 +151,7 @@ expect 0 "function 0 twice, select:" run --tier=jit --dump=select,code --dump-fu
 expect 0 "shl" run --tier=jit --dump=code --dump-function 0-0 --invoke twice "$dir/tiers.wat" 1
 check "other functions are not dumped" [ "$(grep -c '^function' "$dir/out")" -eq 1 ]
 expect 2 'no function "thrice"' run --tier=jit --dump=ir --dump-function twice,thrice "$dir/tiers.wat"
-expect 2 '"ri" is no stage; there are ir, number, sweep, split, select, alloc, code, all' run --dump=ir,ri "$dir/tiers.wat"
+expect 2 '"ri" is no stage; there are ir, number, sweep, hoist, split, select, alloc, code, all' run --dump=ir,ri "$dir/tiers.wat"
 one_line
 expect 2 "does not go with --tier=interp" run --dump=ir --tier=interp "$dir/tiers.wat"
 expect 0 "FUEL" run --tier=jit --dump=ir --fuel 100 --invoke twice "$dir/tiers.wat" 1
@@ -159,7 +159,7 @@ expect 2 "out.wasm" run --tier=jit --dump-to "$dir/tiers.wat/out.wasm" --invoke 
 expect 0 2 run --tier=jit --dump-to "$dir/stages" --invoke twice "$dir/tiers.wat" 1
 check "nothing but the result is printed" [ "$(cat "$dir/out")" = 2 ]
 check "a file a function: $(ls "$dir/stages")" [ "$(ls "$dir/stages" | tr '\n' ' ')" = "0.txt 1.txt 2.txt " ]
-check "all stages are in it" [ "$(grep -c '^function 0 twice, ' "$dir/stages/0.txt")" -eq 7 ]
+check "all stages are in it" [ "$(grep -c '^function 0 twice, ' "$dir/stages/0.txt")" -eq 8 ]
 expect 0 "function 2 trap, code:" compile --dump=code "$dir/tiers.wat" -o "$dir/tiers.compiled"
 expect 0 "function 0 twice, ir:" run --tier=jit --dump=ir --invoke twice "$dir/tiers.compiled" 1
 expect 2 'no function "x"' compile --dump-function x "$dir/tiers.wat" -o "$dir/tiers.compiled"
