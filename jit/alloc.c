@@ -119,7 +119,7 @@ static uint32_t next_use(struct alloc *a, uint32_t piece, uint32_t pos, bool mus
     return FOREVER;
 }
 
-static uint32_t block_at(const struct alloc *a, uint32_t pos) {
+uint32_t alloc_block_at(const struct alloc *a, uint32_t pos) {
     const struct ir_func *f = a->f;
     uint32_t low = 0, high = f->n_order;
     while (high - low > 1) {
@@ -139,7 +139,7 @@ static uint32_t entry_depth(const struct ir_block *b) { return b->loop_depth - (
  * outside loops. */
 static uint32_t best_cut(const struct alloc *a, uint32_t low, uint32_t high) {
     const struct ir_func *f = a->f;
-    uint32_t best = high & ~3u, first = block_at(a, low), last = block_at(a, high);
+    uint32_t best = high & ~3u, first = alloc_block_at(a, low), last = alloc_block_at(a, high);
     if (first == last) return best;
     uint32_t best_depth = f->blocks[f->order[last]].loop_depth;
     for (uint32_t k = last; k > first && last - k < 256; k--) {
@@ -492,9 +492,11 @@ static void write_back(struct alloc *a) {
             if (a->uses[u].cell) *a->uses[u].cell = p->reg;
         if (p->next == IR_NONE) continue;
         const struct piece *q = a->pieces + p->next;
-        bool edge = f->blocks[f->order[block_at(a, q->from)]].from == q->from; /* the edges' moves do it */
-        if (q->reg < 32 && q->reg != p->reg && p->to == q->from && !edge)
-            add_move(a, q->from, p->value, p->reg, q->reg);
+        bool edge =
+            f->blocks[f->order[alloc_block_at(a, q->from)]].from == q->from; /* the edges' moves do it */
+        bool store = q->reg == LOC_SPILL && p->reg < 32 && a->late[p->value];
+        if ((q->reg < 32 || store) && q->reg != p->reg && p->to == q->from && !edge)
+            add_move(a, store ? q->from & ~3u : q->from, p->value, p->reg, q->reg);
     }
     if (a->n_moves) qsort(a->moves, a->n_moves, sizeof *a->moves, by_pos);
 }
@@ -533,6 +535,7 @@ void alloc_run(struct alloc *a, struct ir_func *f) {
         place(&s, take_next(&s));
         if (a->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too much to find registers for";
     }
+    if (!f->failed && !f->declined) alloc_place_stores(a);
     if (!f->failed && !f->declined) write_back(a);
     atoll_free(f->alloc, s.heap, s.cap_heap * sizeof *s.heap);
     atoll_free(f->alloc, s.waiting, s.cap_waiting * sizeof *s.waiting);

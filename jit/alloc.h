@@ -7,7 +7,8 @@
  * behind it
  *
  * A value's lifetime is a list of ranges; the allocator cuts it into pieces, each in one register or in
- * memory. A value that is ever in memory is stored where it is made, so a cut never costs a store.
+ * memory. A value that is ever in memory is stored where it is made, so a cut never costs a store; but for those that
+ * spill.c finds.
  *
  * source  Wimmer, Franz: "Linear Scan Register Allocation on SSA Form", 2010 */
 #ifndef ATOLL_JIT_ALLOC_H
@@ -61,6 +62,7 @@ struct alloc {
     uint32_t n_calls, n_divisions;
     uint32_t *slots; /* by value: byte offset of the spill slot, or IR_NONE */
     uint32_t spill_bytes;
+    bool *late; /* by value: it is stored on its ways to memory, not where it is made (spill.c) */
     struct alloc_move *moves; /* by position */
     size_t n_moves, cap_moves;
     uint32_t used_saved; /* registers of the caller's that the function uses: bit a register */
@@ -71,6 +73,8 @@ void alloc_run(struct alloc *a, struct ir_func *f);
 void alloc_fini(struct alloc *a);
 /* Where the value is at a position at which it lives; for constants LOC_NONE. */
 uint8_t alloc_at(struct alloc *a, uint32_t value, uint32_t pos);
+/* The block at a position, as its place in the order. */
+uint32_t alloc_block_at(const struct alloc *a, uint32_t pos);
 static inline bool alloc_lives_into(const struct alloc *a, uint32_t block, uint32_t global) {
     return a->live_in[(size_t)block * a->live_words + global / 64] >> global % 64 & 1;
 }
@@ -109,6 +113,11 @@ struct jit_tail {
 };
 /* `own` is called by its caller, and ends with a call of `callee`. within: that is of the same instance, certainly. */
 struct jit_tail jit_tail_of(const struct rt_type *own, const struct rt_type *callee, bool within);
+
+/* ---- spill.c ---- */
+
+/* Fills a->late, once all pieces have their places. */
+void alloc_place_stores(struct alloc *a);
 
 /* ---- live.c ---- */
 

@@ -19,7 +19,9 @@ struct limits {
     uint32_t anywhere, in_loop;
 };
 static const struct limits of_all = {ATOLL_LIMIT(24, 160), ATOLL_LIMIT(80, 400)};
-static const struct limits of_hot = {ATOLL_LIMIT(40, 160), ATOLL_LIMIT(120, 400)};
+static const struct limits of_hot = {ATOLL_LIMIT(40, 160), ATOLL_LIMIT(120, 400)}; /* callers */
+static const struct limits of_seen = {ATOLL_LIMIT(80, 240),
+                                      ATOLL_LIMIT(300, 600)}; /* functions found running, too */
 
 #define MOST_NESTED  4
 #define MOST_ROUNDS  1 /* of a recursion */
@@ -97,7 +99,7 @@ static bool pays(struct build *b, uint32_t func) {
     if (func < f->bc->n_imported_funcs || f->n_ins > LARGE_CALLER) return false;
     const struct bc_func *callee = &f->bc->funcs[func];
     uint32_t size = callee->body.size;
-    const struct limits *limits = limits_of(f);
+    const struct limits *limits = jit_was_seen(f->module, func) ? &of_seen : limits_of(f);
     if (size > f->inline_bytes || size > limits->in_loop) return false;
     if (size > limits->anywhere && !in_loop(b)) return false;
     return !is_around(b, func) && can_be_inlined(f, func);
@@ -111,6 +113,7 @@ bool build_inline(struct build *b, uint32_t func) {
     struct build c = {
         .f = f, .outer = b, .func = func, .call = f->where, .block = b->block, .osr_block = IR_NONE};
     f->inline_bytes -= callee->body.size;
+    f->n_inlined++;
     build_function(&c);
     b->block = c.block;
     b->work += c.work;

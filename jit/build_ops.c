@@ -119,6 +119,33 @@ bool build_plain_memory(const struct build *b, uint32_t memory) {
     return memory == 0 && !limits->is64 && limits->page_size_log2 == 16;
 }
 
+/* x << k & mask, and x >> k & mask that leaves the low bits out, as a shift to the left of what is left of them: that
+ * becomes part of the access. */
+static uint32_t as_product(struct build *b, uint32_t v) {
+    struct ir_func *f = b->f;
+    const struct ir_ins i = f->ins[v];
+    if (f->failed || i.op != BC_I32_AND || !ir_is_const(f, i.b) || !f->ins[i.b].imm) return v;
+    const struct ir_ins inner = f->ins[i.a];
+    bool up = inner.op == BC_I32_SHL, down = inner.op == BC_I32_SHR_U;
+    if ((!up && !down) || !ir_is_const(f, inner.b)) return v;
+    uint64_t mask = f->ins[i.b].imm, count = f->ins[inner.b].imm & 31;
+    uint64_t k = up ? count : (uint64_t)__builtin_ctzll(mask);
+    if (k < 1 || k > 3 || (down && (mask | ((1u << k) - 1)) != UINT32_MAX >> count)) return v;
+    uint32_t of = down ? ir_binary(f, b->block, BC_I32_SHR_U, IR_I32, inner.a, ir_const(f, IR_I32, count + k))
+                       : ir_binary(f, b->block, BC_I32_AND, IR_I32, inner.a, ir_const(f, IR_I32, mask >> k));
+    return ir_binary(f, b->block, BC_I32_SHL, IR_I32, of, ir_const(f, IR_I32, k));
+}
+
+/* x + c that cannot wrap becomes x, and c part of the offset. */
+static uint32_t without_constant(const struct ir_func *f, uint32_t v, uint64_t *offset) {
+    const struct ir_ins *i = f->ins + v;
+    if (f->failed || i->op != BC_I32_ADD || !ir_is_const(f, i->b)) return v;
+    uint64_t c = f->ins[i->b].imm;
+    if (ir_possible_bits(f, i->a, 4) + c > UINT32_MAX || *offset + c > INT32_MAX) return v;
+    *offset += c;
+    return i->a;
+}
+
 uint32_t build_address(struct build *b, const struct bc_instr *in, unsigned size, uint32_t v,
                        uint64_t *displacement, uint32_t *absolute) {
     struct ir_func *f = b->f;
@@ -126,6 +153,7 @@ uint32_t build_address(struct build *b, const struct bc_instr *in, unsigned size
     *absolute = 0;
     *displacement = 0;
     if (build_plain_memory(b, in->index)) {
+        v = as_product(b, without_constant(f, v, &offset));
         if (ir_is_const(f, v)) {
             offset += f->ins[v].imm;
             if (offset <= INT32_MAX) return *displacement = offset, IR_NONE;

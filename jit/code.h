@@ -54,7 +54,7 @@ struct jit_code { /* of one function */
     uint32_t used_saved;          /* registers that the frame keeps for its caller: bit a register */
     struct jit_landing *landings; /* by `at`; of one call the innermost handler first */
     size_t cap_landings;
-    uint32_t n_inlined;
+    uint32_t n_inlined, n_inlined_calls;
     struct jit_inlined *inlined;
     size_t cap_inlined;
     uint32_t self_at;     /* from rsp: the instance, while a call is under way into another one */
@@ -81,5 +81,7 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
                               struct jit_code *out, uint8_t **bytes, size_t *capacity);
 
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code);
+/* What is kept of it beside the machine code. */
+size_t jit_code_table_bytes(const struct jit_code *code);
 
 #endif

@@ -3,7 +3,8 @@
  *   wasm --build--> IR --number--> --sweep--> --hoist--> --split--> --select--> --alloc--> IR + registers
  *        build*.c      opt.c                  hoist.c    opt.c      select.c    live.c         |
  *        fold.c                               loops.c                           alloc.c        +--emit--> bytes + places
- *        (calls of small functions become their bodies: build_inline.c)                          emit*.c
+ *        idiom.c                                                                spill.c        emit*.c
+ *        (calls of small functions become their bodies: build_inline.c)
  *
  *   shown:       ir        number     sweep      hoist      split      select     alloc                code */
 #include <cpuid.h>
@@ -160,6 +161,7 @@ static enum atoll_status compile(const struct task *t, struct jit_code *out, uin
     ir_show(&f, JIT_STAGE_ALLOC);
     if (!f.failed && !f.declined) emit_all(&f, &al, t->layout, out, bytes, capacity);
     enum atoll_status status = f.failed ? ATOLL_E_NOMEM : f.declined ? ATOLL_E_UNSUPPORTED : ATOLL_OK;
+    out->n_inlined_calls = f.n_inlined;
     out->declined = f.failed ? "out of memory" : f.declined;
     *again = !f.failed && f.declined && f.n_places && !ir_stopped(&f);
     jit_dump_end(&f, out->declined, !*again);
@@ -182,6 +184,11 @@ enum atoll_status jit_compile(struct rt_module *module, uint32_t func, uint32_t 
     return compile(&t, out, bytes, capacity, &again);
 }
 
+size_t jit_code_table_bytes(const struct jit_code *code) {
+    return sizeof *code + code->cap_pcs * sizeof *code->pcs + code->cap_relocs * sizeof *code->relocs +
+           code->cap_landings * sizeof *code->landings + code->cap_inlined * sizeof *code->inlined;
+}
+
 void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     atoll_free(alloc, code->pcs, code->cap_pcs * sizeof *code->pcs);
     atoll_free(alloc, code->relocs, code->cap_relocs * sizeof *code->relocs);
@@ -193,5 +200,6 @@ void jit_code_fini(const struct atoll_alloc *alloc, struct jit_code *code) {
     code->relocs = NULL;
     code->cap_pcs = code->cap_relocs = code->cap_landings = code->cap_inlined = 0;
     /* What was given up half-way has no code. */
-    code->size = code->n_pcs = code->n_relocs = code->n_landings = code->n_inlined = 0;
+    code->size = code->n_pcs = code->n_relocs = code->n_landings = code->n_inlined = code->n_inlined_calls =
+        0;
 }

@@ -224,7 +224,7 @@ int emit_in_register(struct emit *e, uint32_t v, uint8_t loc, int scratch) {
 
 static void store_if_spilled(struct emit *e, uint32_t v) {
     const struct ir_ins *i = e->f->ins + v;
-    if (e->al->slots[v] == IR_NONE || i->reg == LOC_SPILL) return;
+    if (e->al->slots[v] == IR_NONE || i->reg == LOC_SPILL || e->al->late[v]) return;
     bool flags = e->flags.at == e->a.size;
     x86_op(&e->a, emit_store_op(i->type), i->reg, slot(e, v));
     if (flags) e->flags.at = e->a.size;
@@ -246,6 +246,11 @@ static void moves_before(struct emit *e, uint32_t pos) {
     if (any) moves_flush(e);
 }
 
+/* Whether a value changes places from a to b. Most are in memory anyway. */
+static bool changes(const struct emit *e, uint32_t v, uint8_t a, uint8_t b) {
+    return a != b && (b < 32 || (b == LOC_SPILL && e->al->late[v]));
+}
+
 /* What changes places on the way from one block to the next. */
 static void edge_moves(struct emit *e, uint32_t from, uint32_t to) {
     struct ir_func *f = e->f;
@@ -256,7 +261,8 @@ static void edge_moves(struct emit *e, uint32_t from, uint32_t to) {
         for (uint64_t bits = live[w]; bits; bits &= bits - 1) {
             uint32_t v = e->al->global_values[w * 64 + (uint32_t)__builtin_ctzll(bits)];
             uint8_t a = alloc_at(e->al, v, end), b = alloc_at(e->al, v, succ->from);
-            if (b < 32 && a != b) moves_add(e, v, a, slot_offset(e, v), b, 0, f->ins[v].type);
+            if (!changes(e, v, a, b)) continue;
+            moves_add(e, v, a, slot_offset(e, v), b, b == LOC_SPILL ? slot_offset(e, v) : 0, f->ins[v].type);
         }
     uint32_t number = 0;
     while (succ->preds[number] != from) number++;
@@ -520,7 +526,7 @@ static bool edge_is_free(struct emit *e, uint32_t from, uint32_t to) {
         for (uint64_t bits = live[w]; bits; bits &= bits - 1) {
             uint32_t v = e->al->global_values[w * 64 + (uint32_t)__builtin_ctzll(bits)];
             uint8_t a = alloc_at(e->al, v, end), b = alloc_at(e->al, v, succ->from);
-            if (b < 32 && a != b) return false;
+            if (changes(e, v, a, b)) return false;
         }
     while (succ->preds[number] != from) number++;
     for (uint32_t v = succ->first; v != IR_NONE && f->ins[v].op == IR_PHI; v = f->ins[v].next) {

@@ -87,6 +87,21 @@ static void test(struct emit *e, const struct ir_ins *i, uint32_t w) {
     }
 }
 
+/* x & mask, or x >> n & 1, or x & 1 << n, which is part of what decides: the condition under which it is not zero. */
+static unsigned bits_flags(struct emit *e, const struct ir_ins *i, uint32_t w) {
+    const struct ir_ins *left = e->f->ins + i->a, *right = e->f->ins + i->b;
+    const struct ir_ins *shift = left->folded ? left : right->folded ? right : NULL;
+    if (!shift) {
+        test(e, i, w);
+        return CC_NE;
+    }
+    bool down = shift->op != BC_I32_SHL && shift->op != BC_I64_SHL;
+    uint32_t v = down ? shift->a : shift == left ? i->b : i->a;
+    uint8_t loc = down ? shift->reg_a : shift == left ? i->reg_b : i->reg_a;
+    x86_op(&e->a, X86_BT | w, shift->reg_b, x86_reg(emit_in_register(e, v, loc, SCRATCH)));
+    return CC_B;
+}
+
 static unsigned float_flags(struct emit *e, const struct ir_ins *i, int *parity) {
     bool wide = i->op >= BC_F64_EQ;
     uint32_t op = wide ? X86_UCOMISD : X86_UCOMISS;
@@ -109,23 +124,20 @@ unsigned emit_flags(struct emit *e, uint32_t condition, uint8_t loc, int *parity
     unsigned type;
     *parity = -1;
     if (i->folded) {
+        const struct ir_ins *inner = e->f->ins + i->a;
+        bool of_bits = inner->folded && (inner->op == BC_I32_AND || inner->op == BC_I64_AND);
+        if (i->op == BC_I32_WRAP_I64 || i->op == BC_I32_NE || i->op == BC_I64_NE)
+            if (of_bits) return bits_flags(e, inner, emit_width(inner->type));
         if (ir_is_compare(i->op, &type)) {
             compare(e, i, emit_width(type));
             return compare_condition(i->op);
         }
-        if (i->op == BC_I32_AND) {
-            test(e, i, 0);
-            return CC_NE;
-        }
+        if (i->op == BC_I32_AND) return bits_flags(e, i, 0);
         if (i->op == BC_I32_EQZ || i->op == BC_I64_EQZ) {
             uint32_t w = i->op == BC_I64_EQZ ? X86_W : 0;
-            const struct ir_ins *inner = e->f->ins + i->a;
-            if (inner->folded) {
-                test(e, inner, w);
-            } else {
-                int reg = emit_in_register(e, i->a, i->reg_a, SCRATCH);
-                if (!zero_flag_known(e, reg, w)) x86_op(&e->a, X86_TEST | w, reg, x86_reg(reg));
-            }
+            if (of_bits) return bits_flags(e, inner, w) ^ 1;
+            int reg = emit_in_register(e, i->a, i->reg_a, SCRATCH);
+            if (!zero_flag_known(e, reg, w)) x86_op(&e->a, X86_TEST | w, reg, x86_reg(reg));
             return CC_E;
         }
         return float_flags(e, i, parity);
@@ -209,11 +221,24 @@ static const struct {
     [BC_I32_MUL - BC_I32_ADD] = {X86_IMUL, 0, true}, [BC_I32_AND - BC_I32_ADD] = {X86_AND, 4, true},
     [BC_I32_OR - BC_I32_ADD] = {X86_OR, 1, true},    [BC_I32_XOR - BC_I32_ADD] = {X86_XOR, 6, true}};
 
+/* x | 1 << n, x ^ 1 << n, x & ~(1 << n): the shift is part of it. */
+static void change_bit(struct emit *e, const struct ir_ins *i, unsigned base, uint32_t w) {
+    uint32_t op = base == BC_I32_OR - BC_I32_ADD    ? X86_BTS
+                  : base == BC_I32_XOR - BC_I32_ADD ? X86_BTC
+                                                    : X86_BTR;
+    emit_load_value(e, i->reg, i->a, i->reg_a);
+    x86_op(&e->a, op | w, e->f->ins[i->b].reg_b, x86_reg(i->reg));
+}
+
 static void alu(struct emit *e, const struct ir_ins *i, unsigned base, uint32_t w) {
     struct x86 *a = &e->a;
     uint32_t op = alu_ops[base].op, left = i->a, right = i->b;
     uint8_t loc_a = i->reg_a, loc_b = i->reg_b;
     int32_t imm;
+    if (e->f->ins[right].folded && e->f->ins[right].op != IR_LOAD) {
+        change_bit(e, i, base, w);
+        return;
+    }
     if (emit_imm32(e, right, &imm)) {
         bool is_mul = op == X86_IMUL;
         if (base == BC_I32_AND - BC_I32_ADD && (imm == 0xFF || imm == 0xFFFF)) {
@@ -397,8 +422,14 @@ static bool is_int_test(uint16_t op) {
            (op >= BC_F32_EQ && op <= BC_F64_GE);
 }
 
+static void reverse_bytes(struct emit *e, const struct ir_ins *i) {
+    emit_load_value(e, i->reg, i->a, i->reg_a);
+    x86_bswap(&e->a, emit_width(i->type), i->reg);
+}
+
 bool emit_int(struct emit *e, struct ir_ins *i) {
     if (i->op == IR_SELECT) return select(e, i), true;
+    if (i->op == IR_BSWAP) return reverse_bytes(e, i), true;
     if (i->op == IR_MUL_HIGH) return mul_high(e, i), true;
     if (is_int_test(i->op)) return materialize(e, i), true;
     bool wide = i->op >= BC_I64_CLZ && i->op <= BC_I64_ROTR;

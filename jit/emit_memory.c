@@ -5,11 +5,15 @@
 #include "jit/emit.h"
 
 struct x86_rm emit_address(struct emit *e, const struct ir_ins *i) {
-    int base = i->index ? X86_NO_REG : MEMORY;
+    bool absolute = i->index & IR_ABSOLUTE;
+    unsigned scale = i->index >> IR_SCALE;
+    int base = absolute ? X86_NO_REG : MEMORY;
     int32_t displacement = (int32_t)i->imm;
     if (i->a == IR_NONE) return x86_mem(base, displacement);
     int index = emit_in_register(e, i->a, i->reg_a, SCRATCH);
-    return i->index ? x86_mem(index, displacement) : x86_mem_index(base, index, 0, displacement);
+    if (!absolute) return x86_mem_index(base, index, scale, displacement);
+    return i->c == IR_NONE ? x86_mem(index, displacement)
+                           : x86_mem_index(index, i->reg_c, scale, displacement);
 }
 
 static void simple_load(struct emit *e, const struct ir_ins *i, uint32_t op) {

@@ -184,6 +184,8 @@ void jit_hot_forget(struct rt_module *module);
 enum atoll_status jit_hot_prepare(struct rt_instance *instance);
 void jit_hot_instance_free(struct rt_instance *instance);
 const void *jit_hot(struct rt_store *store, struct rt_func *func, uint32_t loop);
+/* Whether the function was found running; for the thread that compiles. */
+bool jit_was_seen(const struct rt_module *module, uint32_t func);
 /* Modules' counts and states are whole in between. */
 void jit_hot_lock(const struct jit_engine *engine);
 void jit_hot_unlock(const struct jit_engine *engine);

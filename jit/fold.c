@@ -144,8 +144,11 @@ static uint32_t new_binary(struct ir_func *f, uint32_t block, uint16_t op, unsig
 static unsigned log2_of(uint64_t c) { return (unsigned)__builtin_ctzll(c); }
 static bool power_of_two(uint64_t c) { return c && !(c & (c - 1)); }
 
-/* The bits that may be set in a value; looks a few operations back. A loop's phi does not know all it gets yet. */
-static uint64_t possible_bits(const struct ir_func *f, uint32_t v, unsigned depth) {
+/* All bits up to the highest that a value of at most `most` may have. */
+static uint64_t bits_up_to(uint64_t most) { return most ? UINT64_MAX >> __builtin_clzll(most) : 0; }
+
+/* A loop's phi does not know all it gets yet. */
+uint64_t ir_possible_bits(const struct ir_func *f, uint32_t v, unsigned depth) {
     const struct ir_ins *i = f->ins + v;
     uint64_t all = i->type == IR_I32 ? UINT32_MAX : UINT64_MAX, c, bits = 0;
     unsigned type;
@@ -162,19 +165,34 @@ static uint64_t possible_bits(const struct ir_func *f, uint32_t v, unsigned dept
         case BC_I64_LOAD32_U: return UINT32_MAX;
         default: return all;
         }
-    case IR_CAST: return possible_bits(f, i->a, depth - 1) & UINT32_MAX;
+    case IR_CAST: return ir_possible_bits(f, i->a, depth - 1) & UINT32_MAX;
     case BC_I32_AND:
-    case BC_I64_AND: return possible_bits(f, i->a, depth - 1) & possible_bits(f, i->b, depth - 1);
+    case BC_I64_AND: return ir_possible_bits(f, i->a, depth - 1) & ir_possible_bits(f, i->b, depth - 1);
     case BC_I32_OR:
     case BC_I32_XOR:
     case BC_I64_OR:
-    case BC_I64_XOR: return possible_bits(f, i->a, depth - 1) | possible_bits(f, i->b, depth - 1);
-    case BC_I32_SHR_U: return constant(f, i->b, &c) ? possible_bits(f, i->a, depth - 1) >> (c & 31) : all;
-    case BC_I64_SHR_U: return constant(f, i->b, &c) ? possible_bits(f, i->a, depth - 1) >> (c & 63) : all;
-    case IR_SELECT: return possible_bits(f, i->a, depth - 1) | possible_bits(f, i->b, depth - 1);
+    case BC_I64_XOR: return ir_possible_bits(f, i->a, depth - 1) | ir_possible_bits(f, i->b, depth - 1);
+    case BC_I32_ADD:
+    case BC_I64_ADD:
+        bits = ir_possible_bits(f, i->a, depth - 1);
+        if (__builtin_add_overflow(bits, ir_possible_bits(f, i->b, depth - 1), &c)) return all;
+        return bits_up_to(c) & all;
+    case BC_I32_SHL:
+        return constant(f, i->b, &c) ? ir_possible_bits(f, i->a, depth - 1) << (c & 31) & all : all;
+    case BC_I64_SHL: return constant(f, i->b, &c) ? ir_possible_bits(f, i->a, depth - 1) << (c & 63) : all;
+    case BC_I32_CLZ:
+    case BC_I32_CTZ:
+    case BC_I32_POPCNT:
+    case BC_I64_CLZ:
+    case BC_I64_CTZ:
+    case BC_I64_POPCNT: return 127;
+    case BC_I32_WRAP_I64: return ir_possible_bits(f, i->a, depth - 1) & all;
+    case BC_I32_SHR_U: return constant(f, i->b, &c) ? ir_possible_bits(f, i->a, depth - 1) >> (c & 31) : all;
+    case BC_I64_SHR_U: return constant(f, i->b, &c) ? ir_possible_bits(f, i->a, depth - 1) >> (c & 63) : all;
+    case IR_SELECT: return ir_possible_bits(f, i->a, depth - 1) | ir_possible_bits(f, i->b, depth - 1);
     case IR_PHI:
         if (i->lane || i->b > 4) return all;
-        for (uint32_t k = 0; k < i->b; k++) bits |= possible_bits(f, f->items[i->a + k], depth - 1);
+        for (uint32_t k = 0; k < i->b; k++) bits |= ir_possible_bits(f, f->items[i->a + k], depth - 1);
         return bits;
     default: return all;
     }
@@ -206,7 +224,8 @@ static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, un
         return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner + c));
     if (plain == BC_I32_AND && left.op == op && constant(f, left.b, &inner))
         return ir_binary(f, block, op, type, left.a, ir_const(f, type, inner & c));
-    if (plain == BC_I32_AND && !(possible_bits(f, a, 3) & ~c)) return a;
+    if (plain == BC_I32_AND && !(ir_possible_bits(f, a, 3) & ~c)) return a;
+    if (plain == BC_I32_AND) return ir_mask_idiom(f, block, type, a, c);
     if (plain == BC_I32_SHR_S) return sign_extension(f, block, type, &left, c, wide);
     if (plain == BC_I32_MUL && (c == 3 || c == 5 || c == 9)) /* lea */
         return ir_binary(f, block, base, type, a,
@@ -216,6 +235,19 @@ static uint32_t with_constant(struct ir_func *f, uint32_t block, uint16_t op, un
         return ir_binary(f, block, (uint16_t)(base + BC_I32_SHL - BC_I32_ADD), type, a,
                          ir_const(f, type, log2_of(c)));
     if (plain >= BC_I32_DIV_S && plain <= BC_I32_REM_U) return ir_divide(f, block, op, type, a, c, wide);
+    return IR_NONE;
+}
+
+/* x op y as a cheaper operation. */
+static uint32_t with_variable(struct ir_func *f, uint32_t block, uint16_t op, unsigned type, uint32_t a,
+                              uint32_t b, bool wide) {
+    uint16_t plain = (uint16_t)(wide ? op - BC_I64_ADD + BC_I32_ADD : op);
+    uint64_t mask, all = wide ? 63 : 31;
+    if (plain == BC_I32_OR) return ir_union_idiom(f, block, type, a, b);
+    bool shift = plain >= BC_I32_SHL && plain <= BC_I32_ROTR; /* takes no more of its count anyway */
+    const struct ir_ins *count = f->ins + b;
+    bool masked = count->op == (wide ? BC_I64_AND : BC_I32_AND) && constant(f, count->b, &mask);
+    if (shift && masked && (mask & all) == all) return ir_binary(f, block, op, type, a, count->a);
     return IR_NONE;
 }
 
@@ -241,6 +273,9 @@ uint32_t ir_binary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type
             } else if (op == BC_I64_EQ && cb == 0) {
                 return ir_unary(f, block, BC_I64_EQZ, IR_I32, a);
             }
+        } else if (!b_const) {
+            uint32_t same = with_variable(f, block, op, type, a, b, wide);
+            if (same != IR_NONE) return same;
         }
     }
     return new_binary(f, block, op, type, a, b);

@@ -57,6 +57,11 @@ static struct jit_heat *heat_of(const struct rt_module *module, uint32_t func) {
     return ((struct jit_module *)module->jit_data)->heat + (func - module->bc->n_imported_funcs);
 }
 
+bool jit_was_seen(const struct rt_module *module, uint32_t func) {
+    const struct jit_module *jit = module->jit_data;
+    return jit->heat && __atomic_load_n(&heat_of(module, func)->seen, __ATOMIC_RELAXED);
+}
+
 /* ---- compiling ---- */
 
 /* Code for the job, in its place; the caller does not hold the lock, or is the only one. */
@@ -83,6 +88,8 @@ static void count(const struct job *job, const struct jit_code *code, double sec
     struct jit_stats *stats = &((struct jit_module *)job->module->jit_data)->stats;
     stats->seconds += seconds;
     stats->code_bytes += code->size;
+    stats->table_bytes += jit_code_table_bytes(code);
+    stats->n_inlined += code->n_inlined_calls;
     if (job->loop) {
         stats->n_loops += code->size != 0;
     } else if (code->size) {
@@ -379,7 +386,7 @@ static const void *consider(struct jit_hot *hot, struct rt_module *module, uint3
     struct jit_heat *heat = heat_of(module, func);
     bool known = heat->seen > 0;
     if (heat->state == DECLINED) return NULL;
-    if (heat->seen < UINT8_MAX) heat->seen++;
+    if (heat->seen < UINT8_MAX) __atomic_store_n(&heat->seen, heat->seen + 1, __ATOMIC_RELAXED);
     if (heat->state == COLD && (!hot->at_once || (known && offset == BC_NONE)))
         want(hot, module, func, NULL, &heat->state);
     if (offset == BC_NONE || (!known && !hot->at_once)) return NULL;

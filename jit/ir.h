@@ -19,16 +19,18 @@
 
 /* op, has effects (is kept when unused), ends a block */
 #define IR_OP_LIST(X)                                                                                        \
-    X(CONST, 0, 0)      /* imm; v128: imm = index in `pool`; in no block */                                  \
-    X(PARAM, 0, 0)      /* imm = parameter */                                                                \
-    X(PHI, 0, 0)        /* list: a value a predecessor; lane: of a loop's header */                          \
-    X(CAST, 0, 0)       /* a; the same bits as another integer type: i64.extend_i32_u */                     \
-    X(MUL_HIGH, 0, 0)   /* a, b; the upper half of the product, lane: signed */                              \
-    X(MUL_EVEN, 0, 0)   /* a, b; lanes 0 and 2 of 32 bits to 64, lane: signed */                             \
-    X(ADDRESS, 1, 0)    /* a index, imm offset, memory, size: checked host address + size; b, c or IR_NONE: its  \
-                           size_bytes, its base */                                                           \
-    X(LOAD, 1, 0)       /* a address, imm displacement; sub = wasm op */                                     \
-    X(STORE, 1, 0)      /* a address, b value; sub = wasm op */                                              \
+    X(CONST, 0, 0)    /* imm; v128: imm = index in `pool`; in no block */                                    \
+    X(PARAM, 0, 0)    /* imm = parameter */                                                                  \
+    X(PHI, 0, 0)      /* list: a value a predecessor; lane: of a loop's header */                            \
+    X(CAST, 0, 0)     /* a; the same bits as another integer type: i64.extend_i32_u */                       \
+    X(MUL_HIGH, 0, 0) /* a, b; the upper half of the product, lane: signed */                                \
+    X(BSWAP, 0, 0)    /* a; its bytes in reverse order */                                                    \
+    X(MUL_EVEN, 0, 0) /* a, b; lanes 0 and 2 of 32 bits to 64, lane: signed */                               \
+    X(ADDRESS, 1,                                                                                            \
+      0)          /* a index, imm offset, memory, size: checked host address + size; b, c or IR_NONE: its  \
+                           size_bytes, its base */ \
+    X(LOAD, 1, 0) /* a address, c more of it, imm displacement; sub = wasm op; index: IR_ABSOLUTE .. */      \
+    X(STORE, 1, 0)      /* the same, b value */                                                              \
     X(ATOMIC, 1, 0)     /* a, imm as LOAD, b value, c replacement; sub = wasm op: store, change, exchange */ \
     X(GLOBAL_GET, 0, 0) /* imm = index; not pure: ordered by `epoch` */                                      \
     X(GLOBAL_SET, 1, 0) /* a value */                                                                        \
@@ -36,7 +38,7 @@
     X(MEMORY_PART, 0, 0) /* imm = byte offset in the struct rt_memory */                                     \
     X(OWN_STORE, 0, 0)   /* the instance's struct rt_store */                                                \
     X(HELD, 0, 0)        /* a constant, in a register */                                                     \
-    X(TABLE, 0, 0) /* imm = index: its struct rt_table */                                                    \
+    X(TABLE, 0, 0)       /* imm = index: its struct rt_table */                                              \
     X(REF_FUNC, 0, 0)                                                                                        \
     X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
     X(CALL, 1, 0)          /* list: arguments; imm = function */                                             \
@@ -49,7 +51,7 @@
     X(RESULT, 0, 0) /* the result behind the first of the call or slow instruction before it;         \
                               imm = byte offset in the outgoing area */      \
     X(FUEL, 1, 0)   /* takes imm of it */                                                                    \
-    X(POLL, 1, 0)   /* a: the store, or IR_NONE */                                                                           \
+    X(POLL, 1, 0)   /* a: the store, or IR_NONE */                                                           \
     X(JUMP, 1, 1)                                                                                            \
     X(BRANCH, 1, 1)    /* a: nonzero goes to succ[0], else succ[1] */                                        \
     X(SWITCH, 1, 1)    /* a index; successors are the targets, the last the default; result: a register */   \
@@ -69,6 +71,11 @@ enum ir_op {
 
 enum ir_type { IR_VOID, IR_I32, IR_I64, IR_F32, IR_F64, IR_V128 };
 
+/* `index` of LOAD, STORE and ATOMIC: a is an address of the host's, not of memory 0. Of the first two, by select.c: c, or a
+ * where there is none, times 2 to the power of the bits from IR_SCALE on. */
+#define IR_ABSOLUTE 1u
+#define IR_SCALE    1
+
 /* Where an operand is read: filled by the allocator. Below 32 a register. */
 #define LOC_SPILL 0xFE /* in the value's spill slot */
 #define LOC_NONE  0xFF /* a constant, or part of the using instruction */
@@ -81,7 +88,7 @@ struct ir_ins {
     bool effect;      /* stays when unused */
     uint8_t lane;     /* lane, or size of ADDRESS; LOAD of a host's object: 1 = what is there never changes */
     uint32_t a, b, c; /* operands, IR_NONE; a = first item of `list`, b = how many, for list instructions */
-    uint32_t index;   /* memory, table */
+    uint32_t index;   /* memory, table; of accesses see IR_ABSOLUTE */
     uint64_t imm;
     uint32_t where; /* byte offset of the wasm instruction, or JIT_INLINED and a number in `places` */
     uint32_t block;
@@ -135,6 +142,7 @@ struct ir_func {
     struct jit_inlined *places; /* of the instructions of inlined functions */
     size_t n_places, cap_places;
     uint32_t inline_bytes; /* of functions' bodies that may still be inlined */
+    uint32_t n_inlined;    /* calls that became the function's body */
     const struct interp_loop
         *loop; /* the code is entered at the head of this loop, at byte `loop_offset`; or NULL */
     uint32_t loop_offset;
@@ -241,6 +249,16 @@ uint16_t ir_negated(uint16_t op);
 bool ir_commutes(uint16_t op);
 /* Whether the comparison gives an i32 of two integers of type *operands. */
 bool ir_is_compare(uint16_t op, unsigned *operands);
+
+/* The bits that may be set in an integer; looks at most `depth` operations back. */
+uint64_t ir_possible_bits(const struct ir_func *f, uint32_t v, unsigned depth);
+
+/* ---- idiom.c: what programs spell with shifts and masks; IR_NONE: it is no such thing ---- */
+
+/* a | b */
+uint32_t ir_union_idiom(struct ir_func *f, uint32_t block, unsigned type, uint32_t a, uint32_t b);
+/* a & bits */
+uint32_t ir_mask_idiom(struct ir_func *f, uint32_t block, unsigned type, uint32_t a, uint64_t bits);
 
 /* ---- divide.c ---- */
 

@@ -31,7 +31,9 @@ extern const char *const jit_stage_names[JIT_STAGES];
 struct jit_stats {
     uint32_t n_restored;                      /* of n_compiled: they were, by another process */
     uint32_t n_compiled, n_declined, n_loops; /* functions; loops entered while they ran */
+    uint32_t n_inlined;                       /* calls that became the function's body */
     uint64_t code_bytes, wasm_bytes;
+    uint64_t table_bytes;         /* kept beside the code */
     uint64_t restored_wasm_bytes; /* of wasm_bytes */
     double seconds;               /* spent compiling */
 };

@@ -167,6 +167,7 @@ static bool reads_first(const struct ir_ins *i) {
     if (ir_is_compare(i->op, &type) || (i->op >= BC_F32_EQ && i->op <= BC_F64_GE)) return true;
     if (is_shift(i->op)) return jit_cpu()->bmi2 && !is_rotation(i->op); /* those take their count in cl */
     switch (i->op) {
+    case IR_BSWAP:
     case BC_I32_EQZ:
     case BC_I64_EQZ:
     case BC_I32_CLZ:
@@ -229,6 +230,7 @@ static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
     case IR_POLL: return 0;
     case IR_ADDRESS: return which ? LATE : MUST | LATE;
     case IR_NON_NULL:
+    case IR_BSWAP:
     case IR_CAST: return MUST;
     case IR_SWITCH: return MUST;
     default: break;

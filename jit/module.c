@@ -287,6 +287,10 @@ static enum atoll_status compile_module(struct rt_module *module, struct jit_mod
     jit->stats = (struct jit_stats){0};
     enum atoll_status status = compile_functions(module, jit, stop, &r);
     if (!status && r.size) status = jit_region_publish(module, &r);
+    for (uint32_t i = 0; i < jit_n_own(module); i++) {
+        jit->stats.table_bytes += jit_code_table_bytes(jit->codes + i);
+        jit->stats.n_inlined += jit->codes[i].n_inlined_calls;
+    }
     jit->stats.seconds = jit_cpu_seconds() - start;
     atoll_free(alloc, r.bytes, r.capacity);
     return status;

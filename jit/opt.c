@@ -72,9 +72,9 @@ static void find_dominators(struct ir_func *f) {
 
 bool ir_pure(const struct ir_ins *i) {
     if (i->op < BC_OP_COUNT) return !i->effect;
-    return i->op == IR_CAST || i->op == IR_MUL_HIGH || i->op == IR_MUL_EVEN || i->op == IR_SELECT ||
-           i->op == IR_REF_FUNC || i->op == IR_TABLE || i->op == IR_REF_IS || i->op == IR_HELD ||
-           i->op == IR_OWN_STORE;
+    return i->op == IR_CAST || i->op == IR_BSWAP || i->op == IR_MUL_HIGH || i->op == IR_MUL_EVEN ||
+           i->op == IR_SELECT || i->op == IR_REF_FUNC || i->op == IR_TABLE || i->op == IR_REF_IS ||
+           i->op == IR_HELD || i->op == IR_OWN_STORE;
 }
 
 static bool equal(const struct ir_ins *x, const struct ir_ins *y) {

@@ -150,6 +150,12 @@ uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct j
         pc = ready ? return_address(sp) : NULL;
     }
     for (bool returned_to = *in_host; ready && pc && n < max; returned_to = true) {
+        uint32_t room;
+        if (returned_to && jit_is_tail_frame(engine, pc, &room)) { /* it has no place of its own */
+            sp += room + JIT_TAIL_FRAME + 8;
+            pc = sp <= store->native_entry ? return_address(sp) : NULL;
+            continue;
+        }
         const struct jit_code *code = jit_index_find(engine, pc - returned_to);
         if (!code) break;
         n += sample_code(code, pc, returned_to, out + n, max - n);

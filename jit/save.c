@@ -384,6 +384,7 @@ static void count(struct rt_module *module, uint64_t code_bytes) {
         jit->stats.n_compiled += code->size != 0;
         jit->stats.n_declined += code->size == 0;
         jit->stats.n_restored += code->size != 0;
+        jit->stats.table_bytes += jit_code_table_bytes(code);
         jit->stats.wasm_bytes += module->bc->funcs[code->func].body.size;
     }
     jit->stats.restored_wasm_bytes = jit->stats.wasm_bytes;

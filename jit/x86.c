@@ -146,6 +146,13 @@ void x86_shift_cl(struct x86 *a, unsigned operation, uint32_t w, int reg) {
     x86_op(a, X86_CODE(0, 0, 0xD3) | w, (int)operation, x86_reg(reg));
 }
 
+void x86_bswap(struct x86 *a, uint32_t w, int reg) {
+    if (!room(a, LONGEST_INSTRUCTION)) return;
+    if (w || high(reg)) put(a, (uint8_t)(0x40 | (w ? 8 : 0) | (high(reg) ? 1 : 0)));
+    put(a, 0x0F);
+    put(a, (uint8_t)(0xC8 | (reg & 7)));
+}
+
 void x86_const(struct x86 *a, int reg, uint64_t value) {
     if (!room(a, LONGEST_INSTRUCTION)) return;
     if (value <= UINT32_MAX) {

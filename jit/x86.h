@@ -84,6 +84,11 @@ enum { /* register <- register op r/m, unless told otherwise */
        X86_BSR = X86_CODE(0, 1, 0xBD),
        X86_BSF = X86_CODE(0, 1, 0xBC),
        X86_POPCNT = X86_CODE(2, 1, 0xB8),
+       X86_BT = X86_CODE(
+           0, 1, 0xA3), /* of r/m the bit whose number is in the register: CF; then to be set, cleared, */
+       X86_BTS = X86_CODE(0, 1, 0xAB), /* changed */
+       X86_BTR = X86_CODE(0, 1, 0xB3),
+       X86_BTC = X86_CODE(0, 1, 0xBB),
        X86_CMOV = X86_CODE(0, 1, 0x40), /* + condition */
        X86_SETCC = X86_CODE(0, 1, 0x90) | X86_BYTE_RM,
        X86_SHLX = X86_CODE(1, 2, 0xF7) | X86_VEX, /* x86_vex: reg <- r/m shifted by vvvv */
@@ -164,6 +169,8 @@ void x86_alu_imm(struct x86 *a, unsigned operation, uint32_t w, struct x86_rm rm
 /* rol, ror, shl, shr, sar (0, 1, 4, 5, 7) by a constant, or by cl */
 void x86_shift_imm(struct x86 *a, unsigned operation, uint32_t w, int reg, unsigned count);
 void x86_shift_cl(struct x86 *a, unsigned operation, uint32_t w, int reg);
+/* Bytes in reverse order. */
+void x86_bswap(struct x86 *a, uint32_t w, int reg);
 /* reg <- constant, in the shortest form that leaves flags alone. */
 void x86_const(struct x86 *a, int reg, uint64_t value);
 /* Bytes as they are, at most 8, low first. */

@@ -23,6 +23,13 @@ cat >"$dir/p.wat" <<'END'
     local.get 1)
   (func $"<outer>" (export "outer") (param i64) (result i64)
     (i64.add (call $busy (local.get 0)) (call $busy (i64.const 10))))
+  (func $tail (param i64 i64 i64 i64 i64 i64 i64 i64 i64) (result i64)
+    (i64.add (call $busy (local.get 0)) (i64.add (local.get 7) (local.get 8))))
+  (func $hop (param i64) (result i64)
+    (return_call $tail (local.get 0) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6) (i64.const 7)
+      (i64.const 8) (i64.const 9)))
+  (func $"tail caller" (export "tails") (param i64) (result i64)
+    (i64.add (call $hop (local.get 0)) (call $hop (i64.const 10))))
   (func (export "trap") (param i64) (result i64)
     (drop (call $busy (local.get 0)))
     unreachable))
@@ -37,6 +44,9 @@ check "and so does its caller with it" [ "$(share "<outer>" 2)" -ge 90 ]
 check "which takes nothing itself" [ "$(share "<outer>" 1)" -le 5 ]
 check "the graph names both" grep -q "<title>busy: " "$dir/graph.svg"
 check "and escapes" grep -q "<title>&#60;outer&#62;: " "$dir/graph.svg"
+expect 0 . profile --tier=jit --invoke tails "$dir/p.wat" 300000000
+check "a caller is known behind a tail call that took a frame" \
+    [ "$(awk '/tail caller/ { print int($2) }' "$dir/out")" -ge 90 ]
 expect 134 "unreachable" profile --invoke trap "$dir/p.wat" 100000000
 check "a program that traps is told of, too" grep -q "busy" "$dir/out"
 expect 2 "compiled code is sampled" profile --tier=interp "$dir/p.wat"

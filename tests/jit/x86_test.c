@@ -55,6 +55,30 @@ static void integers_between_all_registers(void **state) {
     x86_fini(&a);
 }
 
+static void bits_and_bytes_of_all_registers(void **state) {
+    static const struct {
+        uint32_t op;
+        const char *name;
+    } rows[] = {{X86_BT, "bt"}, {X86_BTS, "bts"}, {X86_BTR, "btr"}, {X86_BTC, "btc"}};
+    struct x86 a;
+    (void)state;
+    x86_init(&a, &atoll_default_alloc);
+    for (int x = 0; x < 16; x++) {
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+            for (int y = 0; y < 16; y++) {
+                x86_op(&a, rows[i].op, x, x86_reg(y));
+                reads(&a, text("%s %s, %s", rows[i].name, names32[y], names32[x]));
+                x86_op(&a, rows[i].op | X86_W, x, x86_reg(y));
+                reads(&a, text("%s %s, %s", rows[i].name, names64[y], names64[x]));
+            }
+        x86_bswap(&a, 0, x);
+        reads(&a, text("bswap %s", names32[x]));
+        x86_bswap(&a, X86_W, x);
+        reads(&a, text("bswap %s", names64[x]));
+    }
+    x86_fini(&a);
+}
+
 static void addresses_of_all_forms(void **state) {
     static const int32_t displacements[] = {0, 1, -128, 127, 128, -129, INT32_MAX, INT32_MIN};
     struct x86 a;
@@ -149,8 +173,8 @@ static void shifts_and_constants(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(integers_between_all_registers), cmocka_unit_test(addresses_of_all_forms),
-        cmocka_unit_test(vectors_in_both_encodings), cmocka_unit_test(bytes_of_all_registers),
-        cmocka_unit_test(shifts_and_constants)};
+        cmocka_unit_test(integers_between_all_registers), cmocka_unit_test(bits_and_bytes_of_all_registers),
+        cmocka_unit_test(addresses_of_all_forms),         cmocka_unit_test(vectors_in_both_encodings),
+        cmocka_unit_test(bytes_of_all_registers),         cmocka_unit_test(shifts_and_constants)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

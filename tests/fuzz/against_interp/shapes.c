@@ -73,6 +73,46 @@ static void swap_bytes(struct gen *g, char type) {
     op(g, type, BC_I32_OR);
 }
 
+/* Each byte to its place, masked in front of the shift or behind it; sometimes one goes elsewhere, or comes twice. */
+static void move_bytes(struct gen *g, char type) {
+    uint32_t x = kept(g, type), n = bits_of(type) / 8, swapped = gen_rarely(g, 3) ? 2 : n;
+    for (uint32_t k = 0; k < swapped; k++) {
+        uint32_t to = gen_rarely(g, 20) ? gen_below(g, n) : swapped - 1 - k;
+        uint64_t mask = UINT64_C(0xFF) << 8 * (gen_rarely(g, 20) ? gen_below(g, n) : k);
+        bool first = gen_rarely(g, 2);
+        get(g, x);
+        if (first) {
+            gen_const(g, type, mask);
+            op(g, type, BC_I32_AND);
+        }
+        gen_const(g, type, 8 * (to > k ? to - k : k - to));
+        op(g, type, to > k ? BC_I32_SHL : BC_I32_SHR_U);
+        if (!first) {
+            gen_const(g, type, to > k ? mask << 8 * (to - k) : mask >> 8 * (k - to));
+            op(g, type, BC_I32_AND);
+        }
+        if (k) op(g, type, gen_rarely(g, 20) ? BC_I32_ADD : BC_I32_OR);
+    }
+    if (!gen_rarely(g, 4)) return;
+    gen_const(g, type, gen_rarely(g, 2) ? 0xFFFF : 0xFF00FF);
+    op(g, type, BC_I32_AND);
+}
+
+static void change_bit(struct gen *g,
+                       char type) { /* set, clear, flip one, by a count that may be too large */
+    bool hole = gen_rarely(g, 3), turned = gen_rarely(g, 3);
+    if (!turned) gen_value(g, type);
+    gen_const(g, type, hole ? UINT64_MAX - 1 : 1 + (uint64_t)gen_rarely(g, 8));
+    gen_value(g, type);
+    if (gen_rarely(g, 3)) {
+        gen_const(g, type, gen_rarely(g, 2) ? bits_of(type) - 1 : 2 * bits_of(type) - 1);
+        op(g, type, BC_I32_AND);
+    }
+    op(g, type, hole ? BC_I32_ROTL : BC_I32_SHL);
+    if (turned) gen_value(g, type);
+    op(g, type, hole ? BC_I32_AND : gen_rarely(g, 2) ? BC_I32_OR : BC_I32_XOR);
+}
+
 static void by_constant(struct gen *g, char type) { /* multiplication, division, remainder */
     static const int32_t divisors[] = {1,    2,    3,     5,  7,  10, 16, 25, 60,        100,      641,
                                        1000, 4096, 65535, -1, -2, -3, -7, -8, INT32_MIN, INT32_MAX};
@@ -447,12 +487,40 @@ static void wrapping_index(struct gen *g) {
     gen_op_index(g, BC_LOCAL_SET, gen_local(g, e->type));
 }
 
+/* An element of a table that a few bits of a value select: (x >> k or x << k) & mask, also as a sum. */
+static void table_element(struct gen *g) {
+    const struct element *e = some_element(g);
+    uint32_t log2 = gen_below(g, 5);
+    gen_value(g, 'i');
+    gen_const(g, 'i', gen_rarely(g, 2) ? log2 : 20 + gen_below(g, 4));
+    gen_op(g, gen_rarely(g, 2) ? BC_I32_SHL : BC_I32_SHR_U);
+    gen_const(g, 'i', (0xFFF >> gen_below(g, 4) & ~((1u << log2) - 1)));
+    gen_op(g, BC_I32_AND);
+    if (gen_rarely(g, 3)) {
+        gen_const(g, 'i', gen_below(g, 6) + (gen_rarely(g, 6) ? UINT64_C(0xFFFFF000) : 0));
+        gen_op(g, BC_I32_ADD);
+    }
+    if (gen_rarely(g, 3)) {
+        uint32_t at = gen_local(g, 'i');
+        gen_op_index(g, BC_LOCAL_TEE, at);
+        access(g, e->load, 0, gen_below(g, 16));
+        settle(g, e->type);
+        gen_op_index(g, BC_LOCAL_SET, gen_local(g, e->type));
+        get(g, at);
+    }
+    gen_value(g, e->type);
+    settle(g, e->type);
+    access(g, e->store, 0, gen_below(g, 16));
+}
+
 /* ---- the choice ---- */
 
 bool gen_shape(struct gen *g, char type) {
     if (type == 'f' || type == 'F') return float_chain(g, type), true;
     if (type == 'v') return lanes(g), true;
-    switch (gen_below(g, 12)) {
+    switch (gen_below(g, 14)) {
+    case 12: move_bytes(g, type); break;
+    case 13: change_bit(g, type); break;
     case 0: rotate(g, type); break;
     case 1: rotate_by_variable(g, type); break;
     case 2: swap_bytes(g, type); break;
@@ -476,7 +544,11 @@ bool gen_shape(struct gen *g, char type) {
 
 bool gen_shape_statement(struct gen *g) {
     if (!g->n_memories) return false;
-    switch (gen_below(g, 6)) {
+    switch (gen_below(g, 7)) {
+    case 6:
+        if (g->memories[0].is64) return false;
+        table_element(g);
+        return true;
     case 0:
     case 1: return array_loop(g);
     case 2:
