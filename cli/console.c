@@ -24,6 +24,8 @@ struct boot_console {
     uint64_t output_ns; /* when it wrote last */
     bool saw_panic;
     char panic[LINE_MAX_BYTES];          /* the line that said so first */
+    char kernel_line[LINE_MAX_BYTES];    /* of the kernel's own: the one that is being written */
+    size_t n_kernel;                     /* bytes of it */
     char lines[N_LINES][LINE_MAX_BYTES]; /* the last ones, a ring; the one at `line` is being written */
     unsigned line, n_lines;
     size_t n; /* bytes of it */
@@ -53,28 +55,39 @@ static size_t filter_keys(void *context, uint8_t *bytes, size_t n) {
 
 /* ---- what went by ---- */
 
-static void end_line(struct boot_console *console, bool kernel) {
-    char *line = console->lines[console->line % N_LINES];
-    line[console->n] = 0;
-    if (kernel && strstr(line, "Kernel panic - not syncing")) {
-        bool ended = strstr(line, "---[ end Kernel panic");
-        if (!console->saw_panic) memcpy(console->panic, line, sizeof console->panic);
-        console->saw_panic = true;
-        if (ended) console->events.panicked(console->events.context);
-    }
-    console->line++;
-    console->n = 0;
-    if (console->n_lines < N_LINES) console->n_lines++;
+/* What is longer than a line's room is kept in its first part. */
+static void put(char line[LINE_MAX_BYTES], size_t *n, uint8_t byte) {
+    if (byte != '\r' && byte && *n < LINE_MAX_BYTES - 1) line[(*n)++] = (char)byte;
 }
 
-/* What is longer than a line's room is kept in its first part. `kernel`: it may say that it panics. */
-static void watch(struct boot_console *console, const uint8_t *bytes, size_t n, bool kernel) {
+static void watch(struct boot_console *console, const uint8_t *bytes, size_t n) {
     for (size_t i = 0; i < n; i++) {
         char *line = console->lines[console->line % N_LINES];
-        if (bytes[i] == '\n')
-            end_line(console, kernel);
-        else if (bytes[i] != '\r' && bytes[i] && console->n < LINE_MAX_BYTES - 1)
-            line[console->n++] = (char)bytes[i];
+        if (bytes[i] != '\n') {
+            put(line, &console->n, bytes[i]);
+            continue;
+        }
+        line[console->n] = 0;
+        console->line++;
+        console->n = 0;
+        if (console->n_lines < N_LINES) console->n_lines++;
+    }
+}
+
+/* Of the kernel's own messages: a program that shows the log of an old panic is no panic. */
+static void watch_for_panic(struct boot_console *console, const uint8_t *bytes, size_t n) {
+    char *line = console->kernel_line;
+    for (size_t i = 0; i < n; i++) {
+        if (bytes[i] != '\n') {
+            put(line, &console->n_kernel, bytes[i]);
+            continue;
+        }
+        line[console->n_kernel] = 0;
+        console->n_kernel = 0;
+        if (!strstr(line, "Kernel panic - not syncing")) continue;
+        if (!console->saw_panic) memcpy(console->panic, line, sizeof console->panic);
+        console->saw_panic = true;
+        if (strstr(line, "---[ end Kernel panic")) console->events.panicked(console->events.context);
     }
 }
 
@@ -110,9 +123,15 @@ static size_t take_output(void *end, const uint8_t *bytes, size_t n) {
     struct vm_stream_end stream = vm_host_stream_end(console->stream);
     n = fit_script(console, n, !console->hidden);
     size_t taken = console->hidden ? n : stream.ops->write(stream.end, bytes, n);
-    watch(console, bytes, taken, true);
+    watch(console, bytes, taken);
     if (!console->hidden) boot_script_output(console->script, bytes, taken);
     if (!console->hidden) boot_control_output(console->control, bytes, taken);
+    return taken;
+}
+
+static size_t take_kernel_output(void *end, const uint8_t *bytes, size_t n) {
+    size_t taken = take_output(end, bytes, n);
+    watch_for_panic(end, bytes, taken);
     return taken;
 }
 
@@ -122,7 +141,7 @@ static void want_input(void *end) {
 }
 
 struct vm_stream_end boot_console_end(struct boot_console *console) {
-    static const struct vm_stream_ops ops = {take_output, want_input};
+    static const struct vm_stream_ops ops = {take_output, want_input, take_kernel_output};
     return (struct vm_stream_end){&ops, console};
 }
 
@@ -133,7 +152,7 @@ static size_t take_command_output(void *end, const uint8_t *bytes, size_t n) {
     n = fit_script(console, n, true);
     size_t taken = stream.ops->write(stream.end, bytes, n);
     console->output_ns = vm_now_ns();
-    if (console->script) watch(console, bytes, taken, false);
+    if (console->script) watch(console, bytes, taken);
     boot_script_output(console->script, bytes, taken);
     boot_control_output(console->control, bytes, taken);
     return taken;
@@ -142,7 +161,7 @@ static size_t take_command_output(void *end, const uint8_t *bytes, size_t n) {
 static void want_command_input(void *end) { want_stream(end); }
 
 struct vm_stream_end boot_console_command_end(struct boot_console *console) {
-    static const struct vm_stream_ops ops = {take_command_output, want_command_input};
+    static const struct vm_stream_ops ops = {take_command_output, want_command_input, NULL};
     return (struct vm_stream_end){&ops, console};
 }
 

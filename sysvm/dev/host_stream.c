@@ -165,7 +165,7 @@ static void input_wanted(void *end) {
     if (s->device.ops && hand_over(s)) start_input(s);
 }
 
-static const struct vm_stream_ops stream_ops = {stream_write, input_wanted};
+static const struct vm_stream_ops stream_ops = {stream_write, input_wanted, NULL};
 
 /* ---- a stream ---- */
 

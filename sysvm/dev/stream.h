@@ -14,6 +14,9 @@ struct vm_stream_ops {
     size_t (*write)(void *end, const uint8_t *bytes, size_t n);
     /* The device refused input before and has room now. */
     void (*input_wanted)(void *end);
+    /* As write, of what a serial port's driver wrote while it took no interrupts for it. Kernels write their messages so,
+     * and nothing of their programs'. NULL: write gets that, too. */
+    size_t (*write_polled)(void *end, const uint8_t *bytes, size_t n);
 };
 
 /* The device, as the other end sees it. */

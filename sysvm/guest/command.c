@@ -242,7 +242,7 @@ static size_t no_input(void *device, const uint8_t *bytes, size_t n) {
 }
 
 struct vm_stream_end guest_command_port_end(struct guest_command *c) {
-    static const struct vm_stream_ops ops = {port_write, port_input_wanted};
+    static const struct vm_stream_ops ops = {port_write, port_input_wanted, NULL};
     return (struct vm_stream_end){&ops, c};
 }
 

@@ -185,7 +185,7 @@ static size_t end_write(void *end, const uint8_t *bytes, size_t n) {
     return n;
 }
 static void end_wanted(void *end) { (void)end; }
-static const struct vm_stream_ops end_ops = {end_write, end_wanted};
+static const struct vm_stream_ops end_ops = {end_write, end_wanted, NULL};
 
 static void other_end(struct guest *g) {
     static const uint8_t zeros[64];

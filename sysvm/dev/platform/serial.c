@@ -43,6 +43,7 @@ struct vm_serial {
     unsigned n_received;
     bool input_refused; /* the other end waits for room */
     uint8_t output[OUTPUT_BYTES];
+    bool polled[OUTPUT_BYTES]; /* of each byte: whether it was written without interrupts */
     size_t n_output;
     bool flush_posted;
 };
@@ -78,13 +79,30 @@ static void set_line(struct vm_serial *s) {
 bool vm_serial_is_full(const struct vm_serial *s) { return OUTPUT_BYTES - s->n_output < FIFO_BYTES; }
 static bool is_empty(const struct vm_serial *s) { return s->config.is_waited_for || !vm_serial_is_full(s); }
 
-void vm_serial_flush(struct vm_serial *s) {
+/* Bytes of one kind in a row; false when the other end does not take all of them. */
+static bool hand_over(const struct vm_serial *s, size_t *at) {
     const struct vm_stream_end *to = &s->config.end;
+    bool polled = s->polled[*at];
+    size_t n = 0;
+    while (*at + n < s->n_output && s->polled[*at + n] == polled) n++;
+    size_t (*write)(void *, const uint8_t *, size_t) =
+        polled && to->ops->write_polled ? to->ops->write_polled : to->ops->write;
+    size_t taken = write(to->end, s->output + *at, n);
+    *at += taken;
+    return taken == n;
+}
+
+void vm_serial_flush(struct vm_serial *s) {
+    size_t taken = 0;
     if (!s->n_output) return;
     bool was_empty = is_empty(s);
-    size_t taken = to->ops ? to->ops->write(to->end, s->output, s->n_output) : s->n_output;
+    if (s->config.end.ops)
+        while (taken < s->n_output && hand_over(s, &taken)) continue;
+    else
+        taken = s->n_output;
     s->n_output -= taken;
     memmove(s->output, s->output + taken, s->n_output);
+    memmove(s->polled, s->polled + taken, s->n_output);
     if (!was_empty && is_empty(s)) s->empty_pending = true;
     set_line(s);
 }
@@ -97,7 +115,10 @@ static void flush_now(void *context) {
 
 /* One call of the other end for a line, not for a byte; what is no line goes out when the loop has time. */
 static void send(struct vm_serial *s, uint8_t byte) {
-    if (s->n_output < OUTPUT_BYTES) s->output[s->n_output++] = byte;
+    if (s->n_output < OUTPUT_BYTES) {
+        s->polled[s->n_output] = !(s->ier & IER_EMPTY);
+        s->output[s->n_output++] = byte;
+    }
     if (byte == '\n' || vm_serial_is_full(s))
         vm_serial_flush(s);
     else if (!s->flush_posted)

@@ -33,7 +33,7 @@ static void want_input(void *end) { (void)end; }
 static const struct vm_engine_ops *engine;
 
 static struct host *host_of(const char *line, unsigned n_cpus) {
-    static const struct vm_stream_ops ops = {take, want_input};
+    static const struct vm_stream_ops ops = {take, want_input, NULL};
     struct host *host = test_calloc(1, sizeof *host);
     struct sb_config sandbox = {0};
     assert_int_equal(vm_loop_new(&atoll_default_alloc, &host->loop, NULL), ATOLL_OK);

@@ -92,6 +92,11 @@ __attribute__((used)) static void begin(const uint8_t *params) {
         say("[    1.0] Kernel panic - not syncing: just so\n[    1.0] Call Trace:\n");
         say("[    1.0] ---[ end Kernel panic - not syncing: just so ]---\n");
     }
+    if (is(line, "old-panic")) { /* as a program writes it, whose bytes are asked for by interrupts */
+        out8(SERIAL + 1, 2);
+        say("[    1.0] ---[ end Kernel panic - not syncing: long ago ]---\n");
+        out8(SERIAL + 1, 0);
+    }
     if (is(line, "panic-reset")) say("[    1.0] Kernel panic - not syncing: and again\n");
     if (is(line, "reset") || is(line, "panic-reset")) out8(0xCF9, 6);
     if (is(line, "fault")) __asm__ volatile("ud2");

@@ -209,6 +209,41 @@ static void what_is_left_goes_out_at_the_end(void **state) {
     assert_int_equal(get(f, LSR), 0xFF);
 }
 
+/* What is written without interrupts, in capitals. */
+static size_t write_polled(void *end, const uint8_t *bytes, size_t n) {
+    struct stream_end *e = end;
+    size_t from = e->n, taken = stream_end_write(end, bytes, n);
+    for (size_t i = from; i < from + taken; i++) e->text[i] = (char)(e->text[i] - 'a' + 'A');
+    return taken;
+}
+
+static void output_without_interrupts_is_told_apart(void **state) {
+    struct fixture *f = *state;
+    static const struct vm_stream_ops ops = {stream_end_write, stream_end_wanted, write_polled};
+    struct vm_serial_config config = {.alloc = &atoll_default_alloc,
+                                      .loop = f->b->loop,
+                                      .ports = f->b->ports,
+                                      .irq = &f->b->irq,
+                                      .port = PORT - 0x100,
+                                      .gsi = VM_GSI_SERIAL,
+                                      .end = {&ops, &f->end}};
+    struct vm_serial *second;
+    assert_int_equal(vm_serial_new(&config, &second, NULL), 0);
+    f->end.room = 4;
+    for (const char *c = "kernel"; *c; c++) board_out(f->b, PORT - 0x100, (uint8_t)*c, 1);
+    board_out(f->b, PORT - 0x100 + IER, 2, 1);
+    for (const char *c = "shell"; *c; c++) board_out(f->b, PORT - 0x100, (uint8_t)*c, 1);
+    board_out(f->b, PORT - 0x100 + IER, 0, 1);
+    board_out(f->b, PORT - 0x100, 'k', 1);
+    board_settle(f->b);
+    assert_string_equal(f->end.text, "KERN");
+    f->end.room = SIZE_MAX;
+    vm_loop_lock(f->b->loop);
+    vm_serial_free(second);
+    vm_loop_unlock(f->b->loop);
+    assert_string_equal(f->end.text, "KERNELshellK");
+}
+
 static void wide_accesses_are_one_for_each_register(void **state) {
     struct fixture *f = *state;
     board_out(f->b, PORT + MCR, 0x5A0000 | 0x0B, 4);
@@ -245,6 +280,7 @@ int main(void) {
         TEST(the_most_urgent_reason_comes_first),
         TEST(a_slow_terminal_fills_the_transmitter_and_no_more),
         TEST(what_is_left_goes_out_at_the_end),
+        TEST(output_without_interrupts_is_told_apart),
         TEST(wide_accesses_are_one_for_each_register),
         TEST(taken_ports_are_an_error),
     };

@@ -25,6 +25,6 @@ static inline size_t stream_end_write(void *end, const uint8_t *bytes, size_t n)
 
 static inline void stream_end_wanted(void *end) { ((struct stream_end *)end)->n_wanted++; }
 
-static const struct vm_stream_ops stream_end_ops = {stream_end_write, stream_end_wanted};
+static const struct vm_stream_ops stream_end_ops = {stream_end_write, stream_end_wanted, NULL};
 
 #endif

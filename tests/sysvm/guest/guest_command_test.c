@@ -30,13 +30,13 @@ static size_t out_write(void *end, const uint8_t *bytes, size_t n) {
     return n;
 }
 static void nothing(void *end) { (void)end; }
-static const struct vm_stream_ops out_ops = {out_write, nothing};
+static const struct vm_stream_ops out_ops = {out_write, nothing, NULL};
 
 static void input_wanted(void *end) {
     (void)end;
     w->n_wanted++;
 }
-static const struct vm_stream_ops in_ops = {NULL, input_wanted};
+static const struct vm_stream_ops in_ops = {NULL, input_wanted, NULL};
 
 static size_t port_receive(void *device, const uint8_t *bytes, size_t n) {
     (void)device;
