@@ -12,8 +12,10 @@
 #include "cli/boot.h"
 #include "cli/control.h"
 #include "cli/perf.h"
+#include "cli/run.h"
 #include "sandbox/sandbox.h"
 #include "sysvm/dev/virtio/console.h"
+#include "sysvm/layout.h"
 #include "sysvm/net/net.h"
 #include "sysvm/net/virtio_net.h"
 #include "sysvm/net/vsock.h"
@@ -29,7 +31,9 @@ struct boot {
     char own_name[32];            /* where --detach has none */
     struct boot_background background;
     uint64_t deadline_ns;
-    int signals; /* signalfd */
+    uint64_t left_bytes;     /* of its memory, to the guest; 0: all */
+    int signals;             /* signalfd */
+    struct boot_files files; /* of the next machine, as far as they are read */
     /* of the machine that runs; another one after a reset */
     struct vm_loop *loop;
     struct boot_console *console;
@@ -109,9 +113,23 @@ static void on_power_button(void *context) {
     vm_machine_power_button(boot->machine);
 }
 
+/* Stays over resets. */
+static const char *on_memory(void *context, uint64_t n_bytes) {
+    struct boot *boot = context;
+    if (n_bytes < VM_BOOT_MEMORY_MIN || n_bytes > boot->o.memory_bytes)
+        return "\"size\" is from 16M to what the machine has";
+    if (!vm_machine_set_memory(boot->machine, n_bytes)) return "this machine has no balloon";
+    boot->left_bytes = n_bytes;
+    return NULL;
+}
+
+static uint64_t on_balloon(void *context) {
+    return vm_machine_balloon_bytes(((struct boot *)context)->machine);
+}
+
 static void on_running(void *context) {
     struct boot *boot = context;
-    boot_detach_running(&boot->background);
+    if (!boot_detach_running(&boot->background)) on_quit(boot);
 }
 
 static void on_panic(void *context) {
@@ -137,8 +155,9 @@ static int take_signals(void) {
 
 /* ---- a machine ---- */
 
-static int load(struct boot *boot, const struct boot_files *files) {
+static int load(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    const struct boot_files *files = &boot->files;
     struct vm_machine_kernel k = {.kernel = {files->kernel.bytes, files->kernel.size},
                                   .initrd = {files->initrd.bytes, files->initrd.size},
                                   .cmdline = files->cmdline,
@@ -159,7 +178,7 @@ static enum atoll_status watch_outside(struct boot *boot, struct atoll_error *er
 
 static void trace_line(void *context, const char *line) {
     (void)context;
-    dprintf(STDERR_FILENO, "%s\n", line);
+    dprintf(STDERR_FILENO, "%s%s", line, cli_terminal_line_end());
 }
 
 static enum atoll_status add_network(struct boot *boot, struct atoll_error *err) {
@@ -203,7 +222,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
                                           .hidden = boot->o.folders.rootfs || boot->o.virtio_console,
                                           .script = boot->o.script,
                                           .control = boot->control};
-    struct boot_control_events control = {on_power_button, on_quit, boot};
+    struct boot_control_events control = {on_power_button, on_quit, on_memory, on_balloon, boot};
     struct boot_script_events script = {on_script_over, on_power_button, on_quit, boot};
     enum atoll_status status = vm_loop_new(&atoll_default_alloc, &boot->loop, err);
     if (status == ATOLL_OK && boot->jail) vm_loop_watch_threads(boot->loop, boot_jail_thread, boot->jail);
@@ -228,6 +247,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     if (boot->o.perf || boot->o.native_gdb) config.code = perf_guest_listener();
     status = vm_machine_new(&config, &boot->machine, err);
     if (status != ATOLL_OK) return status;
+    if (boot->left_bytes) vm_machine_set_memory(boot->machine, boot->left_bytes);
     boot_console_join(boot->console, vm_machine_serial(boot->machine));
     status = boot_disks_put(&boot->o.disks, boot->machine, boot->loop, boot->sandbox, err);
     if (status == ATOLL_OK && boot->o.net) status = add_network(boot, err);
@@ -259,6 +279,8 @@ static int stopped_status(const struct boot *boot) {
     if (boot->timed_out) cli_message("boot: the guest ran into the timeout");
     if (boot->timed_out) return CLI_TIMEOUT;
     if (boot->command_ended) return boot->command_status;
+    if (boot->quit && boot->o.folders.rootfs && !boot->o.script)
+        return CLI_SIGNAL + SIGKILL; /* its command has not ended, so 0 would be a lie */
     return boot->signal ? CLI_SIGNAL + boot->signal : CLI_OK;
 }
 
@@ -324,20 +346,31 @@ static int attach_debugger(struct boot *boot) {
     return CLI_INTERNAL;
 }
 
+/* The first time, before signals come through the loop: a pipe that nobody writes to is waited for no longer than the
+ * user, or --timeout, does. Returns CLI_OK or, after a message, the exit status. */
+static int read_first(struct boot *boot) {
+    cli_stop_watch(NULL, boot->o.timeout_ns);
+    int result = boot_files_read(&boot->o, boot->sandbox, &boot->files);
+    cli_stop_unwatch();
+    boot->signals = take_signals();
+    if (cli_stop_signal()) return CLI_SIGNAL + cli_stop_signal();
+    return cli_stopped() ? CLI_TIMEOUT : result;
+}
+
 /* Made, loaded, and ready to run. Returns CLI_OK or, after a message, the exit status. */
 static int prepare(struct boot *boot) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    struct boot_files files = {0};
     int result = boot_disks_open(&boot->o.disks, boot->sandbox);
-    if (result == CLI_OK) result = boot_files_read(&boot->o, boot->sandbox, &files);
+    if (result == CLI_OK && !boot->files.kernel.bytes)
+        result = boot_files_read(&boot->o, boot->sandbox, &boot->files);
     if (result == CLI_OK) result = enter_jail(boot);
     if (result == CLI_OK && make(boot, &err) != ATOLL_OK) {
         cli_error("boot", &err);
         result = CLI_INTERNAL;
     }
-    if (result == CLI_OK) result = load(boot, &files);
+    if (result == CLI_OK) result = load(boot);
     if (result == CLI_OK) result = attach_debugger(boot);
-    boot_files_free(&files);
+    boot_files_free(&boot->files);
     return result;
 }
 
@@ -420,7 +453,7 @@ static int run_all(struct boot *boot) {
                              &boot->engine, why, &boot->probe, &err);
     if (status != ATOLL_OK) {
         cli_error("boot", &err);
-        return CLI_INTERNAL;
+        return status == ATOLL_E_USAGE ? CLI_USAGE : CLI_INTERNAL;
     }
     if (boot->o.verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
     if (boot->o.name) result = take_name(boot);
@@ -431,15 +464,16 @@ static int run_all(struct boot *boot) {
         return CLI_INTERNAL;
     }
     boot->deadline_ns = boot->o.timeout_ns ? vm_now_ns() + boot->o.timeout_ns : UINT64_MAX;
-    boot->signals = take_signals();
+    result = read_first(boot);
     bool again;
     do {
         again = false;
-        result = run_machine(boot, &again);
+        if (result == CLI_OK) result = run_machine(boot, &again);
         unmake(boot);
         int closed = boot_disks_close(&boot->o.disks);
         if (closed != CLI_OK) result = closed, again = false;
     } while (again);
+    boot_files_free(&boot->files);
     boot_gdb_finish(boot->gdb, result);
     native_gdb_close();
     perf_close();

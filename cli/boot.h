@@ -90,6 +90,8 @@ struct boot_control;
 struct boot_control_events { /* on the loop's thread */
     void (*power_button)(void *context);
     void (*kill)(void *context);
+    const char *(*set_memory)(void *context, uint64_t n_bytes); /* NULL, or why not */
+    uint64_t (*balloon_bytes)(void *context);
     void *context;
 };
 /* Takes the name and listens. `facts`: fields of the answer to "info", as JSON without braces; not kept.
@@ -136,7 +138,8 @@ struct boot_background {
  * out    *out: in that process, for boot_detach_running; empty in the one that stays
  * Returns CLI_OK in the new process; in the other one *out_stays is true and the exit status is returned. */
 int boot_detach(const char *name, const char *log_path, struct boot_background *out, bool *out_stays);
-void boot_detach_running(struct boot_background *b); /* the machine runs */
+/* The machine runs. False: who waited for that has gone (Ctrl-C), and nobody knows of the machine. */
+bool boot_detach_running(struct boot_background *b);
 
 /* ---- console.c ---- */
 
@@ -189,9 +192,9 @@ bool boot_words_add(struct boot_words *words, const char *word); /* false: out o
 void boot_words_free(struct boot_words *words);                  /* the words are their owners' */
 
 struct boot_folders {
-    const char *rootfs, *modules; /* or NULL */
-    bool writable;                /* the root, for the guest */
-    bool network;                 /* its driver is needed, too */
+    const char *rootfs, *modules, *cwd; /* or NULL */
+    bool writable;                      /* the root, for the guest */
+    bool network, balloon;              /* its driver is needed, too */
     struct boot_words dirs, env, args;
 };
 /* Whether a command gets a terminal of its own. */

@@ -124,66 +124,85 @@ static void refuse(struct client *c, const char *why) {
 
 /* ---- requests ---- */
 
-static void do_info(struct client *c, uint64_t timeout_ns) {
+/* Fields that are not there: 30 s, no bytes. */
+struct request {
+    const char *word;
+    uint64_t timeout_ns, n_bytes;
+};
+
+static void do_info(struct client *c, const struct request *r) {
     const struct boot_control *b = c->control;
-    (void)timeout_ns;
-    answer(c, "{\"ok\":true,%s,\"uptime_ms\":%llu}\n", b->facts,
+    (void)r;
+    answer(c, "{\"ok\":true,%s,\"balloon_bytes\":%llu,\"uptime_ms\":%llu}\n", b->facts,
+           (unsigned long long)b->events.balloon_bytes(b->events.context),
            (unsigned long long)((vm_now_ns() - b->start_ns) / 1000000));
 }
 
 /* The machine's end is told by the end of the connection. */
-static void do_stop(struct client *c, uint64_t timeout_ns) {
+static void do_stop(struct client *c, const struct request *r) {
     struct boot_control *b = c->control;
     uint64_t now = vm_now_ns();
     b->events.power_button(b->events.context);
-    b->kill_ns = timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + timeout_ns;
+    b->kill_ns = r->timeout_ns > UINT64_MAX - now ? UINT64_MAX : now + r->timeout_ns;
     vm_timer_set(b->timer, b->kill_ns);
     answer(c, "{\"ok\":true}\n");
 }
 
-static void do_kill(struct client *c, uint64_t timeout_ns) {
+static void do_kill(struct client *c, const struct request *r) {
     struct boot_control *b = c->control;
-    (void)timeout_ns;
+    (void)r;
     answer(c, "{\"ok\":true}\n");
     b->events.kill(b->events.context);
 }
 
-static void do_console(struct client *c, uint64_t timeout_ns) {
-    (void)timeout_ns;
+static void do_console(struct client *c, const struct request *r) {
+    (void)r;
     c->is_console = true;
     answer(c, "{\"ok\":true}\n");
 }
 
+static void do_memory(struct client *c, const struct request *r) {
+    struct boot_control *b = c->control;
+    const char *wrong =
+        r->n_bytes ? b->events.set_memory(b->events.context, r->n_bytes) : "\"size\" is missing";
+    if (wrong)
+        refuse(c, wrong);
+    else
+        answer(c, "{\"ok\":true}\n");
+}
+
 static const struct {
     const char *name;
-    void (*run)(struct client *c, uint64_t timeout_ns);
-} requests[] = {{"info", do_info}, {"stop", do_stop}, {"kill", do_kill}, {"console", do_console}};
+    void (*run)(struct client *c, const struct request *r);
+} requests[] = {
+    {"info", do_info}, {"stop", do_stop}, {"kill", do_kill}, {"console", do_console}, {"memory", do_memory}};
 
 /* NULL, or what is wrong. */
-static const char *read_request(const struct cli_vm_file *file, const char **out_word,
-                                uint64_t *out_timeout_ns) {
+static const char *read_request(const struct cli_vm_file *file, struct request *r) {
     for (size_t i = 0; i < file->n_entries; i++) {
         const struct cli_vm_entry *entry = file->entries + i;
+        bool is_time = strcmp(entry->name, "timeout") == 0, is_size = strcmp(entry->name, "size") == 0;
         if (strcmp(entry->name, "do") == 0)
-            *out_word = entry->value;
-        else if (strcmp(entry->name, "timeout") != 0)
+            r->word = entry->value;
+        else if (!is_time && !is_size)
             return "no request has such a field";
-        else if (!cli_parse_duration(entry->value, out_timeout_ns))
+        else if (is_time && !cli_parse_duration(entry->value, &r->timeout_ns))
             return "\"timeout\" is no time";
+        else if (is_size && (!cli_parse_size(entry->value, &r->n_bytes) || !r->n_bytes))
+            return "\"size\" is no size";
     }
-    return *out_word ? NULL : "\"do\" is missing";
+    return r->word ? NULL : "\"do\" is missing";
 }
 
 static void run_request(struct client *c, const struct cli_vm_file *file) {
-    const char *word = NULL;
-    uint64_t timeout_ns = UINT64_C(30) * 1000000000;
-    const char *wrong = read_request(file, &word, &timeout_ns);
+    struct request r = {.timeout_ns = UINT64_C(30) * 1000000000};
+    const char *wrong = read_request(file, &r);
     for (size_t i = 0; !wrong && i < sizeof requests / sizeof *requests; i++) {
-        if (strcmp(requests[i].name, word)) continue;
-        requests[i].run(c, timeout_ns);
+        if (strcmp(requests[i].name, r.word)) continue;
+        requests[i].run(c, &r);
         return;
     }
-    refuse(c, wrong ? wrong : "\"do\" is info, stop, kill or console");
+    refuse(c, wrong ? wrong : "\"do\" is info, stop, kill, console or memory");
 }
 
 /* The line without its end. */

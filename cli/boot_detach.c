@@ -90,14 +90,16 @@ int boot_detach(const char *name, const char *log_path, struct boot_background *
     return status;
 }
 
-void boot_detach_running(struct boot_background *b) {
+bool boot_detach_running(struct boot_background *b) {
     if (b->log >= 0) {
         dup3(b->log, STDERR_FILENO, 0); /* dup2 is not a machine's */
         close(b->log);
         b->log = -1;
     }
-    if (b->told < 0) return;
-    while (write(b->told, "", 1) < 0 && errno == EINTR) continue;
+    if (b->told < 0) return true;
+    ssize_t n;
+    while ((n = write(b->told, "", 1)) < 0 && errno == EINTR) continue;
     close(b->told);
     b->told = -1;
+    return n == 1;
 }

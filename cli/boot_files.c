@@ -50,6 +50,7 @@ void boot_files_free(struct boot_files *files) {
     cli_file_close(&files->kernel);
     if (!files->archive.bytes) cli_file_close(&files->initrd);
     guest_archive_free(&atoll_default_alloc, &files->archive);
+    *files = (struct boot_files){0};
 }
 
 int boot_find_kernel(struct boot_options *o) {

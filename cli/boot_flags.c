@@ -36,7 +36,8 @@ enum {
     BOOT_CONSOLE,
     BOOT_ICOUNT,
     BOOT_PERF,
-    BOOT_NATIVE_GDB
+    BOOT_NATIVE_GDB,
+    BOOT_CWD
 };
 static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
@@ -80,6 +81,7 @@ static const struct cli_flag flags[] = {
     {BOOT_PERF, "perf", 0, NULL, "name the guest's translated code for perf, in /tmp/perf-PID.map"},
     {BOOT_NATIVE_GDB, "native-gdb", 0, NULL,
      "name the guest's translated code for a gdb that looks at atoll itself"},
+    {BOOT_CWD, "cwd", 0, "DIR", "the folder of the guest that the command starts in (default: /)"},
     {0}};
 
 static bool parse_engine(const char *text, enum vm_engine_choice *out) {
@@ -144,6 +146,7 @@ static int check_flags(const struct boot_options *o) {
                         : f->writable ? "--rw"
                         : f->env.n    ? "--env"
                         : f->modules  ? "--modules"
+                        : f->cwd      ? "--cwd"
                                       : NULL;
     if (!f->rootfs && alone) return cli_usage(o->verb, "\"%s\" is for guests with --rootfs", alone);
     if (o->log_path && !o->detach)
@@ -192,9 +195,10 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
     case BOOT_SCRIPT: return take_script(o, value);
     case BOOT_NAME:
         o->name = value;
+        o->folders.balloon = true; /* "atoll vm memory" */
         valid = control_name_valid(value);
         break;
-    case BOOT_DETACH: o->detach = true; break;
+    case BOOT_DETACH: o->detach = o->folders.balloon = true; break;
     case BOOT_LOG: o->log_path = value; break;
     case BOOT_GDB:
         o->gdb = value;
@@ -207,6 +211,10 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
     case BOOT_ICOUNT: o->icount = true; break;
     case BOOT_PERF: o->perf = true; break;
     case BOOT_NATIVE_GDB: o->native_gdb = true; break;
+    case BOOT_CWD:
+        o->folders.cwd = value;
+        valid = value[0] == '/';
+        break;
     default: return CLI_USAGE;
     }
     return valid ? CLI_OK : cli_usage(o->verb, "--%s does not take \"%s\"", flags[id - 1].name, value);

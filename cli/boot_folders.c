@@ -195,6 +195,7 @@ static void set_all(struct settings *s, const struct boot_folders *f, struct san
     set_folders(s, f, sandbox);
     if (f->writable) set(s, "write", "1");
     set(s, "host", "atoll");
+    if (f->cwd) set(s, "dir", f->cwd);
     if (boot_is_terminal()) set(s, "terminal", "1");
     set_environment(s, f);
     if (!f->args.n) set(s, "arg", "/bin/sh");
@@ -203,8 +204,11 @@ static void set_all(struct settings *s, const struct boot_folders *f, struct san
 
 int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
                          const struct cli_file *kernel, struct guest_archive *out) {
-    static const char *const modules[] = {"virtio_pci", "virtio_blk", "virtio_console", "virtiofs",
-                                          "overlay",    "virtio_rng", "virtio_net"};
+    const char *modules[8] = {"virtio_pci", "virtio_blk", "virtio_console",
+                              "virtiofs",   "overlay",    "virtio_rng"};
+    size_t n_modules = 6;
+    if (f->network) modules[n_modules++] = "virtio_net";
+    if (f->balloon) modules[n_modules++] = "virtio_balloon";
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct settings settings = {0};
     char folder[PATH_MAX];
@@ -214,8 +218,8 @@ int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, 
                                              : has_modules ? folder
                                                            : NULL,
                                   .module_names = modules,
-                                  .n_modules =
-                                      sizeof modules / sizeof *modules - !f->network, /* the last one */
+                                  .n_modules = n_modules,
+                                  .n_optional = f->balloon, /* the last one */
                                   .settings = settings.words.items,
                                   .n_settings = settings.words.n};
     enum atoll_status status = settings.failed

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "cli/cli.h"
+#include "cli/terminal.h"
 
 size_t cli_utf8_size(const char *text) {
     for (size_t n = 1; n <= 4 && text[n - 1]; n++)
@@ -61,8 +62,8 @@ static size_t escape(const char *text, char *out, size_t room) {
 
 static void print_line(const char *text) {
     char line[4096] = "atoll: ";
-    size_t n = 7 + escape(text, line + 7, sizeof line - 8);
-    line[n++] = '\n';
+    size_t n = 7 + escape(text, line + 7, sizeof line - 9);
+    for (const char *end = cli_terminal_line_end(); *end; end++) line[n++] = *end;
     fflush(stdout);
     while (write(STDERR_FILENO, line, n) < 0 && errno == EINTR) continue;
 }

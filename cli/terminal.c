@@ -9,6 +9,8 @@ enum { ESCAPE = 1 /* Ctrl-a */ };
 
 static struct termios before;
 static volatile sig_atomic_t is_raw;
+static bool
+    shows_messages; /* standard error is a terminal, too: of the same user's, as far as anybody can tell */
 static const int deadly[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
 static const int asking[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
 
@@ -36,17 +38,19 @@ bool cli_terminal_raw(bool signals) {
     if (!isatty(STDIN_FILENO) || tcgetattr(STDIN_FILENO, &before)) return false;
     raw = before;
     cfmakeraw(&raw);
-    if (isatty(STDOUT_FILENO)) raw.c_oflag |= OPOST; /* messages of ours have no \r */
     handle(deadly, sizeof deadly / sizeof *deadly);
     if (signals) handle(asking, sizeof asking / sizeof *asking);
+    shows_messages = isatty(STDERR_FILENO);
     is_raw = 1;
     if (tcsetattr(STDIN_FILENO, TCSADRAIN, &raw)) is_raw = 0;
     return is_raw;
 }
 
+const char *cli_terminal_line_end(void) { return is_raw && shows_messages ? "\r\n" : "\n"; }
+
 static void print_keys(const struct cli_keys *keys) {
-    dprintf(STDERR_FILENO, "\n  Ctrl-a x  %s\n  Ctrl-a h  this help\n  Ctrl-a Ctrl-a  Ctrl-a itself\n",
-            keys->quits);
+    dprintf(STDERR_FILENO,
+            "\r\n  Ctrl-a x  %s\r\n  Ctrl-a h  this help\r\n  Ctrl-a Ctrl-a  Ctrl-a itself\r\n", keys->quits);
 }
 
 size_t cli_keys_filter(struct cli_keys *keys, uint8_t *bytes, size_t n) {

@@ -25,7 +25,7 @@ struct vm {
     struct control_folder folder;
     bool json, timeout_given;
     const char *timeout; /* as JSON has it */
-    const char *name;
+    const char *name, *size;
 };
 
 /* ---- a conversation ---- */
@@ -109,8 +109,8 @@ static void wait_for_end(int fd) {
 static const struct {
     const char *name;
     bool is_text;
-} fields[] = {{"name", true},   {"pid", false},   {"memory_bytes", false}, {"cpus", false},
-              {"engine", true}, {"kernel", true}, {"uptime_ms", false}};
+} fields[] = {{"name", true},   {"pid", false},   {"memory_bytes", false},  {"cpus", false},
+              {"engine", true}, {"kernel", true}, {"balloon_bytes", false}, {"uptime_ms", false}};
 enum { N_FIELDS = sizeof fields / sizeof *fields };
 
 static bool is_number(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
@@ -223,6 +223,20 @@ static int do_list(struct vm *vm) {
     return result;
 }
 
+/* ---- memory ---- */
+
+static int do_memory(struct vm *vm) {
+    char request[160];
+    struct cli_vm_file answer;
+    int fd, result = connect_to(vm, &fd);
+    if (result != CLI_OK) return result;
+    snprintf(request, sizeof request, "{\"do\":\"memory\",\"size\":\"%s\"}\n", vm->size);
+    result = ask(vm, fd, request, &answer);
+    if (result == CLI_OK) cli_vm_file_free(&answer);
+    close(fd);
+    return result;
+}
+
 /* ---- stop, kill ---- */
 
 static int do_stop(struct vm *vm) {
@@ -278,10 +292,12 @@ static bool print_all(const uint8_t *bytes, size_t n) {
 /* Both ways until one side ends. */
 static void relay(struct attached *a, bool terminal) {
     struct cli_keys keys = {.quits = "leave; the machine goes on", .quit = on_detach, .context = a};
-    struct pollfd fds[2] = {{.fd = a->fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}};
+    struct pollfd fds[3] = {
+        {.fd = a->fd, .events = POLLIN}, {.fd = STDIN_FILENO, .events = POLLIN}, {.fd = STDOUT_FILENO}};
     uint8_t bytes[4096];
     while (!a->detached) {
-        if (poll(fds, 2, -1) < 0 && errno != EINTR) return;
+        if (poll(fds, 3, -1) < 0 && errno != EINTR) return;
+        if (fds[2].revents & POLLERR) return; /* nobody reads any more */
         if (fds[0].revents) {
             ssize_t n = recv(a->fd, bytes, sizeof bytes, 0);
             if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) return;
@@ -319,11 +335,8 @@ static const struct {
     const char *name;
     int (*run)(struct vm *vm);
     bool has_name;
-} actions[] = {{"list", do_list, false},
-               {"info", do_info, true},
-               {"console", do_console, true},
-               {"stop", do_stop, true},
-               {"kill", do_kill, true}};
+} actions[] = {{"list", do_list, false}, {"info", do_info, true}, {"console", do_console, true},
+               {"stop", do_stop, true},  {"kill", do_kill, true}, {"memory", do_memory, true}};
 enum { N_ACTIONS = sizeof actions / sizeof *actions };
 
 static int take_flag(struct vm *vm, int id, const char *value) {
@@ -354,9 +367,16 @@ static int find_action(const char *word, size_t *out) {
 }
 
 static int check(struct vm *vm, const char *word, size_t *out_action) {
-    if (!word) return cli_usage(vm->verb, "list, info, console, stop or kill is missing");
+    uint64_t n_bytes;
+    if (!word) return cli_usage(vm->verb, "list, info, console, stop, kill or memory is missing");
     if (find_action(word, out_action) != CLI_OK)
-        return cli_usage(vm->verb, "\"%s\" is none of list, info, console, stop, kill", word);
+        return cli_usage(vm->verb, "\"%s\" is none of list, info, console, stop, kill, memory", word);
+    bool takes_size = actions[*out_action].run == do_memory;
+    if (takes_size && vm->name && !vm->size) return cli_usage(vm->verb, "memory needs a size, too");
+    if (takes_size && vm->name && (strlen(vm->size) > 32 || !cli_parse_size(vm->size, &n_bytes)))
+        return cli_usage(vm->verb, "\"%s\" is no size", vm->size);
+    if (!takes_size && vm->size)
+        return cli_usage(vm->verb, "one machine at a time, not \"%s\", too", vm->size);
     if (vm->name && !actions[*out_action].has_name) return cli_usage(vm->verb, "list takes no name");
     if (!vm->name && actions[*out_action].has_name)
         return cli_usage(vm->verb, "%s needs the name of a machine", word);
@@ -381,8 +401,10 @@ static int run_vm(struct cli_parser *p) {
             word = p->value;
         else if (!vm.name)
             vm.name = p->value;
+        else if (!vm.size)
+            vm.size = p->value;
         else
-            result = cli_usage(vm.verb, "one machine at a time, not \"%s\", too", p->value);
+            result = cli_usage(vm.verb, "\"%s\" is too much", p->value);
         if (result != CLI_OK) return result;
     }
     int result = check(&vm, word, &action);
@@ -391,7 +413,7 @@ static int run_vm(struct cli_parser *p) {
 
 const struct cli_verb cli_verb_vm = {
     .name = "vm",
-    .arguments = "list | info NAME | console NAME | stop NAME | kill NAME",
+    .arguments = "list | info NAME | console NAME | stop NAME | kill NAME | memory NAME SIZE",
     .summary = "look after machines that run",
     .text =
         "Finds the machines that this user has started with \"atoll boot --name NAME\" or --detach.\n\n"
@@ -401,7 +423,10 @@ const struct cli_verb cli_verb_vm = {
         "that "
         "takes longer than --timeout it is ended. kill ends it at once. Both return when nothing is left of "
         "the "
-        "machine.\n\n"
+        "machine. memory asks the guest, by its balloon, to do with SIZE of its memory; the rest goes back "
+        "to "
+        "the host. "
+        "With the machine's own size it has all again.\n\n"
         "The exit status is 0, 127 when there is no such machine, 125 when it does not answer. "
         "docs/control.md describes the control socket.",
     .flags = flags,

@@ -111,6 +111,17 @@ struct vm_stream_device vm_machine_serial(struct vm_machine *machine) {
 }
 void vm_machine_power_button(struct vm_machine *machine) { vm_acpi_pm_power_button(machine->acpi_pm); }
 
+bool vm_machine_set_memory(struct vm_machine *machine, uint64_t n_bytes) {
+    uint64_t all = vm_memory_size(machine->memory);
+    if (!machine->balloon) return false;
+    vballoon_set_target(machine->balloon, n_bytes < all ? (uint32_t)((all - n_bytes) / VBALLOON_PAGE) : 0);
+    return true;
+}
+
+uint64_t vm_machine_balloon_bytes(const struct vm_machine *machine) {
+    return machine->balloon ? vballoon_actual(machine->balloon) * VBALLOON_PAGE : 0;
+}
+
 uint64_t vm_machine_exits(const struct vm_machine *machine) { return machine->n_exits; }
 
 bool vm_machine_count(const struct vm_machine *machine, size_t i, struct vm_machine_count *out) {

@@ -68,6 +68,12 @@ void vm_machine_stop(struct vm_machine *machine);
 /* As the button of a PC: a guest that cares shuts down. Under the machine lock, or on the loop. */
 void vm_machine_power_button(struct vm_machine *machine);
 
+/* Asks the guest by its balloon to do with `n_bytes` of its memory; it takes its time, or does not listen. Under the
+ * machine lock. Returns false where there is no balloon (config.counts). */
+bool vm_machine_set_memory(struct vm_machine *machine, uint64_t n_bytes);
+/* What the guest says it has put into the balloon. Under the machine lock. */
+uint64_t vm_machine_balloon_bytes(const struct vm_machine *machine);
+
 /* How often processors came back to be served, in all. Not while it runs. */
 uint64_t vm_machine_exits(const struct vm_machine *machine);
 /* How often a device's registers were accessed; false: there is no row `i`. Not while it runs. */

@@ -39,9 +39,7 @@ static enum atoll_status fill(struct making *m, const struct guest_config *confi
     if (s == ATOLL_OK)
         s = guest_cpio_add(m->alloc, m->archive, "init", S_IFREG | 0500, guest_init, init_size, err);
     if (s == ATOLL_OK) s = guest_cpio_add(m->alloc, m->archive, "modules", S_IFDIR | 0755, NULL, 0, err);
-    if (s == ATOLL_OK && config->modules)
-        s = guest_modules(m->alloc, config->modules, config->module_names, config->n_modules, take_module, m,
-                          err);
+    if (s == ATOLL_OK && config->modules) s = guest_modules(m->alloc, config, take_module, m, err);
     for (size_t i = 0; s == ATOLL_OK && i < config->n_settings; i++)
         s = add_setting(m, "", config->settings[i], err);
     if (s == ATOLL_OK)

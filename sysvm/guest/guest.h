@@ -12,8 +12,8 @@ struct guest_config {
     const struct atoll_alloc *alloc; /* NULL = default */
     const char *modules; /* the kernel's own folder (/lib/modules/RELEASE); NULL: all is built in */
     const char *const *module_names; /* needed, with all that they need in turn; '-' and '_' are one */
-    size_t n_modules;
-    const char *const *settings; /* KEY=VALUE as protocol.h has them, but for module= */
+    size_t n_modules, n_optional;    /* n_optional: the last ones of them, which may not be there */
+    const char *const *settings;     /* KEY=VALUE as protocol.h has them, but for module= */
     size_t n_settings;
 };
 

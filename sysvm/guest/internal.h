@@ -27,9 +27,8 @@ enum atoll_status guest_cpio_end(const struct atoll_alloc *alloc, struct guest_a
 /* Called for each module in the order they load; the bytes are not kept. */
 typedef enum atoll_status guest_take_module(void *context, const char *name, const void *bytes, size_t size,
                                             struct atoll_error *err);
-/* Finds the modules `names` and what they need. fails as guest_archive_new, and what `take` says */
-enum atoll_status guest_modules(const struct atoll_alloc *alloc, const char *folder, const char *const *names,
-                                size_t n_names, guest_take_module *take, void *context,
-                                struct atoll_error *err);
+/* Finds the modules that are wanted, and what they need. fails as guest_archive_new, and what `take` says */
+enum atoll_status guest_modules(const struct atoll_alloc *alloc, const struct guest_config *config,
+                                guest_take_module *take, void *context, struct atoll_error *err);
 
 #endif

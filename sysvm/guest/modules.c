@@ -238,18 +238,19 @@ static enum atoll_status want(struct search *s, const char *text, size_t text_si
     return fail_io(err, ENOENT, s->folder, path);
 }
 
-enum atoll_status guest_modules(const struct atoll_alloc *alloc, const char *folder, const char *const *names,
-                                size_t n_names, guest_take_module *take_one, void *context,
-                                struct atoll_error *err) {
+enum atoll_status guest_modules(const struct atoll_alloc *alloc, const struct guest_config *config,
+                                guest_take_module *take_one, void *context, struct atoll_error *err) {
     struct search *s = atoll_new(alloc, 1, sizeof *s);
     if (!s) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    s->alloc = alloc, s->folder = folder, s->take = take_one, s->context = context;
+    s->alloc = alloc, s->folder = config->modules, s->take = take_one, s->context = context;
     enum atoll_status status = read_file(s, "modules.order", LIST_MAX, true, &s->paths, err);
     if (status == ATOLL_OK && !s->paths.data)
         status = read_file(s, "modules.dep", LIST_MAX, false, &s->paths, err);
     if (status == ATOLL_OK) status = read_file(s, "modules.builtin", LIST_MAX, true, &s->builtin, err);
-    for (size_t i = 0; status == ATOLL_OK && i < n_names; i++)
-        status = want(s, names[i], strlen(names[i]), 0, err);
+    for (size_t i = 0; status == ATOLL_OK && i < config->n_modules; i++) {
+        status = want(s, config->module_names[i], strlen(config->module_names[i]), 0, err);
+        if (status == ATOLL_E_LINK && i + config->n_optional >= config->n_modules) status = ATOLL_OK;
+    }
     free_text(s, &s->paths);
     free_text(s, &s->builtin);
     atoll_free(alloc, s, sizeof *s);

@@ -67,15 +67,21 @@ static long execute(const struct settings *s) {
     return error;
 }
 
+/* Why there is no command. */
+struct failure {
+    long error;
+    bool of_folder; /* where it was to start */
+};
+
 static void become_command(const struct settings *s, const int ends[3], int report) {
     SYS0(setsid);
     for (int i = 0; i < 3; i++) SYS2(dup2, ends[i], i);
     for (int i = 0; i < 3; i++) set_cloexec(i, false);
     if (s->terminal) SYS3(ioctl, 0, TIOCSCTTY, 0);
     unblock_signals();
-    long error = s->dir ? SYS1(chdir, s->dir) : 0;
-    if (error >= 0) error = execute(s);
-    sys_write(report, &error, sizeof error);
+    struct failure why = {s->dir ? SYS1(chdir, s->dir) : 0, true};
+    if (why.error >= 0) why = (struct failure){execute(s), false};
+    sys_write(report, &why, sizeof why);
     SYS1(exit_group, 1);
 }
 
@@ -110,7 +116,7 @@ static long make_terminal(struct run *r, int ends[3]) {
 static void start(struct run *r, const struct settings *s) {
     int ends[3], report[2];
     uint64_t chld = UINT64_C(1) << (SIGCHLD - 1);
-    long reason = 0;
+    struct failure why;
     SYS4(rt_sigprocmask, 0 /* SIG_BLOCK */, &chld, NULL, sizeof chld);
     r->signals = (int)SYS4(signalfd4, -1, &chld, sizeof chld, O_CLOEXEC | O_NONBLOCK);
     long error = s->terminal ? make_terminal(r, ends) : make_pipes(r, ends);
@@ -120,8 +126,9 @@ static void start(struct run *r, const struct settings *s) {
     if (r->child == 0) become_command(s, ends, report[1]);
     sys_close(report[1]);
     for (int i = 0; i < (s->terminal ? 1 : 3); i++) sys_close(ends[i]);
-    if (sys_read(report[0], &reason, sizeof reason) > 0)
-        fail(r->channel, reason == -ENOENT ? 127 : 126, "", s->args[0], reason);
+    bool failed = sys_read(report[0], &why, sizeof why) > 0;
+    if (failed && why.of_folder) fail(r->channel, 125, "cannot start in ", s->dir, why.error);
+    if (failed) fail(r->channel, why.error == -ENOENT ? 127 : 126, "", s->args[0], why.error);
     sys_close(report[0]);
     set_nonblocking(r->input);
     for (int i = 0; i < 2; i++)

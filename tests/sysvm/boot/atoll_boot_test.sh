@@ -42,6 +42,8 @@ expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- gues
 mkdir "$dir/root"
 expect "a command without a root" 2 '' '"ls" is for guests with --rootfs' -- --kernel "$kernel" -- ls
 expect "--rw without a root" 2 '' '"--rw" is for' -- --kernel "$kernel" --rw
+expect "--cwd without a root" 2 '' '"--cwd" is for' -- --kernel "$kernel" --cwd /
+expect "a place to start that is no path" 2 '' 'does not take "src"' -- --kernel "$kernel" --rootfs "$dir/root" --cwd src
 expect "no such console" 2 '' 'does not take "hvc0"' -- --kernel "$kernel" --console hvc0
 expect "a root and a console" 2 '' 'which needs no --console' -- --kernel "$kernel" --rootfs "$dir/root" --console virtio
 expect "a root and an initrd" 2 '' 'of its own' -- --kernel "$kernel" --rootfs "$dir/root" --initrd "$kernel"
@@ -68,6 +70,7 @@ expect "no kernel" 126 '' 'neither bzImage nor ELF' -- --engine "$engine" --kern
 guest "power off" 0 '^tiny: off$' '' off
 guest "panic" 255 'Call Trace' 'the guest panicked: .*not syncing: just so' panic --timeout 60
 guest "panic, then a reset" 255 '' 'the guest panicked: .*not syncing: and again' panic-reset --timeout 60
+guest "a program that shows an old panic" 0 'long ago' '' old-panic --timeout 60
 guest "triple fault" 255 '' 'triple fault' fault --timeout 60
 guest "timeout while it runs" 124 '^tiny: hang$' 'timeout' hang --timeout 5
 guest "timeout while it is halted" 124 '^tiny: halt$' 'timeout' halt --timeout 5

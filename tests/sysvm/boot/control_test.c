@@ -152,6 +152,13 @@ static void a_machine_in_the_background_is_found_and_ended(void **state) {
     assert_says(f, "\"memory_bytes\":67108864,\"cpus\":1,\"engine\":\"kvm\",\"kernel\":\"");
     assert_int_equal(ATOLL(f, "vm", "info", "one"), 0);
     assert_says(f, "name          one\n");
+    assert_int_equal(ATOLL(f, "vm", "memory", "one", "32M"), 0);
+    assert_int_equal(ATOLL(f, "vm", "memory", "one", "128M"), 125);
+    assert_says(f, "\"size\" is from 16M to what the machine has");
+    assert_int_equal(ATOLL(f, "vm", "memory", "one"), 2);
+    assert_int_equal(ATOLL(f, "vm", "memory", "one", "lots"), 2);
+    assert_int_equal(ATOLL(f, "vm", "info", "one"), 0);
+    assert_says(f, "balloon_bytes 0\n"); /* this kernel has no driver */
     assert_int_equal(BOOT(f, "hang", "--name", "one"), 125);
     assert_says(f, "a machine \"one\" runs already");
     assert_int_equal(ATOLL(f, "vm", "kill", "one"), 0);
@@ -301,7 +308,12 @@ static void requests_are_json_and_hostile(void **state) {
         {"{\"do\":{\"do\":{}}}\n", "text or a list"},
         {"{\"do\":[[[[[[[[[[\n", "a list in a list"},
         {"{}\n", "\\\"do\\\" is missing"},
-        {"{\"do\":\"reboot\"}\n", "is info, stop, kill or console"},
+        {"{\"do\":\"memory\"}\n", "\\\"size\\\" is missing"},
+        {"{\"do\":\"memory\",\"size\":\"lots\"}\n", "\\\"size\\\" is no size"},
+        {"{\"do\":\"memory\",\"size\":\"1M\"}\n", "is from 16M to what the machine has"},
+        {"{\"do\":\"memory\",\"size\":\"1T\"}\n", "is from 16M to what the machine has"},
+        {"{\"do\":\"memory\",\"size\":\"32M\"}\n", "{\"ok\":true}"},
+        {"{\"do\":\"reboot\"}\n", "is info, stop, kill, console or memory"},
         {"{\"do\":\"stop\",\"timeout\":\"-1s\"}\n", "is no time"},
         {"{\"do\":\"info\",\"x\":1}\n", "no request has such a field"},
     };
@@ -414,6 +426,60 @@ static void the_terminal_is_raw_until_it_is_left(void **state) {
     assert_int_equal(ATOLL(f, "vm", "stop", "tty"), 0);
 }
 
+/* The kernel comes by a pipe, so that there is time to go. */
+static void a_machine_ends_when_nobody_waits_for_its_start(void **state) {
+    struct fixture *f = *state;
+    char pipe_path[80], log[80], bytes[4096];
+    snprintf(pipe_path, sizeof pipe_path, "%s/kernel", f->folder);
+    snprintf(log, sizeof log, "%s/log", f->folder);
+    assert_int_equal(mkfifo(pipe_path, 0600), 0);
+    pid_t pid = fork();
+    if (!pid) {
+        execl(program, program, "boot", "--engine=kvm", "--detach", "--name", "gone", "--kernel", pipe_path,
+              "--append", "hang", "--timeout=100", "--log", log, NULL);
+        _exit(99);
+    }
+    int to = open(pipe_path, O_WRONLY),
+        from = open(kernel, O_RDONLY); /* `to` waits for the machine's process */
+    assert_true(to >= 0 && from >= 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    for (ssize_t n; (n = read(from, bytes, sizeof bytes)) > 0;)
+        assert_int_equal(write(to, bytes, (size_t)n), n);
+    close(to), close(from);
+    do read_log(f, log);
+    while (!strstr(f->out, "ended with status"));
+    assert_says(f, "machine gone ended with status 0\n");
+    while (n_left(f)) usleep(1000);
+    unlink(pipe_path), unlink(log);
+}
+
+static int wait_status(pid_t pid) {
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static void a_kernel_that_does_not_come_is_not_waited_for(void **state) {
+    struct fixture *f = *state;
+    char path[80];
+    snprintf(path, sizeof path, "%s/kernel", f->folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(ATOLL(f, "boot", "--engine=kvm", "--kernel", path, "--timeout=100ms"), 124);
+    pid_t pid = fork();
+    if (!pid) {
+        execl(program, program, "boot", "--engine=kvm", "--name", "waits", "--kernel", path, NULL);
+        _exit(99);
+    }
+    int to = open(path, O_WRONLY); /* waits for the machine's process */
+    assert_true(to >= 0);
+    kill(pid, SIGTERM);
+    close(to);
+    assert_int_equal(wait_status(pid), 128 + SIGTERM);
+    unlink(path);
+    assert_int_equal(n_left(f), 0);
+}
+
 static void a_folder_of_somebody_else_is_not_used(void **state) {
     struct fixture *f = *state;
     char path[80];
@@ -455,6 +521,8 @@ int main(int argc, char **argv) {
         TEST(a_start_that_fails_is_told),
         TEST(a_log_keeps_what_is_said_after_the_start),
         TEST(what_a_killed_process_left_is_removed),
+        TEST(a_machine_ends_when_nobody_waits_for_its_start),
+        TEST(a_kernel_that_does_not_come_is_not_waited_for),
         TEST(a_process_that_does_not_answer_is_killed),
         TEST(another_user_is_not_answered),
         TEST(nothing_is_left_after_any_end),

@@ -63,7 +63,7 @@ static void type(struct fixture *f, const char *keys, size_t n) {
 static bool is_raw(struct fixture *f) {
     struct termios now;
     assert_int_equal(tcgetattr(f->slave, &now), 0);
-    return !(now.c_lflag & (ICANON | ECHO | ISIG));
+    return !(now.c_lflag & (ICANON | ECHO | ISIG)) && !(now.c_oflag & OPOST);
 }
 
 static void assert_ended(struct fixture *f, int status) {
@@ -85,6 +85,7 @@ static void the_terminal_is_raw_until_the_guest_is_off(void **state) {
     assert_true(is_raw(f));
     type(f, "hello, \x03q", 9); /* Ctrl-c is the guest's */
     wait_for(f, "hello, \x03q");
+    assert_non_null(strstr(f->seen, "tiny: echo\n")); /* no \r: programs of the guest move the cursor down so */
     assert_ended(f, 0);
 }
 

@@ -229,6 +229,26 @@ static void folders_that_lie_are_told(void **state) {
     says(ATOLL_E_LIMIT, "too many");
 }
 
+static void a_module_that_may_be_missing_is_left_out(void **state) {
+    (void)state;
+    static const char *const wanted[] = {"virtiofs", "virtio_balloon"};
+    struct guest_config config = {.modules = root, .module_names = wanted, .n_modules = 2, .n_optional = 1};
+    struct guest_archive a;
+    char names[1024];
+    size_t size;
+    write_bytes("modules.order", "kernel/virtiofs.ko\n", 19);
+    put_module("kernel/virtiofs.ko", "");
+    assert_int_equal(guest_archive_new(&config, &a, NULL), ATOLL_OK);
+    assert_non_null(find(&a, "modules/virtiofs.ko", &size, names));
+    assert_null(strstr(names, "balloon"));
+    guest_archive_free(NULL, &a);
+    config.n_optional = 0;
+    assert_int_equal(guest_archive_new(&config, &a, NULL), ATOLL_E_LINK);
+    config.n_optional = 1;
+    write_bytes("modules.order", "kernel/virtio_balloon.ko\n", 25);
+    assert_int_equal(guest_archive_new(&config, &a, NULL), ATOLL_E_LINK); /* the other one may not */
+}
+
 static unsigned left;
 static void *failing_resize(void *context, void *p, size_t old_size, size_t new_size) {
     if (new_size > old_size && !left) return NULL;
@@ -256,9 +276,10 @@ static void memory_that_runs_out_is_told(void **state) {
 
 int main(void) {
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-    const struct CMUnitTest tests[] = {T(modules_come_after_what_they_need), T(modules_dep_serves_as_a_list),
-                                       T(a_kernel_without_modules_needs_no_folder),
-                                       T(folders_that_lie_are_told), T(memory_that_runs_out_is_told)};
+    const struct CMUnitTest tests[] = {
+        T(modules_come_after_what_they_need),        T(modules_dep_serves_as_a_list),
+        T(a_kernel_without_modules_needs_no_folder), T(folders_that_lie_are_told),
+        T(a_module_that_may_be_missing_is_left_out), T(memory_that_runs_out_is_told)};
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ trap 'rm -rf "$dir"' EXIT
 failed=0
 mkdir -p "$dir"/root/{bin,tmp,proc,sys,dev} "$dir/shared"
 cp "$busybox" "$dir/root/bin/busybox"
-for name in sh cat echo uname wc grep md5sum dd sync true; do ln -s busybox "$dir/root/bin/$name"; done
+for name in sh cat echo uname wc grep md5sum dd sync true sleep pwd; do ln -s busybox "$dir/root/bin/$name"; done
 echo "from the host" >"$dir/shared/in"
 truncate -s 4M "$dir/disk"
 
@@ -65,4 +65,14 @@ guest "two processors" 0 --cpus 2 -- /bin/sh -c '
     (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & wait
     grep -c ^processor /proc/cpuinfo'
 check "both are seen" test "$(cat "$dir/out")" = 2
+export XDG_RUNTIME_DIR=$dir/run
+mkdir -m 700 "$dir/run"
+{ until "$atoll" vm console killed </dev/null 2>/dev/null | grep -q -m 1 runs; do sleep 1; done; "$atoll" vm kill killed; } &
+guest "a command that is killed" 137 --name killed -- /bin/sh -c 'echo it runs; sleep 1000'
+wait
+guest "a folder to start in" 0 --dir "$dir/shared::/shared:ro" --cwd /shared -- /bin/sh -c 'cat in; pwd'
+check "it starts there" test "$(cat "$dir/out")" = "from the host
+/shared"
+guest "no folder to start in" 125 --cwd /nowhere -- /bin/sh
+check "which is told" grep -q 'cannot start in /nowhere: No such file' "$dir/err"
 exit $failed
