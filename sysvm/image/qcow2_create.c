@@ -14,8 +14,8 @@ static uint64_t clusters(uint64_t n_bytes, uint64_t cluster_size) {
 
 static struct layout lay_out(uint64_t size, unsigned bits) {
     struct layout l = {.cluster_size = UINT64_C(1) << bits, .l1_entries = qc_l1_entries(size, bits)};
+    if (!l.l1_entries) l.l1_entries = 1; /* a table whose entries are none would be counted and not used */
     l.n_l1 = clusters(l.l1_entries * 8, l.cluster_size);
-    if (!l.n_l1) l.n_l1 = 1; /* an empty disk may grow */
     l.per_block = l.cluster_size / 2;
     for (l.n_blocks = 1;; l.n_blocks++) {
         l.n_reftable = clusters(l.n_blocks * 8, l.cluster_size);

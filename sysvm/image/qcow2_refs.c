@@ -232,7 +232,44 @@ int qc_alloc(struct qcow2 *q, uint64_t want, uint64_t *out_cluster, uint64_t *ou
     }
 }
 
+/* The first block behind the file's end that does not exist, nor does any behind it. */
+static uint64_t first_unused_block(const struct qcow2 *q) {
+    uint64_t t = ((q->file_end >> q->cluster_bits) + block_mask(q)) >> q->block_bits;
+    for (uint64_t i = t; i < q->n_reftable; i++)
+        if (q->reftable[i]) t = i + 1;
+    return t;
+}
+
+/* More clusters in a row than lie between two blocks: behind everything, with all blocks that count them in front.
+ *   first -> [blocks for themselves and the n] [n] */
+static int alloc_behind(struct qcow2 *q, uint64_t n, uint64_t *out_cluster) {
+    struct move m = {.t = first_unused_block(q), .n_blocks = 1, .n_clusters = n};
+    while (m.n_blocks + n > m.n_blocks << q->block_bits) m.n_blocks++;
+    int error = m.t + m.n_blocks > q->n_reftable ? grow_table(q, m.t + m.n_blocks) : 0;
+    if (error) return error;
+    m.first = m.t << q->block_bits;
+    uint64_t end = m.first + m.n_blocks + n;
+    if (end >= QC_OFFSET >> q->cluster_bits) return EFBIG;
+    if (is_past_device(q, end)) return ENOSPC;
+    if ((error = add_tables(q, m.first, m.n_blocks))) return error;
+    error = write_moved_blocks(q, &m);
+    if (!error) error = q->file->ops->sync(q->file);
+    for (uint64_t k = 0; !error && k < m.n_blocks; k++) {
+        q->reftable[m.t + k] = (m.first + k) << q->cluster_bits;
+        error = put_table_entry(q, m.t + k);
+    }
+    if (error) { /* which entries are on the disk is not known; what they count is no more than leaked */
+        q->failed = true;
+        return error;
+    }
+    file_reaches(q, end);
+    *out_cluster = m.first + m.n_blocks;
+    return 0;
+}
+
 int qc_alloc_exactly(struct qcow2 *q, uint64_t n, uint64_t *out_cluster) {
+    if (n > block_mask(q))
+        return alloc_behind(q, n, out_cluster); /* a block stands in front of what it counts */
     uint64_t first, got, have = 0;
     uint64_t hint = q->free_hint;
     while (have < n) {

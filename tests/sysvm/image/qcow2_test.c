@@ -333,6 +333,34 @@ static void a_disk_grows_and_shrinks(void **state) {
     free(d);
 }
 
+/* An L1 table of more clusters than lie between two refcount blocks. */
+static void small_clusters_grow_to_a_large_disk(void **state) {
+    (void)state;
+    static const struct {
+        uint64_t from, to;
+    } sizes[] = {{1 << 20, UINT64_C(1) << 30}, {1 << 20, UINT64_C(16) << 30}, {0, UINT64_C(520) << 20}};
+    struct atoll_error err;
+    for (size_t i = 0; i < 3; i++) {
+        struct memory_file *m = mf_new(64 << 20, false);
+        struct img_create how = {.format = IMG_QCOW2, .size = sizes[i].from, .cluster_bits = 9};
+        uint8_t byte = 'x', got[2];
+        assert_int_equal(img_qcow2_format(&m->file, &how, &err), ATOLL_OK);
+        struct img *img = mf_image(m, false, false, &err);
+        assert_non_null(img);
+        if (sizes[i].from) assert_int_equal(img_writev(img, &(struct iovec){&byte, 1}, 1, 77), 0);
+        assert_int_equal(img_resize(img, sizes[i].to, false, &err), ATOLL_OK);
+        assert_int_equal(img_writev(img, &(struct iovec){&byte, 1}, 1, sizes[i].to - 1), 0);
+        assert_int_equal(img_flush(img), 0);
+        check_tables(img, false);
+        assert_true(m->file.size < 16 << 20);
+        assert_int_equal(img_readv(img, &(struct iovec){got, 2}, 1, sizes[i].to - 2), 0);
+        assert_true(got[0] == 0 && got[1] == 'x');
+        assert_int_equal(img_readv(img, &(struct iovec){got, 2}, 1, 77), 0);
+        assert_true(got[0] == (sizes[i].from ? 'x' : 0) && got[1] == 0);
+        assert_int_equal(img_close(img), 0);
+    }
+}
+
 /* ---- repair ---- */
 
 static void leaks_and_wrong_counts_are_found_and_mended(void **state) {
@@ -371,6 +399,7 @@ int main(void) {
         cmocka_unit_test(a_full_disk_leaves_a_whole_image),
         cmocka_unit_test(counts_grow_with_the_image),
         cmocka_unit_test(a_disk_grows_and_shrinks),
+        cmocka_unit_test(small_clusters_grow_to_a_large_disk),
         cmocka_unit_test(leaks_and_wrong_counts_are_found_and_mended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
