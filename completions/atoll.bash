@@ -14,7 +14,7 @@ _atoll() {
         case $verb in
         run) words="--dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --dump-function --dump-to --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
         profile) words="--svg --dir --env --tcplisten --argv0 --stdin --stdout --stderr --invoke --preload --native --trap-unknown-imports --timeout --fuel --max-memory --max-table-elements --max-tables --max-instances --max-stack --max-gc-heap --max-fds --max-output --max-threads --strace --tier --no-cache --stats --perf --native-gdb --dump --dump-function --dump-to --coredump --gdb --relaxed-deterministic --enable --disable --help" ;;
-        boot) words="--kernel --initrd --append --memory --cpus --timeout --engine --self-unpacking --disk --net --vsock --strace --stats --verbose --rootfs --rw --dir --env --modules --no-jail --script --name --detach --log --gdb --console --icount --perf --native-gdb --help" ;;
+        boot) words="--kernel --initrd --append --memory --cpus --timeout --engine --self-unpacking --disk --net --vsock --strace --stats --verbose --rootfs --rw --dir --env --modules --no-jail --script --name --detach --log --gdb --console --icount --perf --native-gdb --cwd --help" ;;
         vm) words="--json --timeout --help" ;;
         validate) words="--json --help" ;;
         asm) words="--output --no-check --help" ;;
