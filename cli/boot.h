@@ -194,7 +194,7 @@ void boot_words_free(struct boot_words *words);                  /* the words ar
 struct boot_folders {
     const char *rootfs, *modules, *cwd; /* or NULL */
     bool writable;                      /* the root, for the guest */
-    bool network, balloon;              /* its driver is needed, too */
+    bool network, vsock, balloon;       /* its driver is needed, too */
     struct boot_words dirs, env, args;
 };
 /* Whether a command gets a terminal of its own. */

@@ -106,6 +106,7 @@ static int take_vsock(struct boot_options *o, const char *value) {
     struct atoll_error err;
     if (virtio_vsock_check(value, &err) != ATOLL_OK) return cli_usage(o->verb, "--vsock: %s", err.text);
     o->vsock = value;
+    o->folders.vsock = true;
     return CLI_OK;
 }
 

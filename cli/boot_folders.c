@@ -204,10 +204,11 @@ static void set_all(struct settings *s, const struct boot_folders *f, struct san
 
 int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, const char *kernel_path,
                          const struct cli_file *kernel, struct guest_archive *out) {
-    const char *modules[8] = {"virtio_pci", "virtio_blk", "virtio_console",
+    const char *modules[9] = {"virtio_pci", "virtio_blk", "virtio_console",
                               "virtiofs",   "overlay",    "virtio_rng"};
     size_t n_modules = 6;
     if (f->network) modules[n_modules++] = "virtio_net";
+    if (f->vsock) modules[n_modules++] = "vmw_vsock_virtio_transport";
     if (f->balloon) modules[n_modules++] = "virtio_balloon";
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct settings settings = {0};
@@ -219,7 +220,7 @@ int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, 
                                                            : NULL,
                                   .module_names = modules,
                                   .n_modules = n_modules,
-                                  .n_optional = f->balloon, /* the last one */
+                                  .n_optional = (size_t)f->vsock + f->balloon, /* the last ones */
                                   .settings = settings.words.items,
                                   .n_settings = settings.words.n};
     enum atoll_status status = settings.failed
