@@ -12,6 +12,13 @@ void power_off(void) {
     for (;;) SYS0(pause);
 }
 
+/* Atoll ends the machine when it has passed on what was written: who reads that may take his time, and the machine is not
+ * to be off before. */
+static void wait_for_end(void) {
+    SYS0(sync);
+    for (;;) SYS0(pause);
+}
+
 static const char *error_text(long error) {
     switch (error < 0 ? -error : error) {
     case ENOENT: return "No such file or directory";
@@ -38,6 +45,7 @@ void fail(struct channel *c, int status, const char *what, const char *name, lon
     if (error && !error_text(error)) text_add_number(text, sizeof text - 1, error < 0 ? -error : error);
     if (c->port >= 0) {
         channel_send(c, GUEST_FAILED, text, strlen(text));
+        wait_for_end();
     } else {
         text_add(text, sizeof text, "\n");
         sys_write(1, text + 1, strlen(text + 1)); /* the console, where the kernel has opened one */
@@ -201,7 +209,7 @@ void init_main(void) {
     if (s.host) SYS2(sethostname, s.host, strlen(s.host));
     loopback_up();
     run_command(&c, &s);
-    power_off();
+    wait_for_end();
 }
 
 /* The kernel starts here, with nothing to return to. */

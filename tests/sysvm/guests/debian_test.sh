@@ -65,6 +65,10 @@ guest "two processors" 0 --cpus 2 -- /bin/sh -c '
     (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & (i=0; while [ $i -lt 2000 ]; do i=$((i + 1)); done) & wait
     grep -c ^processor /proc/cpuinfo'
 check "both are seen" test "$(cat "$dir/out")" = 2
+{ "$atoll" boot --engine=soft --kernel "$kernels/cloud/vmlinuz" --modules "$kernels/cloud/modules" --rootfs "$dir/root" --timeout 15m \
+    -- /bin/sh -c 'dd if=/dev/zero bs=1000 count=100 2>/dev/null; exit 5' 2>"$dir/err" </dev/null || echo $? >"$dir/status"; } |
+    { sleep 10; wc -c; } >"$dir/out"
+check "output that is read late" test "$(cat "$dir/out" "$dir/status" | tr '\n' ' ')" = "100000 5 "
 export XDG_RUNTIME_DIR=$dir/run
 mkdir -m 700 "$dir/run"
 { until "$atoll" vm console killed </dev/null 2>/dev/null | grep -q -m 1 runs; do sleep 1; done; "$atoll" vm kill killed; } &
