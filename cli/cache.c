@@ -73,22 +73,20 @@ static bool write_aside(int folder, char name[64], const void *bytes, size_t n) 
     return ok;
 }
 
-static bool read_whole(int folder, const char *name, uint64_t most, struct cli_file *out) {
+/* *out_fd: for the rest, as of cli_file_read_part. */
+static bool read_file(int folder, const char *name, uint64_t most, cli_file_wanted *wanted,
+                      struct cli_file *out, int *out_fd) {
+    struct atoll_error err;
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    struct stat s;
     *out = (struct cli_file){0};
+    *out_fd = -1;
     if (fd < 0) return false;
-    bool ok = is_ours(fd, S_IFREG, 022) && !fstat(fd, &s) && s.st_size > 0 && (uint64_t)s.st_size <= most;
-    out->bytes = ok ? malloc((size_t)s.st_size) : NULL;
-    ok = out->bytes != NULL;
-    while (ok && out->size < (size_t)s.st_size) {
-        ssize_t n = read(fd, out->bytes + out->size, (size_t)s.st_size - out->size);
-        if (n < 0 && errno == EINTR) continue;
-        ok = n > 0;
-        if (ok) out->size += (size_t)n;
-    }
+    bool ok = is_ours(fd, S_IFREG, 022) && !cli_descriptor_read(fd, most, wanted, out, &err) && out->size;
     if (ok) futimens(fd, NULL); /* it is in use: others go first */
-    close(fd);
+    if (ok && cli_descriptor_has_more(fd, out))
+        *out_fd = fd;
+    else
+        close(fd);
     if (!ok) cli_file_close(out);
     return ok;
 }
@@ -97,11 +95,12 @@ static bool read_whole(int folder, const char *name, uint64_t most, struct cli_f
 
 static bool read_key(int folder, uint8_t key[SAVED_HASH_BYTES]) {
     struct cli_file file;
-    int fd = openat(folder, "key", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(folder, "key", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), rest;
     bool ok = fd >= 0 && is_ours(fd, S_IFREG, 077);
     if (fd >= 0) close(fd);
-    ok = ok && read_whole(folder, "key", SAVED_HASH_BYTES, &file);
+    ok = ok && read_file(folder, "key", SAVED_HASH_BYTES, NULL, &file, &rest);
     if (!ok) return false;
+    if (rest >= 0) close(rest);
     ok = file.size == SAVED_HASH_BYTES;
     if (ok) memcpy(key, file.bytes, SAVED_HASH_BYTES);
     cli_file_close(&file);
@@ -140,8 +139,8 @@ void cache_close(struct cache *cache) {
 
 /* ---- entries ---- */
 
-bool cache_read(const struct cache *cache, const char *name, struct cli_file *out) {
-    return read_whole(cache->folder, name, MAX_ENTRY_BYTES, out);
+bool cache_read(const struct cache *cache, const char *name, struct cli_file *out, int *out_fd) {
+    return read_file(cache->folder, name, MAX_ENTRY_BYTES, saved_wanted, out, out_fd);
 }
 
 void cache_remove(const struct cache *cache, const char *name) { unlinkat(cache->folder, name, 0); }

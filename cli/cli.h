@@ -127,15 +127,24 @@ struct cli_file {
     size_t size;
 };
 enum { CLI_FILE_HEAD = 4 };
-/* Whether a file that begins with these CLI_FILE_HEAD bytes is worth reading to its end. */
-typedef bool cli_file_begins(const uint8_t *head);
+/* How many bytes are wanted of a file that begins with these n: CLI_FILE_HEAD, unless it has fewer, or more;
+ * UINT64_MAX = all. */
+typedef uint64_t cli_file_wanted(const uint8_t *bytes, size_t n);
 /* The bytes of `path`, "-" meaning standard input.
- * in     begins: asked once; where it says no, what was read so far is the file; NULL = read everything
+ * in     wanted: asked once; as many, or what was read so far if that is more, are the file; NULL = read everything
  * out    *out, released with cli_file_close
  * fails  E_IO (system_errno; text says why), E_INTERRUPTED, E_NOMEM, E_LIMIT (larger than max_bytes; 0 = no
  *        bound) */
-enum atoll_status cli_file_read(const char *path, uint64_t max_bytes, cli_file_begins *begins,
+enum atoll_status cli_file_read(const char *path, uint64_t max_bytes, cli_file_wanted *wanted,
                                 struct cli_file *out, struct atoll_error *err);
+/* The same, but of a regular file that has more than was wanted *out_fd is a descriptor, the caller's; else -1.
+ * Standard input is always read to its end. */
+enum atoll_status cli_file_read_part(const char *path, uint64_t max_bytes, cli_file_wanted *wanted,
+                                     struct cli_file *out, int *out_fd, struct atoll_error *err);
+/* The same from a descriptor, which stays open; and whether it is a regular file with more than was read. */
+enum atoll_status cli_descriptor_read(int fd, uint64_t max_bytes, cli_file_wanted *wanted,
+                                      struct cli_file *out, struct atoll_error *err);
+bool cli_descriptor_has_more(int fd, const struct cli_file *file);
 void cli_file_close(struct cli_file *file);
 /* A file that is being written (output.c): a regular file appears whole at the end or not at all. One at a
  * time. */
@@ -164,6 +173,10 @@ int cli_file_write(const char *path, const void *bytes, size_t size);
  * named .wat and a broken program elsewhere: what made it failed.
  * fails   as cli_file_read; E_MALFORMED where the file begins as no program, before it is read to its end */
 enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err);
+/* To run it: of a large file of `atoll compile` all but the machine code, which is to be read from *out_fd when it is
+ * wanted; else *out_fd = -1. */
+enum atoll_status cli_program_read_to_run(const char *path, struct cli_file *out, int *out_fd,
+                                          struct atoll_error *err);
 
 /* What tools see: a program file, read, assembled when it is text, and decoded. */
 struct cli_program {

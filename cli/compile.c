@@ -7,10 +7,18 @@
 #include "cli/saved.h"
 #include "jit/jit.h"
 
-enum { COMPILE_OUTPUT = 1, COMPILE_RELAXED, COMPILE_DUMP, COMPILE_DUMP_FUNCTION, COMPILE_DUMP_TO };
+enum {
+    COMPILE_OUTPUT = 1,
+    COMPILE_RELAXED,
+    COMPILE_FUEL,
+    COMPILE_DUMP,
+    COMPILE_DUMP_FUNCTION,
+    COMPILE_DUMP_TO
+};
 static const struct cli_flag flags[] = {
     {COMPILE_OUTPUT, "output", 'o', "OUT", "the file to write"},
     {COMPILE_RELAXED, "relaxed-deterministic", 0, NULL, "relaxed SIMD gives the same results everywhere"},
+    {COMPILE_FUEL, "fuel", 0, NULL, "for runs with --fuel: the code counts instructions"},
     CODE_DUMP_FLAGS(COMPILE),
     {0}};
 
@@ -26,27 +34,24 @@ static bc_features features_of(const struct bc_module *bc) {
 
 static int write_file(const struct cache *cache, const struct rt_module *module, const char *in,
                       const char *out) {
-    struct bc_buf code, file;
+    struct bc_buf head, body, file;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     uint8_t hash[SAVED_HASH_BYTES];
     int result;
-    bc_buf_init(&code, &atoll_default_alloc);
+    bc_buf_init(&head, &atoll_default_alloc);
+    bc_buf_init(&body, &atoll_default_alloc);
     bc_buf_init(&file, &atoll_default_alloc);
-    if (jit_save(module, &code, &err)) {
+    if (jit_save(module, &head, &body, &err)) {
         result = cli_input_failed(in, &err);
     } else {
-        struct saved parts = {.program = module->bc->bytes,
-                              .program_bytes = module->bc->n_bytes,
-                              .code = code.data,
-                              .code_bytes = code.size,
-                              .features = features_of(module->bc)};
-        saved_hash(parts.program, parts.program_bytes, hash);
-        saved_write(&file, cache->key, hash, &parts);
+        saved_hash(module->bc->bytes, module->bc->n_bytes, hash);
+        saved_write(&file, cache->key, hash, module->bc, features_of(module->bc), &head, &body);
         if (file.failed) cli_message("out of memory");
         result = file.failed ? CLI_INTERNAL : cli_file_write(out, file.data, file.size);
     }
     bc_buf_fini(&file);
-    bc_buf_fini(&code);
+    bc_buf_fini(&body);
+    bc_buf_fini(&head);
     return result;
 }
 
@@ -58,7 +63,7 @@ static int compile_into(const struct cache *cache, struct rt_engine *engine, con
     static const bc_stop never;
     enum atoll_status status = cli_program_read(in, &file, &err);
     struct saved parts = {.program = file.bytes, .program_bytes = file.size};
-    if (!status) saved_parse(file.bytes, file.size, &parts); /* compiled before: again */
+    if (!status) saved_parse(file.bytes, file.size, -1, &parts); /* compiled before: again */
     if (!status) status = rt_module_load(engine, parts.program, parts.program_bytes, true, in, &module, &err);
     if (!status) status = code_dump_choose(dump, module, &err);
     if (!status) status = jit_compile_module(module, &never, &err);
@@ -69,12 +74,17 @@ static int compile_into(const struct cache *cache, struct rt_engine *engine, con
     return result;
 }
 
-static int compile(const char *in, const char *out, bool relaxed, struct code_dump *dump) {
+struct settings {
+    bool relaxed, fuel;
+};
+
+static int compile(const char *in, const char *out, const struct settings *settings, struct code_dump *dump) {
     struct rt_config config = {.features = ~UINT64_C(0),
                                .tier = &jit_tier,
                                .keep_code = true,
                                .viewer = code_dump_viewer(dump),
-                               .relaxed_deterministic = relaxed};
+                               .fuel = settings->fuel,
+                               .relaxed_deterministic = settings->relaxed};
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct rt_engine *engine;
     struct cache cache;
@@ -95,7 +105,7 @@ static int compile(const char *in, const char *out, bool relaxed, struct code_du
 }
 
 /* CLI_END when the flags are read; CLI_HELP; CLI_BAD after a message. */
-static int parse_flags(struct cli_parser *p, const char **in, const char **out, bool *relaxed,
+static int parse_flags(struct cli_parser *p, const char **in, const char **out, struct settings *settings,
                        struct code_dump *dump) {
     for (int id; (id = cli_next(p)) != CLI_END;) {
         if (id == CLI_HELP || id == CLI_BAD) return id;
@@ -103,7 +113,8 @@ static int parse_flags(struct cli_parser *p, const char **in, const char **out, 
             return cli_usage(p->verb, "unexpected argument \"%s\"", p->value), CLI_BAD;
         if (id == CLI_ARGUMENT) *in = p->value;
         if (id == COMPILE_OUTPUT) *out = p->value;
-        if (id == COMPILE_RELAXED) *relaxed = true;
+        if (id == COMPILE_RELAXED) settings->relaxed = true;
+        if (id == COMPILE_FUEL) settings->fuel = true;
         if (id == COMPILE_DUMP && !code_dump_stages(dump, p->verb->name, p->value)) return CLI_BAD;
         if (id == COMPILE_DUMP_FUNCTION) dump->functions = p->value;
         if (id == COMPILE_DUMP_TO) dump->path = p->value;
@@ -115,12 +126,13 @@ static int parse_flags(struct cli_parser *p, const char **in, const char **out, 
 
 static int run_compile(struct cli_parser *p) {
     const char *in = NULL, *out = NULL;
-    bool relaxed = false;
+    struct settings settings = {0};
     struct code_dump dump;
     code_dump_init(&dump);
-    int parsed = parse_flags(p, &in, &out, &relaxed, &dump), result = parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
+    int parsed = parse_flags(p, &in, &out, &settings, &dump),
+        result = parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     if (parsed == CLI_END) {
-        result = compile(in, out, relaxed, &dump);
+        result = compile(in, out, &settings, &dump);
         if (code_dump_end(&dump) && !result) result = CLI_INTERNAL;
     }
     code_dump_fini(&dump);

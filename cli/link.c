@@ -105,7 +105,7 @@ static enum atoll_status start_preload(struct links *l, size_t i, struct atoll_e
     struct rt_instance *instance;
     enum atoll_status status = cli_program_read(p->path, &p->file, err);
     struct saved program = {.program = p->file.bytes, .program_bytes = p->file.size};
-    if (!status) saved_parse(p->file.bytes, p->file.size, &program);
+    if (!status) saved_parse(p->file.bytes, p->file.size, -1, &program);
     if (!status)
         status = rt_module_load(l->store->engine, program.program, program.program_bytes, true, p->path,
                                 &p->module, err);

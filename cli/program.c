@@ -23,15 +23,32 @@ static enum atoll_status check_head(const char *path, const struct cli_file *fil
     return atoll_fail(err, ATOLL_E_MALFORMED, 0, "magic header not detected: no program");
 }
 
-enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err) {
-    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, begins_as_program, out, err);
-    if (!status) status = check_head(path, out, err);
-    if (!status && !out->size && is_named(path, ".wat")) out->bytes[out->size++] = '\n';
+static uint64_t wanted_by_tools(const uint8_t *bytes, size_t n) {
+    return begins_as_program(bytes) ? UINT64_MAX : n;
+}
+static uint64_t wanted_to_run(const uint8_t *bytes, size_t n) {
+    return saved_begins(bytes) ? saved_wanted(bytes, n) : wanted_by_tools(bytes, n);
+}
+
+static enum atoll_status check(const char *path, struct cli_file *file, int fd, struct atoll_error *err) {
+    enum atoll_status status = check_head(path, file, err);
+    if (!status && !file->size && is_named(path, ".wat")) file->bytes[file->size++] = '\n';
     struct saved parts;
-    if (!status && out->size >= CLI_FILE_HEAD && saved_begins(out->bytes) &&
-        !saved_parse(out->bytes, out->size, &parts))
+    if (!status && file->size >= CLI_FILE_HEAD && saved_begins(file->bytes) &&
+        !saved_parse(file->bytes, file->size, fd, &parts))
         return atoll_fail(err, ATOLL_E_MALFORMED, 0, "a broken file of compiled code");
     return status;
+}
+
+enum atoll_status cli_program_read(const char *path, struct cli_file *out, struct atoll_error *err) {
+    enum atoll_status status = cli_file_read(path, BC_MAX_MODULE_BYTES, wanted_by_tools, out, err);
+    return status ? status : check(path, out, -1, err);
+}
+
+enum atoll_status cli_program_read_to_run(const char *path, struct cli_file *out, int *out_fd,
+                                          struct atoll_error *err) {
+    enum atoll_status status = cli_file_read_part(path, BC_MAX_MODULE_BYTES, wanted_to_run, out, out_fd, err);
+    return status ? status : check(path, out, *out_fd, err);
 }
 
 /* ---- modules ---- */
@@ -57,7 +74,7 @@ enum atoll_status cli_program_open(const char *path, bool validate, struct cli_p
     const uint8_t *bytes = p->file.bytes;
     size_t n_bytes = p->file.size;
     struct saved parts;
-    if (saved_parse(p->file.bytes, n_bytes, &parts)) { /* tools look at the program in it */
+    if (saved_parse(p->file.bytes, n_bytes, -1, &parts)) { /* tools look at the program in it */
         bytes = parts.program;
         n_bytes = parts.program_bytes;
     }

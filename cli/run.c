@@ -36,6 +36,8 @@ struct run {
     struct link_files link_files;
     struct links links; /* of the first thread */
     struct cli_file file;
+    struct saved own; /* what the file holds, if it is one of compiled code */
+    int file_fd;      /* of the rest of it, or -1 */
     int fds[3];
     bool made[3]; /* the file of --stdout, --stderr was not there before */
     bool started; /* the program may have written */
@@ -158,45 +160,52 @@ static enum atoll_status open_links(struct run *r, const char **blame, struct at
 
 /* Compiled code that was kept may be run; who looks at the compiler wants to see it made. */
 static bool runs_saved_code(const struct rt_config *config) {
-    return config->tier != &interp_tier && !config->fuel && !config->viewer;
+    return config->tier != &interp_tier && !config->viewer;
 }
 
 /* What earlier runs left of the program. *code: the code in its own file, if it may be used; what is in the cache needs
  * --no-cache's absence. Returns why code in the file is of no use, or NULL. */
-static const char *look_for_saved(struct run *r, const struct saved *file, const struct saved **code) {
+static const char *look_for_saved(struct run *r, struct saved *file, struct saved **code) {
     const struct rt_config *config = &r->engine->config;
     const char *why = NULL;
-    bool has_code = file->code && runs_saved_code(config),
+    bool has_code = file->head_bytes && runs_saved_code(config),
          is_large = file->program_bytes >= SAVED_LARGE_PROGRAM;
     if (!has_code && (r->options.no_cache || config->viewer || (!runs_saved_code(config) && !is_large)))
         return NULL;
     bool open = cache_open(&r->saved.cache, &why);
     r->saved.has_cache = open && !r->options.no_cache;
-    if (has_code && open && saved_is_sealed(r->file.bytes, r->file.size, r->saved.cache.key)) {
+    bool sealed = has_code && open && saved_is_sealed(file, r->saved.cache.key),
+         valid = sealed && saved_is_valid(file, config->features);
+    if (has_code && open)
+        why = sealed ? jit_saved_misfit(file->head, file->head_bytes, config)
+                     : "it was changed, or sealed by somebody else";
+    if (sealed && !why)
         *code = file;
-        r->saved.is_valid = saved_is_valid(file, config->features);
-        return NULL;
-    }
-    if (r->saved.has_cache) saved_find(&r->saved, file->program, file->program_bytes, config);
-    return !has_code ? NULL : open ? "it was changed, or sealed by somebody else" : why;
+    else if (r->saved.has_cache)
+        saved_find(&r->saved, file->program, file->program_bytes, config);
+    r->saved.is_valid |= valid;
+    return has_code ? why : NULL;
 }
 
-static enum atoll_status take_saved_code(struct run *r, struct rt_module *module, const struct saved *own,
+static enum atoll_status take_saved_code(struct run *r, struct rt_module *module, struct saved *own,
                                          struct atoll_error *err) {
     if (!runs_saved_code(&r->engine->config)) return ATOLL_OK;
-    return own ? jit_restore(module, own->code, own->code_bytes, err) : saved_restore(&r->saved, module, err);
+    if (!own) return saved_restore(&r->saved, module, err);
+    const struct jit_saved code = saved_code(own);
+    own->body.told_as = r->options.path;
+    return jit_restore(module, &code, err);
 }
 
 static enum atoll_status start_program(struct run *r, struct rt_instance **out, struct atoll_error *err) {
-    enum atoll_status status = cli_program_read(r->options.path, &r->file, err);
+    enum atoll_status status = cli_program_read_to_run(r->options.path, &r->file, &r->file_fd, err);
     if (status) return status;
     struct rt_module *module;
-    struct saved file = {.program = r->file.bytes, .program_bytes = r->file.size};
-    const struct saved *code = NULL;
-    saved_parse(r->file.bytes, r->file.size, &file);
-    const char *why = look_for_saved(r, &file, &code);
-    status = rt_module_load_again(r->engine, file.program, file.program_bytes, r->saved.is_valid,
-                                  r->options.path, &module, err);
+    struct saved *code = NULL;
+    if (!saved_parse(r->file.bytes, r->file.size, r->file_fd, &r->own))
+        r->own = (struct saved){.program = r->file.bytes, .program_bytes = r->file.size};
+    const char *why = look_for_saved(r, &r->own, &code);
+    status = rt_module_load_again(r->engine, r->own.program, r->own.program_bytes, r->saved.is_valid, r->path,
+                                  &module, err);
     if (status) return status;
     if (why) cli_message("%s: its machine code is not used: %s", cli_file_name(r->options.path), why);
     status = code_dump_choose(&r->options.dump, module, err);
@@ -212,7 +221,6 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
                                   (uint32_t)r->options.max_threads, &r->threads, err);
     r->links.threads = r->threads;
     if (!status) status = links_start(&r->links, module, out, err);
-    saved_forget(&r->saved);
     rt_module_unref(module);
     return status;
 }
@@ -359,8 +367,6 @@ static int set_up_and_run(struct run *r) {
 }
 
 static void release(struct run *r) {
-    saved_forget(&r->saved);
-    cache_close(&r->saved.cache);
     wasi_threads_free(r->threads);
     links_close(&r->links);
     wasi_free(r->wasi);
@@ -373,15 +379,27 @@ static void release(struct run *r) {
     if (r->engine) rt_engine_unref(r->engine);
     perf_close();
     sb_free(r->sandbox);
+    saved_forget(&r->saved);
+    cache_close(&r->saved.cache);
+    saved_fini(&r->own);
     cli_file_close(&r->file);
+    if (r->file_fd >= 0) close(r->file_fd);
     for (int i = 0; i < 3; i++)
         if (r->options.stdio[i] && r->fds[i] >= 0) close(r->fds[i]);
     run_options_fini(&r->options);
 }
 
 static int run_run(struct cli_parser *p) {
-    struct run r = {.saved.cache.folder = -1, .fds = {-1, -1, -1}};
-    int parsed = run_options_parse(&r.options, p);
+    struct run r = {.verb = p->verb,
+                    .saved = {.cache.folder = -1, .fd = -1},
+                    .file_fd = -1,
+                    .tier = p->verb == &cli_verb_profile ? &jit_tier : &auto_tier,
+                    .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
+                    .max_threads = WASI_THREADS_DEFAULT,
+                    .max_table_elems = MAX_TABLE_ELEMS,
+                    .fds = {-1, -1, -1}};
+    code_dump_init(&r.dump);
+    int parsed = parse_flags(&r, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     release(&r);
     return status;

@@ -19,7 +19,7 @@ _atoll() {
         validate) words="--json --help" ;;
         asm) words="--output --no-check --help" ;;
         dis) words="--output --fold --offsets --no-names --help" ;;
-        compile) words="--output --relaxed-deterministic --dump --dump-function --dump-to --help" ;;
+        compile) words="--output --relaxed-deterministic --fuel --dump --dump-function --dump-to --help" ;;
         objdump) words="--headers --details --disassemble --full-contents --section --help" ;;
         disk) words="--format --to --backing --backing-format --cluster-size --repair --shrink --direct --json --help" ;;
         features) words="--imports --help" ;;

@@ -295,6 +295,10 @@ void interp_use_compiled(struct rt_func *func) {
     __atomic_store_n(&func->code, compiled_stub, __ATOMIC_RELEASE);
 }
 
+void interp_use_lowered(struct rt_func *func) {
+    __atomic_store_n(&func->code, (const void *)lower_stub, __ATOMIC_RELEASE);
+}
+
 union rt_slot *interp_frame_end(union rt_slot *fp) {
     const struct rt_func *func = fp[-1].ref;
     const void *code = __atomic_load_n(&func->code, __ATOMIC_ACQUIRE);

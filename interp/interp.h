@@ -17,6 +17,8 @@ enum atoll_status interp_dump(struct rt_module *module, uint32_t func, struct bc
 
 /* From now on calls of the function run its machine code, by the tier's call_compiled. */
 void interp_use_compiled(struct rt_func *func);
+/* They are interpreted after all; none has been, nor has the machine code been entered. */
+void interp_use_lowered(struct rt_func *func);
 
 /* The code of one instruction: what compiled code has no machine code for.
  * in     the instruction at byte `at` of the function; kinds[n_args]: enum bc_kind of its operands

@@ -44,7 +44,7 @@ struct jit_reloc {
 };
 struct jit_code { /* of one function */
     uint32_t func;
-    uint8_t *start;             /* where it runs */
+    uint8_t *start;             /* where it runs; NULL: it has no place yet */
     uint32_t size, frame_bytes; /* frame: from rsp inside the function up to its return address */
     uint32_t n_pcs, n_relocs;
     struct jit_pc *pcs;
@@ -61,6 +61,10 @@ struct jit_code { /* of one function */
     const char *declined; /* why it stays interpreted */
     const struct rt_module *module;
 };
+/* Where the function's code is, as any thread may ask; NULL: nowhere yet. */
+static inline const uint8_t *jit_start_of(const struct jit_code *code) {
+    return __atomic_load_n(&code->start, __ATOMIC_ACQUIRE);
+}
 /* Byte offsets from a struct rt_instance to what its block holds behind it: the same in all instances of a
  * module. */
 struct jit_layout {

@@ -38,7 +38,7 @@ static void go_to_own(struct emit *e, uint32_t func, uint8_t opcode) {
     const struct jit_code *codes = e->layout->codes;
     uint32_t own = func - f->bc->n_imported_funcs;
     bool self = func == f->func && !f->loop;
-    if (!codes || self || codes[own].start) {
+    if (!codes || self || jit_start_of(codes + own)) {
         x86_bytes(a, opcode, 1);
         emit_reloc(e, codes && self ? JIT_RELOC_SELF : JIT_RELOC_FUNC, func);
         return;

@@ -18,11 +18,10 @@ struct jit_engine {
     const struct atoll_alloc *alloc;
     pthread_mutex_t lock;
     struct jit_memory memory; /* under the lock */
-    struct jit_place *places; /* by address once sorted */
+    struct jit_place *places; /* by address */
     size_t n_places, cap_places;
-    bool sorted;
     const uint8_t *traps; /* thunks: 16 bytes a trap */
-    const uint8_t *leave, *bridge, *throw, *throw_ref, *refuel;
+    const uint8_t *leave, *bridge, *first, *throw, *throw_ref, *refuel;
     const uint8_t *tails[JIT_TAIL_CLASSES], *tail_backs;
     void (*leave_from_host)(enum rt_trap trap, struct rt_instance *instance) __attribute__((noreturn));
     void *disassembler;           /* dump_code.c: the library, once it was wanted */
@@ -49,7 +48,7 @@ static inline void jit_seen(const struct rt_store *store) {
 enum atoll_status jit_index_add(struct jit_engine *engine, const struct jit_code *code);
 /* All code of the module. */
 void jit_index_remove(struct jit_engine *engine, const struct rt_module *module);
-const struct jit_code *jit_index_find(struct jit_engine *engine, const uint8_t *pc);
+const struct jit_code *jit_index_find(const struct jit_engine *engine, const uint8_t *pc);
 void jit_index_fini(struct jit_engine *engine);
 
 /* ---- thunk.c ---- */
@@ -70,6 +69,8 @@ struct jit_regs { /* what the bridge saves */
 };
 enum rt_trap jit_bridge(struct rt_func *func, struct jit_regs *regs, uint8_t *stack,
                         struct rt_instance *caller);
+/* For the thunk: rt_func.jit_code is not the thunk any more afterwards (restore.c). */
+void jit_first(struct rt_func *func, struct rt_instance *caller);
 enum rt_trap jit_trap(enum rt_trap trap, uintptr_t sp, struct rt_instance *instance);
 struct jit_resume {              /* how a compiled function goes on at a handler */
     uint64_t saved[JIT_N_SAVED]; /* as jit_saved_registers lists them; before: as they are at the throw */
@@ -117,7 +118,7 @@ struct jit_module;
 void jit_slows_free(struct rt_module *module);
 /* Appends what jit_slow_new needs to make it again: function, place, number of operands, their types. */
 void jit_slow_put(const struct jit_slow *slow, struct bc_buf *out);
-const struct jit_slow *jit_slow_of(const struct jit_module *jit, uint32_t number);
+const struct jit_slow *jit_slow_of(struct jit_module *jit, uint32_t number);
 
 /* The entries of a kind, by type index; made on demand. */
 struct jit_entries {
@@ -137,9 +138,14 @@ struct jit_module {
     struct jit_entries entries, loop_entries;
     struct jit_slow **slows; /* all of the module, by number */
     size_t n_slows, cap_slows;
+    pthread_mutex_t slow_lock; /* guards them; innermost of all */
     struct jit_stats stats;
-    uint8_t *saved; /* save.c: code for its first instance, borrowed; NULL: none */
-    size_t saved_bytes;
+    /* restore.c, under the lock */
+    struct jit_saved saved;        /* borrowed; no head: there is none */
+    bool restored;                 /* it has been looked at */
+    struct jit_saved_table *table; /* NULL: nothing waits for its first call */
+    uint8_t *saved_states;         /* by own function; NULL: the same */
+    uint8_t *stubs;                /* for direct calls of what waits */
     /* hot.c */
     struct jit_heat *heat;  /* by own function; NULL: compiled in advance */
     struct jit_loop *loops; /* entered while they ran */
@@ -174,6 +180,13 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes);
 /* Calls of the instance's function run its code from now on. */
 void jit_use(struct rt_func *func, const struct jit_code *code);
+/* Calls of it find no code any more and are interpreted. */
+void jit_use_none(struct rt_func *func);
+/* Calls of all functions of the instance that have code, or wait for it, run it; the caller holds the module's lock.
+ * Where there is jit_hot, its lock, too. */
+void jit_use_all(struct rt_instance *instance);
+/* Of all functions that have a place of their own; the caller holds the engine's lock. */
+void jit_give_back_functions(struct jit_engine *engine, const struct rt_module *module);
 
 /* ---- hot.c: what is compiled while the program runs ---- */
 
@@ -193,15 +206,25 @@ void jit_hot_unlock(const struct jit_engine *engine);
 bool jit_is_ready(const struct jit_module *jit, uint32_t own);
 /* It is, or the function stays interpreted: no thread is at it. The caller holds the lock. */
 bool jit_is_decided(const struct jit_module *jit, uint32_t own);
+/* The function may be compiled after all, where that is done while the program runs. The caller holds the lock. */
+void jit_hot_cool(struct jit_module *jit, uint32_t own);
 
 /* ---- dump_code.c ---- */
 
 void jit_disassembler_close(struct jit_engine *engine);
 
-/* ---- save.c ---- */
+/* ---- restore.c; the caller holds the module's lock, unless it says otherwise ---- */
 
-/* Puts the code of jit_restore in place, once the layout of instances is known. False: there is none, or it is no
- * good. */
+/* Puts the code of jit_restore in place, or lets functions wait for it, once the layout of instances is known. False:
+ * there is none, or it is no good, or that was done before. */
 bool jit_restore_saved(struct rt_module *module);
+void jit_saved_fini(struct rt_module *module); /* the caller holds the engine's lock instead */
+/* The function gets its code when it is called first; it was to, but its code was broken. */
+bool jit_saved_waits(const struct jit_module *jit, uint32_t own);
+bool jit_saved_is_broken(const struct jit_module *jit, uint32_t own);
+/* The function, which waits or waited, gets its code now; false: it is interpreted. Takes the lock. */
+bool jit_saved_use(struct rt_func *func);
+/* Where direct calls of a function lead that waits; any thread may ask. */
+const uint8_t *jit_saved_stub(const struct jit_module *jit, uint32_t own);
 
 #endif

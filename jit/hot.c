@@ -236,7 +236,14 @@ static void take_saved(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
     if (!jit_restore_saved(module)) return;
     for (uint32_t i = 0; i < jit_n_own(module); i++)
-        if (jit->codes[i].module) jit->heat[i].state = jit->codes[i].size ? READY : DECLINED;
+        if (jit_saved_waits(jit, i))
+            jit->heat[i].state = READY;
+        else if (jit->codes[i].module)
+            jit->heat[i].state = jit->codes[i].size ? READY : DECLINED;
+}
+
+void jit_hot_cool(struct jit_module *jit, uint32_t own) {
+    if (jit->heat) jit->heat[own].state = COLD;
 }
 
 enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
@@ -247,6 +254,7 @@ enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
     struct jit_module *jit = module->jit_data;
     struct link *link = atoll_new(hot->alloc, 1, sizeof *link);
     if (!link) return ATOLL_E_NOMEM;
+    pthread_mutex_lock(&jit->lock);
     pthread_mutex_lock(&hot->lock);
     if (!jit->heat) jit->heat = atoll_new(hot->alloc, jit_n_own(module) + 1u, sizeof *jit->heat);
     if (!jit->layout.codes)
@@ -257,13 +265,13 @@ enum atoll_status jit_hot_prepare(struct rt_instance *instance) {
         if (link->next) link->next->previous = link;
         hot->instances = link;
         instance->tier_data = link;
-        for (uint32_t i = 0; i < jit_n_own(module); i++)
-            if (jit->heat[i].state == READY) jit_use(instance->own_funcs + i, jit->codes + i);
+        jit_use_all(instance);
         start_thread(hot);
         hot->asked = true;
         pthread_cond_signal(&hot->work);
     }
     pthread_mutex_unlock(&hot->lock);
+    pthread_mutex_unlock(&jit->lock);
     if (instance->tier_data) return ATOLL_OK;
     atoll_free(hot->alloc, link, sizeof *link);
     return ATOLL_E_NOMEM;
@@ -294,31 +302,12 @@ static void drop_jobs(struct jit_hot *hot, const struct rt_module *module) {
     hot->end = link;
 }
 
-/* Functions that lie side by side, as those that were restored do, in one piece. */
-static void give_back_functions(struct jit_engine *engine, const struct rt_module *module) {
-    const struct jit_module *jit = module->jit_data;
-    const uint8_t *start = NULL;
-    size_t n = 0;
-    for (uint32_t i = 0; jit->heat && i < jit_n_own(module); i++) {
-        const struct jit_code *code = jit->codes + i;
-        if (jit->heat[i].state != READY) continue;
-        if (start && code->start != start + n) {
-            jit_memory_give_back(&engine->memory, start, n);
-            start = NULL;
-        }
-        if (!start) start = code->start;
-        n = (size_t)(code->start - start) +
-            ((code->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1));
-    }
-    if (start) jit_memory_give_back(&engine->memory, start, n);
-}
-
-static void free_code(struct rt_module *module) {
+/* What functions have goes with the module. */
+static void free_loops(struct rt_module *module) {
     struct jit_module *jit = module->jit_data;
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
     jit_index_remove(engine, module);
-    give_back_functions(engine, module);
     for (struct jit_loop *l = jit->loops, *next; l; l = next) {
         next = l->next;
         if (l->code.start) jit_memory_give_back(&engine->memory, l->code.start, l->code.size);
@@ -340,7 +329,7 @@ void jit_hot_forget(struct rt_module *module) {
         pthread_cond_wait(&hot->idle, &hot->lock);
     }
     pthread_mutex_unlock(&hot->lock);
-    free_code(module);
+    free_loops(module);
     atoll_free(hot->alloc, jit->heat, (jit_n_own(module) + 1u) * sizeof *jit->heat);
     jit->heat = NULL;
 }

@@ -176,8 +176,14 @@ static uint64_t address_of(const struct rt_module *module, const struct jit_relo
     }
 }
 
-/* bytes: of the function, which is to run at code->start. */
-static void link_function(uint8_t *bytes, const struct jit_code *code) {
+/* Where a direct call leads. */
+static const uint8_t *function_at(const struct jit_module *jit, uint32_t own) {
+    const uint8_t *start = jit->codes[own].start;
+    return start ? start : jit_saved_stub(jit, own);
+}
+
+/* bytes: of the function, which is to run at `start`. */
+static void link_function(uint8_t *bytes, const struct jit_code *code, const uint8_t *start) {
     const struct jit_module *jit = code->module->jit_data;
     const struct jit_engine *engine = code->module->engine->jit_data;
     uint32_t n_imported = code->module->bc->n_imported_funcs;
@@ -186,8 +192,8 @@ static void link_function(uint8_t *bytes, const struct jit_code *code) {
         const uint8_t *target = NULL;
         uint64_t address;
         switch ((enum jit_reloc_kind)reloc->kind) {
-        case JIT_RELOC_FUNC: target = jit->codes[reloc->target - n_imported].start; break;
-        case JIT_RELOC_SELF: target = code->start; break;
+        case JIT_RELOC_FUNC: target = function_at(jit, reloc->target - n_imported); break;
+        case JIT_RELOC_SELF: target = start; break;
         case JIT_RELOC_TRAP: target = engine->traps + 16 * (size_t)reloc->target; break;
         case JIT_RELOC_LEAVE: target = engine->leave; break;
         case JIT_RELOC_TAIL: target = engine->tails[reloc->target]; break;
@@ -199,7 +205,7 @@ static void link_function(uint8_t *bytes, const struct jit_code *code) {
             memcpy(bytes + reloc->at, &address, sizeof address);
             continue;
         }
-        set_distance(bytes + reloc->at, code->start + reloc->at, target);
+        set_distance(bytes + reloc->at, start + reloc->at, target);
     }
 }
 
@@ -223,14 +229,17 @@ static void tell(const struct jit_code *code) {
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes) {
     struct jit_engine *engine = module->engine->jit_data;
     pthread_mutex_lock(&engine->lock);
-    code->start = jit_memory_take(&engine->memory, code->size);
-    enum atoll_status status = code->start ? ATOLL_OK : ATOLL_E_NOMEM;
+    uint8_t *start = jit_memory_take(&engine->memory, code->size);
+    enum atoll_status status = start ? ATOLL_OK : ATOLL_E_NOMEM;
     if (!status) {
-        link_function(bytes, code);
-        status = jit_memory_write(&engine->memory, code->start, bytes, code->size);
+        link_function(bytes, code, start);
+        status = jit_memory_write(&engine->memory, start, bytes, code->size);
+        __atomic_store_n(&code->start, start, __ATOMIC_RELEASE); /* it is whole: others may call it */
         if (!status) status = jit_index_add(engine, code);
-        jit_index_find(engine, code->start); /* which sorts: samples find it */
-        if (status) jit_memory_give_back(&engine->memory, code->start, code->size);
+        if (status) {
+            __atomic_store_n(&code->start, NULL, __ATOMIC_RELEASE);
+            jit_memory_give_back(&engine->memory, start, code->size);
+        }
     }
     pthread_mutex_unlock(&engine->lock);
     drop_relocs(module->engine, code);
@@ -257,14 +266,13 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
             if (!code->module) continue;
             uint8_t *bytes = r->bytes + (code->start - region);
             if (code->size)
-                link_function(bytes, code);
+                link_function(bytes, code, code->start);
             else
                 set_distance(bytes + 8, code->start + 8, engine->bridge);
         }
         status = jit_memory_write(&engine->memory, region, r->bytes, r->size);
         for (uint32_t i = 0; i < jit_n_own(module) && !status; i++)
             if (jit->codes[i].size) status = jit_index_add(engine, jit->codes + i);
-        jit_index_find(engine, region);
         if (status) {
             jit_index_remove(engine, module);
             jit_memory_give_back(&engine->memory, region, r->size);
@@ -304,11 +312,31 @@ static enum atoll_status module_open(struct rt_module *module) {
     if (!jit) return ATOLL_E_NOMEM;
     module->jit_data = jit;
     pthread_mutex_init(&jit->lock, NULL);
+    pthread_mutex_init(&jit->slow_lock, NULL);
     jit->codes = atoll_new(alloc, jit_n_own(module) + 1u, sizeof *jit->codes);
     jit->inlinable = atoll_new(alloc, jit_n_own(module) + 1u, 1);
     bool ready = jit->codes && jit->inlinable && entries_init(module, &jit->entries) &&
                  entries_init(module, &jit->loop_entries);
     return ready ? ATOLL_OK : ATOLL_E_NOMEM;
+}
+
+/* Functions that lie side by side in one piece. */
+void jit_give_back_functions(struct jit_engine *engine, const struct rt_module *module) {
+    const struct jit_module *jit = module->jit_data;
+    const uint8_t *start = NULL;
+    size_t n = 0;
+    for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) {
+        const struct jit_code *code = jit->codes + i;
+        if (!code->start || !code->size) continue;
+        if (start && code->start != start + n) {
+            jit_memory_give_back(&engine->memory, start, n);
+            start = NULL;
+        }
+        if (!start) start = code->start;
+        n = (size_t)(code->start - start) +
+            ((code->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1));
+    }
+    if (start) jit_memory_give_back(&engine->memory, start, n);
 }
 
 static void module_free(struct rt_module *module) {
@@ -319,7 +347,11 @@ static void module_free(struct rt_module *module) {
         jit_hot_forget(module);
         pthread_mutex_lock(&engine->lock);
         jit_index_remove(engine, module);
-        if (jit->region) jit_memory_give_back(&engine->memory, jit->region, jit->region_bytes);
+        if (jit->region)
+            jit_memory_give_back(&engine->memory, jit->region, jit->region_bytes);
+        else
+            jit_give_back_functions(engine, module);
+        jit_saved_fini(module);
         entries_fini(module, &jit->entries);
         entries_fini(module, &jit->loop_entries);
         pthread_mutex_unlock(&engine->lock);
@@ -327,6 +359,7 @@ static void module_free(struct rt_module *module) {
         for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
         atoll_free(alloc, jit->codes, (jit_n_own(module) + 1u) * sizeof *jit->codes);
         atoll_free(alloc, jit->inlinable, jit_n_own(module) + 1u);
+        pthread_mutex_destroy(&jit->slow_lock);
         pthread_mutex_destroy(&jit->lock);
         atoll_free(alloc, jit, sizeof *jit);
         module->jit_data = NULL;
@@ -415,6 +448,26 @@ void jit_use(struct rt_func *func, const struct jit_code *code) {
     interp_use_compiled(func);
 }
 
+static void use_saved(struct rt_func *func) {
+    const void *first = ((const struct jit_engine *)func->instance->module->engine->jit_data)->first;
+    __atomic_store_n(&func->jit_code, first, __ATOMIC_RELEASE);
+    interp_use_compiled(func);
+}
+
+void jit_use_none(struct rt_func *func) {
+    interp_use_lowered(func);
+    __atomic_store_n(&func->jit_code, func->instance->module->engine->bridge, __ATOMIC_RELEASE);
+}
+
+void jit_use_all(struct rt_instance *instance) {
+    const struct jit_module *jit = instance->module->jit_data;
+    for (uint32_t i = 0; i < jit_n_own(instance->module); i++)
+        if (jit_saved_waits(jit, i))
+            use_saved(instance->own_funcs + i);
+        else if (jit->heat ? jit_is_ready(jit, i) : jit->codes[i].size != 0)
+            jit_use(instance->own_funcs + i, jit->codes + i);
+}
+
 static void use_bridge(struct rt_instance *instance) {
     for (uint32_t i = 0; i < jit_n_own(instance->module); i++)
         instance->own_funcs[i].jit_code = instance->store->engine->bridge;
@@ -425,31 +478,17 @@ static enum atoll_status fail_prepare(enum atoll_status status, struct atoll_err
     return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why) : ATOLL_OK;
 }
 
-/* Whether compiled code is right for the instance. Saved code is borrowed until now: an instance that cannot use it
- * leaves none to later ones. */
-static bool may_run(const struct rt_instance *instance) {
-    struct jit_module *jit = instance->module->jit_data;
-    if (is_for_compiled_code(instance)) return true;
-    if (!jit) return false;
-    /* where there is jit_hot it is taken under that lock, otherwise under the module's */
-    jit_hot_lock(jit_engine_of(instance->store));
-    pthread_mutex_lock(&jit->lock);
-    jit->saved = NULL;
-    pthread_mutex_unlock(&jit->lock);
-    jit_hot_unlock(jit_engine_of(instance->store));
-    return false;
-}
-
 static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
     enum atoll_status status = interp_tier.prepare(instance, err);
     if (status) return status;
     use_bridge(instance);
-    if (!may_run(instance)) return ATOLL_OK;
+    if (!is_for_compiled_code(instance)) return ATOLL_OK;
     status = module_prepare(instance);
     if (status) return fail_prepare(status, err);
-    const struct jit_module *jit = instance->module->jit_data;
-    for (uint32_t i = 0; i < jit_n_own(instance->module); i++)
-        if (jit->codes[i].size) jit_use(instance->own_funcs + i, jit->codes + i);
+    struct jit_module *jit = instance->module->jit_data;
+    pthread_mutex_lock(&jit->lock);
+    jit_use_all(instance);
+    pthread_mutex_unlock(&jit->lock);
     return ATOLL_OK;
 }
 
@@ -457,7 +496,7 @@ static enum atoll_status auto_prepare(struct rt_instance *instance, struct atoll
     enum atoll_status status = interp_tier.prepare(instance, err);
     if (status) return status;
     use_bridge(instance);
-    return may_run(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
+    return is_for_compiled_code(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
 }
 
 static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
@@ -496,11 +535,13 @@ void jit_module_stats(const struct rt_module *module, struct jit_stats *out) {
 }
 
 const char *jit_declined(const struct rt_module *module, uint32_t func) {
-    const struct jit_module *jit = module->jit_data;
+    struct jit_module *jit = module->jit_data;
     if (!jit || func < module->bc->n_imported_funcs) return NULL;
     uint32_t own = func - module->bc->n_imported_funcs;
+    pthread_mutex_lock(&jit->lock);
     jit_hot_lock(module->engine->jit_data);
     const char *why = jit_is_decided(jit, own) ? jit->codes[own].declined : NULL;
     jit_hot_unlock(module->engine->jit_data);
+    pthread_mutex_unlock(&jit->lock);
     return why;
 }

@@ -142,8 +142,8 @@ uint32_t jit_sample(const struct rt_store *store, const void *ucontext, struct j
     while (activation && (activation->walk != walk || activation->store != store))
         activation = activation->previous;
     if (!activation || pthread_mutex_trylock(&engine->lock)) return 0;
-    bool ready = engine->sorted; /* nothing is sorted here */
-    *in_host = ready && !jit_index_find(engine, pc);
+    bool ready = true;
+    *in_host = !jit_index_find(engine, pc);
     if (*in_host) {
         sp = ((const struct jit_run *)activation)->sp;
         ready = sp > bottom && sp <= store->native_entry;
@@ -359,13 +359,24 @@ static enum rt_trap enter(struct rt_store *store, struct rt_func *func, jit_entr
     return trap;
 }
 
+/* Code that waits for its first call may turn out to be broken. */
+static enum rt_trap enter_function(struct rt_store *store, struct rt_func *func, union rt_slot *args_results,
+                                   bool for_interpreter) {
+    const void *code = __atomic_load_n(&func->jit_code, __ATOMIC_ACQUIRE);
+    if (code == jit_engine_of(store)->first) {
+        if (!jit_saved_use(func)) return interp_tier.call(store, func, args_results);
+        code = __atomic_load_n(&func->jit_code, __ATOMIC_ACQUIRE);
+    }
+    return enter(store, func, jit_entry_of(func, false), code, args_results, for_interpreter);
+}
+
 enum rt_trap jit_enter(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {
-    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results, false);
+    return enter_function(store, func, args_results, false);
 }
 
 enum rt_trap jit_enter_from_interpreter(struct rt_store *store, struct rt_func *func,
                                         union rt_slot *args_results) {
-    return enter(store, func, jit_entry_of(func, false), func->jit_code, args_results, true);
+    return enter_function(store, func, args_results, true);
 }
 
 enum rt_trap jit_enter_loop(struct rt_store *store, struct rt_func *func, const void *code,

@@ -208,13 +208,24 @@ static void free_slow(struct rt_module *module, struct jit_slow *slow) {
     atoll_free(module->engine->alloc, slow, sizeof *slow + slow->n_args);
 }
 
+/* Its number; UINT32_MAX: out of memory. */
+static uint32_t add_slow(struct rt_module *module, struct jit_slow *slow) {
+    struct jit_module *jit = module->jit_data;
+    uint32_t number = UINT32_MAX;
+    pthread_mutex_lock(&jit->slow_lock);
+    if (!atoll_grow(module->engine->alloc, (void **)&jit->slows, &jit->cap_slows, jit->n_slows + 1,
+                    sizeof *jit->slows)) {
+        number = (uint32_t)jit->n_slows++;
+        jit->slows[number] = slow;
+    }
+    pthread_mutex_unlock(&jit->slow_lock);
+    return number;
+}
+
 uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint32_t n_args,
                       const uint8_t *types) {
     const struct atoll_alloc *alloc = module->engine->alloc;
-    struct jit_module *jit = module->jit_data;
     struct bc_instr in = {0};
-    if (atoll_grow(alloc, (void **)&jit->slows, &jit->cap_slows, jit->n_slows + 1, sizeof *jit->slows))
-        return UINT32_MAX;
     struct jit_slow *slow = atoll_new(alloc, 1, sizeof *slow + n_args);
     if (!slow) return UINT32_MAX;
     *slow = (struct jit_slow){.func = func, .at = at, .n_args = n_args};
@@ -225,12 +236,16 @@ uint32_t jit_slow_new(struct rt_module *module, uint32_t func, uint32_t at, uint
         free_slow(module, slow);
         return UINT32_MAX;
     }
-    jit->slows[jit->n_slows] = slow;
-    return (uint32_t)jit->n_slows++;
+    uint32_t number = add_slow(module, slow);
+    if (number == UINT32_MAX) free_slow(module, slow);
+    return number;
 }
 
-const struct jit_slow *jit_slow_of(const struct jit_module *jit, uint32_t number) {
-    return jit->slows[number];
+const struct jit_slow *jit_slow_of(struct jit_module *jit, uint32_t number) {
+    pthread_mutex_lock(&jit->slow_lock);
+    const struct jit_slow *slow = jit->slows[number];
+    pthread_mutex_unlock(&jit->slow_lock);
+    return slow;
 }
 
 void jit_slows_free(struct rt_module *module) {

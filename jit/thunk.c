@@ -6,7 +6,8 @@
  *   throw   a throw's site -> jit_throw, then its handler, or leave
  *   refuel  fuel is below zero -> jit_refuel, then back, or a trap
  *   tail    a tail call that needs more room than its caller has, or leads into another instance -> the callee
- *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it */
+ *   bridge  rax = a function without code: its arguments are saved, jit_bridge calls it
+ *   first   rax = a function whose saved code waits for its first call: jit_first, then to its code, or the bridge */
 #include <stddef.h>
 #include <string.h>
 #include "jit/alloc.h"
@@ -136,6 +137,7 @@ enum {
     LABEL_UNWIND,
     LABEL_REFUEL,
     LABEL_NO_FUEL,
+    LABEL_FIRST,
     LABEL_TAILS
 };
 enum { /* behind LABEL_TAILS, a class */
@@ -172,19 +174,24 @@ static void trap_thunks(struct x86 *a, uint32_t *labels) {
     leave(a);
 }
 
-static void bridge(struct x86 *a, uint32_t *labels) {
-    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
-    labels[LABEL_BRIDGE] = (uint32_t)a->size;
+/* A frame with a struct jit_regs at its end; rdx = rsp as it was before the call that got here. */
+static void save_arguments(struct x86 *a) {
     add_rsp(a, -BRIDGE_BYTES);
     for (int i = 0; i < JIT_N_INT_ARGS; i++) store(a, jit_int_args[i], RSP, 8 * i);
     for (int i = 0; i < JIT_N_FLOAT_ARGS; i++)
         x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, 48 + 16 * i));
-    mov(a, RDI, RAX);
-    mov(a, RSI, RSP);
     x86_op(a, X86_LEA | X86_W, RDX, x86_mem(RSP, BRIDGE_BYTES + 8));
-    mov(a, RCX, R14);
     load(a, R11, R14, offsetof(struct rt_instance, store));
     store(a, RDX, R11, offsetof(struct rt_store, native_sp));
+}
+
+static void bridge(struct x86 *a, uint32_t *labels) {
+    while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
+    labels[LABEL_BRIDGE] = (uint32_t)a->size;
+    save_arguments(a);
+    mov(a, RDI, RAX);
+    mov(a, RSI, RSP);
+    mov(a, RCX, R14);
     call_c(a, (uintptr_t)jit_bridge);
     x86_op(a, X86_TEST, RAX, x86_reg(RAX));
     x86_branch(a, CC_NE, LABEL_RAISE);
@@ -230,6 +237,24 @@ static void unwind(struct x86 *a, uint32_t *labels) {
     load(a, R11, RSP, offsetof(struct jit_resume, pc));
     load(a, RSP, RSP, offsetof(struct jit_resume, sp));
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_reg(R11));
+}
+
+/* All registers of arguments, and rax, are afterwards as they were. */
+static void first(struct x86 *a, uint32_t *labels) {
+    const int32_t func_at = sizeof(struct jit_regs);
+    _Static_assert(sizeof(struct jit_regs) + 8 <= BRIDGE_BYTES, "it has room for the function");
+    align_label(a, labels, LABEL_FIRST);
+    save_arguments(a);
+    store(a, RAX, RSP, func_at);
+    mov(a, RDI, RAX);
+    mov(a, RSI, R14);
+    call_c(a, (uintptr_t)jit_first);
+    for (int i = 0; i < JIT_N_INT_ARGS; i++) load(a, jit_int_args[i], RSP, 8 * i);
+    for (int i = 0; i < JIT_N_FLOAT_ARGS; i++)
+        x86_op(a, X86_MOVUPS_LOAD, XMM0 + i, x86_mem(RSP, 48 + 16 * i));
+    load(a, RAX, RSP, func_at);
+    add_rsp(a, BRIDGE_BYTES);
+    x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
 }
 
 /* Out of a function's midst, all of whose registers stay as they are; or the trap, as from there. */
@@ -367,6 +392,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     trap_thunks(&a, labels);
     bridge(&a, labels);
     unwind(&a, labels);
+    first(&a, labels);
     tails(&a, labels);
     refuel(&a, labels);
     enum atoll_status status = ATOLL_E_NOMEM;
@@ -375,6 +401,7 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     engine->traps = at;
     engine->leave = at + labels[LABEL_LEAVE];
     engine->bridge = at + labels[LABEL_BRIDGE];
+    engine->first = at + labels[LABEL_FIRST];
     engine->throw = at + labels[LABEL_THROW];
     engine->throw_ref = at + labels[LABEL_THROW_REF];
     engine->refuel = at + labels[LABEL_REFUEL];

@@ -24,13 +24,13 @@ large "$dir/b.wasm" "$body" b
 
 # runs TEXT FILE FLAGS...: the answer is right, and TEXT (or, for -TEXT, not TEXT) among what --stats tells
 runs() {
-    text=$1 file=$2
+    told=$1 file=$2
     shift 2
     expect 0 "" run --stats "$@" --invoke f "$file" 5
     check "the answer of $file" grep -qx 15 "$dir/out"
-    case $text in
-    -*) check "run $* $file: not '${text#-}'" [ "$(grep -cF "${text#-}" "$dir/out")" -eq 0 ] ;;
-    *) check "run $* $file: '$text'" grep -qF "$text" "$dir/out" ;;
+    case $told in
+    -*) check "run $* $file: not '${told#-}'" [ "$(grep -cF "${told#-}" "$dir/out")" -eq 0 ] ;;
+    *) check "run $* $file: '$told'" grep -qF "$told" "$dir/out" ;;
     esac
 }
 entries() { find "$cache" -type f ! -name key 2>/dev/null | wc -l; }

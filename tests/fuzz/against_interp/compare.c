@@ -205,13 +205,21 @@ static bool run_module(struct rt_module *module, struct run *run, struct compare
     return linked;
 }
 
-/* A module that takes over the code of another one of the same bytes; `code` holds it. */
+static bool read_code(void *context, uint64_t at, size_t n, uint8_t *out) {
+    const struct bc_buf *body = context;
+    FUZZ_CHECK(n <= body->size && at <= body->size - n);
+    if (n) memcpy(out, body->data + at, n);
+    return true;
+}
+
+/* A module that takes over the code of another one of the same bytes; `head` and `body` hold it. */
 static struct rt_module *restored(struct rt_module *module, const uint8_t *bytes, size_t n_bytes,
-                                  struct bc_buf *code) {
+                                  struct bc_buf *head, struct bc_buf *body) {
     struct rt_module *copy;
-    FUZZ_CHECK(!jit_save(module, code, NULL));
+    FUZZ_CHECK(!jit_save(module, head, body, NULL));
     FUZZ_CHECK(!rt_module_load(module->engine, bytes, n_bytes, true, "generated", &copy, NULL));
-    FUZZ_CHECK(!jit_restore(copy, code->data, code->size, NULL));
+    const struct jit_saved saved = {head->data, head->size, read_code, body};
+    FUZZ_CHECK(!jit_restore(copy, &saved, NULL));
     return copy;
 }
 
@@ -278,11 +286,12 @@ static uint64_t count_traps(const struct bc_buf *out) {
 /* Saved code, put in place again, does the same. */
 static bool compare_restored(struct compare *c, struct rt_module *compiled, const uint8_t *bytes,
                              size_t n_bytes, const struct run *before, struct bc_buf *report) {
-    struct bc_buf out, code;
+    struct bc_buf out, head, body;
     struct jit_stats then, now;
     bc_buf_init(&out, &atoll_default_alloc);
-    bc_buf_init(&code, &atoll_default_alloc);
-    struct rt_module *copy = restored(compiled, bytes, n_bytes, &code);
+    bc_buf_init(&head, &atoll_default_alloc);
+    bc_buf_init(&body, &atoll_default_alloc);
+    struct rt_module *copy = restored(compiled, bytes, n_bytes, &head, &body);
     struct run run = {.out = &out, .max_calls = before->n_calls, .fuel = before->fuel, .cut = before->cut};
     run_module(copy, &run, &c->counts);
     jit_module_stats(compiled, &then);
@@ -296,7 +305,8 @@ static bool compare_restored(struct compare *c, struct rt_module *compiled, cons
     }
     rt_module_unref(copy);
     bc_buf_fini(&out);
-    bc_buf_fini(&code);
+    bc_buf_fini(&body);
+    bc_buf_fini(&head);
     return ok;
 }
 
