@@ -65,7 +65,8 @@ __attribute__((target("avx2"))) static void compress(lanes h[8], const uint8_t *
     v[12] ^= (lanes){0} + done;
     if (last) v[14] = ~v[14];
     ROUND(0)
-    ROUND(1) ROUND(2) ROUND(3) ROUND(4) ROUND(5) ROUND(6) ROUND(7) ROUND(8) ROUND(9) ROUND(0)
+    ROUND(1)
+    ROUND(2) ROUND(3) ROUND(4) ROUND(5) ROUND(6) ROUND(7) ROUND(8) ROUND(9) ROUND(0)
         ROUND(1) for (unsigned i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
 }
 

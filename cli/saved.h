@@ -41,9 +41,9 @@ struct saved_body {
     int fd;
     uint64_t file_at, n_bytes;
     const uint8_t *digests; /* a piece's, SAVED_HASH_BYTES each */
-    const char *told_as; /* a file's name, for a message when it turns out to be broken; or NULL */
-    bool broken;         /* a piece was not what was sealed */
-    uint8_t *piece;      /* owned: the one that was read last, or NULL */
+    const char *told_as;    /* the file's name, for a message about changes, or NULL */
+    bool broken;            /* a piece was not what was sealed */
+    uint8_t *piece;         /* owned: the one that was read last, or NULL */
     uint64_t piece_number;
 };
 struct saved {
