@@ -31,23 +31,27 @@ static const uint64_t start[8] = {0x6A09E667F3BCC908, 0xBB67AE8584CAA73B, 0x3C6E
     ((lanes)__builtin_shufflevector((lane_bytes)(x), (lane_bytes)(x), BYTES_OF_LANE(0, n),                   \
                                     BYTES_OF_LANE(8, n), BYTES_OF_LANE(16, n), BYTES_OF_LANE(24, n)))
 #define MIX(a, b, c, d, x, y)                                                                                \
-    v[a] = v[a] + v[b] + (x);                                                                                \
-    v[d] = TURN_BYTES(v[d] ^ v[a], 4);                                                                       \
-    v[c] = v[c] + v[d];                                                                                      \
-    v[b] = TURN_BYTES(v[b] ^ v[c], 3);                                                                       \
-    v[a] = v[a] + v[b] + (y);                                                                                \
-    v[d] = TURN_BYTES(v[d] ^ v[a], 2);                                                                       \
-    v[c] = v[c] + v[d];                                                                                      \
-    v[b] = ((v[b] ^ v[c]) + (v[b] ^ v[c])) | ((v[b] ^ v[c]) >> 63);
+    do {                                                                                                     \
+        v[a] = v[a] + v[b] + (x);                                                                            \
+        v[d] = TURN_BYTES(v[d] ^ v[a], 4);                                                                   \
+        v[c] = v[c] + v[d];                                                                                  \
+        v[b] = TURN_BYTES(v[b] ^ v[c], 3);                                                                   \
+        v[a] = v[a] + v[b] + (y);                                                                            \
+        v[d] = TURN_BYTES(v[d] ^ v[a], 2);                                                                   \
+        v[c] = v[c] + v[d];                                                                                  \
+        v[b] = ((v[b] ^ v[c]) + (v[b] ^ v[c])) | ((v[b] ^ v[c]) >> 63);                                      \
+    } while (0)
 #define ROUND(r)                                                                                             \
-    MIX(0, 4, 8, 12, m[sigma[r][0]], m[sigma[r][1]])                                                         \
-    MIX(1, 5, 9, 13, m[sigma[r][2]], m[sigma[r][3]])                                                         \
-    MIX(2, 6, 10, 14, m[sigma[r][4]], m[sigma[r][5]])                                                        \
-    MIX(3, 7, 11, 15, m[sigma[r][6]], m[sigma[r][7]])                                                        \
-    MIX(0, 5, 10, 15, m[sigma[r][8]], m[sigma[r][9]])                                                        \
-    MIX(1, 6, 11, 12, m[sigma[r][10]], m[sigma[r][11]])                                                      \
-    MIX(2, 7, 8, 13, m[sigma[r][12]], m[sigma[r][13]])                                                       \
-    MIX(3, 4, 9, 14, m[sigma[r][14]], m[sigma[r][15]])
+    do {                                                                                                     \
+        MIX(0, 4, 8, 12, m[sigma[r][0]], m[sigma[r][1]]);                                                    \
+        MIX(1, 5, 9, 13, m[sigma[r][2]], m[sigma[r][3]]);                                                    \
+        MIX(2, 6, 10, 14, m[sigma[r][4]], m[sigma[r][5]]);                                                   \
+        MIX(3, 7, 11, 15, m[sigma[r][6]], m[sigma[r][7]]);                                                   \
+        MIX(0, 5, 10, 15, m[sigma[r][8]], m[sigma[r][9]]);                                                   \
+        MIX(1, 6, 11, 12, m[sigma[r][10]], m[sigma[r][11]]);                                                 \
+        MIX(2, 7, 8, 13, m[sigma[r][12]], m[sigma[r][13]]);                                                  \
+        MIX(3, 4, 9, 14, m[sigma[r][14]], m[sigma[r][15]]);                                                  \
+    } while (0)
 
 /* One block of each message into its state; `done` bytes of it, with this block. */
 __attribute__((target("avx2"))) static void compress(lanes h[8], const uint8_t *const at[HASH_LANES],
@@ -64,10 +68,19 @@ __attribute__((target("avx2"))) static void compress(lanes h[8], const uint8_t *
     }
     v[12] ^= (lanes){0} + done;
     if (last) v[14] = ~v[14];
-    ROUND(0)
-    ROUND(1)
-    ROUND(2) ROUND(3) ROUND(4) ROUND(5) ROUND(6) ROUND(7) ROUND(8) ROUND(9) ROUND(0)
-        ROUND(1) for (unsigned i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
+    ROUND(0);
+    ROUND(1);
+    ROUND(2);
+    ROUND(3);
+    ROUND(4);
+    ROUND(5);
+    ROUND(6);
+    ROUND(7);
+    ROUND(8);
+    ROUND(9);
+    ROUND(0);
+    ROUND(1);
+    for (unsigned i = 0; i < 8; i++) h[i] ^= v[i] ^ v[i + 8];
 }
 
 bool hash_has_lanes(void) { return __builtin_cpu_supports("avx2"); }
