@@ -204,8 +204,8 @@ static enum atoll_status start_program(struct run *r, struct rt_instance **out, 
     if (!saved_parse(r->file.bytes, r->file.size, r->file_fd, &r->own))
         r->own = (struct saved){.program = r->file.bytes, .program_bytes = r->file.size};
     const char *why = look_for_saved(r, &r->own, &code);
-    status = rt_module_load_again(r->engine, r->own.program, r->own.program_bytes, r->saved.is_valid, r->path,
-                                  &module, err);
+    status = rt_module_load_again(r->engine, r->own.program, r->own.program_bytes, r->saved.is_valid,
+                                  r->options.path, &module, err);
     if (status) return status;
     if (why) cli_message("%s: its machine code is not used: %s", cli_file_name(r->options.path), why);
     status = code_dump_choose(&r->options.dump, module, err);
@@ -390,16 +390,8 @@ static void release(struct run *r) {
 }
 
 static int run_run(struct cli_parser *p) {
-    struct run r = {.verb = p->verb,
-                    .saved = {.cache.folder = -1, .fd = -1},
-                    .file_fd = -1,
-                    .tier = p->verb == &cli_verb_profile ? &jit_tier : &auto_tier,
-                    .features = BC_FEATURES_DEFAULT | BC_FEATURES_GIVEN,
-                    .max_threads = WASI_THREADS_DEFAULT,
-                    .max_table_elems = MAX_TABLE_ELEMS,
-                    .fds = {-1, -1, -1}};
-    code_dump_init(&r.dump);
-    int parsed = parse_flags(&r, p);
+    struct run r = {.saved = {.cache.folder = -1, .fd = -1}, .file_fd = -1, .fds = {-1, -1, -1}};
+    int parsed = run_options_parse(&r.options, p);
     int status = parsed == CLI_END ? set_up_and_run(&r) : parsed == CLI_HELP ? CLI_OK : CLI_USAGE;
     release(&r);
     return status;
