@@ -135,6 +135,7 @@ changes() { # WHAT COMMAND...: between the program's first output and its end
     shift
     cp "$dir/p.cwasm" "$dir/now.cwasm"
     mkfifo "$dir/go"
+    : >"$dir/answer"
     "$atoll" run --tier=$tier --invoke go "$dir/now.cwasm" <"$dir/go" >"$dir/answer" 2>"$dir/err" &
     pid=$!
     exec 9>"$dir/go"
