@@ -369,7 +369,7 @@ static bool place_one(struct rt_module *module, uint32_t own) {
     atoll_free(alloc, from, entry.n_bytes);
     if (!ok) return false;
     jit_hot_lock(module->engine->jit_data);
-    jit->stats.table_bytes += jit_code_table_bytes(code);
+    jit->stats.table_bytes += jit_code_table_bytes(code) - sizeof *code; /* that was counted */
     jit_hot_unlock(module->engine->jit_data);
     jit_publish(module->engine->jit_data);
     return true;
