@@ -39,12 +39,12 @@ static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,
     const uint64_t rest = (UINT64_C(1) << page->size) - 1;
     if (page->size > 12 && (linear & ~rest) < view->first_large) view->first_large = linear & ~rest;
     if (page->size > 12 && (linear | rest) > view->last_large) view->last_large = linear | rest;
-    bool may_write =
-        page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) && !soft_code_has(cpu->engine->code, gpa);
     const bool watched = v == SOFT_VIEW_ALIGNED || (cpu->debugged && soft_debug_watches(cpu, linear));
+    const bool may_write = !watched && page->is_dirty && soft_may(cpu, v, SOFT_ACCESS_WRITE, page) &&
+                           !soft_code_has(cpu->engine->code, gpa) && soft_code_grant(cpu->engine->code, gpa);
     view->entries[i] = (struct soft_tlb_entry){
         .read = !watched && soft_may(cpu, v, SOFT_ACCESS_READ, page) ? linear : SOFT_TLB_NONE(i),
-        .write = may_write && !watched ? linear : SOFT_TLB_NONE(i),
+        .write = may_write ? linear : SOFT_TLB_NONE(i),
         .fetch = soft_may(cpu, v, SOFT_ACCESS_FETCH, page) ? linear : SOFT_TLB_NONE(i),
         .host = (uint64_t)(uintptr_t)host,
     };
@@ -176,7 +176,8 @@ void *soft_writable(struct soft_cpu *cpu, uint64_t linear, unsigned n_bytes) {
         soft_debug_access(cpu, linear, n_bytes, false);
         soft_debug_access(cpu, linear, n_bytes, true);
     }
-    if (soft_code_has(cpu->engine->code, pieces.place[0].gpa))
+    /* The bytes are written behind the marks' end: who decodes meanwhile has to wait for this instruction. */
+    if (!soft_code_grant(cpu->engine->code, pieces.place[0].gpa))
         soft_code_written(cpu->engine, pieces.place[0].gpa, n_bytes);
     return pieces.place[0].host;
 }

@@ -78,6 +78,14 @@ static bool ends_block(const struct soft_insn *insn) {
     }
 }
 
+/* Also where another processor has marked the page, which may wait for the same writers still. */
+static void stop_writers(struct soft_cpu *cpu, const struct soft_block *block) {
+    uint64_t grants;
+    if (soft_code_is_closed(block->page, &grants)) return;
+    soft_stop_writers(cpu, block->gpa & SOFT_PAGE_MASK);
+    soft_code_closed(block->page, grants);
+}
+
 /* False: an instruction that is none, or that the page does not hold whole. */
 static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8_t *page,
                      uint64_t *in_out_marks) {
@@ -86,8 +94,8 @@ static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8
     unsigned n = VM_PAGE - offset < sizeof bytes ? (unsigned)(VM_PAGE - offset) : sizeof bytes;
     struct soft_insn *insn = block->insns + block->n_insns;
     if (!n) return false;
-    if (soft_code_mark(block->page, offset, n, in_out_marks))
-        soft_stop_writers(cpu, block->gpa & SOFT_PAGE_MASK);
+    soft_code_mark(block->page, offset, n, in_out_marks);
+    stop_writers(cpu, block);
     if (!block->n_insns) block->generation = atomic_load(&block->page->generation);
     memcpy(bytes, page + offset, n);
     if (soft_decode(cpu->mode, bytes, n, insn) != SOFT_DECODED) return false;

@@ -82,10 +82,10 @@ static uint64_t chunks_of(uint64_t offset, uint64_t n_bytes) {
     return UINT64_MAX >> (63 - last) & UINT64_MAX << first;
 }
 
-bool soft_code_mark(struct soft_code_page *page, uint64_t offset, uint64_t n_bytes, uint64_t *in_out_marks) {
+void soft_code_mark(struct soft_code_page *page, uint64_t offset, uint64_t n_bytes, uint64_t *in_out_marks) {
     uint64_t marks = chunks_of(offset, n_bytes);
     *in_out_marks |= marks;
-    return atomic_fetch_or(&page->chunks, marks) == 0;
+    atomic_fetch_or(&page->chunks, marks);
 }
 
 static void tell(struct soft_engine *engine, struct soft_code_page *page) {
