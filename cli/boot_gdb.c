@@ -128,7 +128,8 @@ static bool receive(struct boot_gdb *g) {
 static void work(struct boot_gdb *g) {
     while (g->fd >= 0 && send_all(g)) {
         if (g->has_packet) {
-            if (!vm_debug_is_still(g->debug)) break;
+            /* Where it stands still for one who left, another has to wait until it is released. */
+            if (g->is_leaving || !vm_debug_is_still(g->debug)) break;
             answer(g);
         } else if (g->at < g->n) {
             take_byte(g, g->in[g->at++]);
