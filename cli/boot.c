@@ -2,6 +2,8 @@
  *
  *   options -> files, engine -> console, machine -> run -> exit status; again after a reset */
 #include <errno.h>
+#include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -374,6 +376,20 @@ static int prepare(struct boot *boot) {
     return result;
 }
 
+/* A guest that ended by itself has said what it said: who reads that may take his time, but for a signal to us and the
+ * timeout. */
+static void pass_on_the_rest(struct boot *boot) {
+    struct pollfd fds[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT},
+                            {.fd = boot->signals, .events = POLLIN}};
+    for (size_t before = 0, left; (left = vm_machine_output_left(boot->machine)); before = left) {
+        if (left == before && fds[0].revents) return; /* it is not the reader that is waited for */
+        uint64_t now = vm_now_ns(), ns = boot->deadline_ns > now ? boot->deadline_ns - now : 0;
+        int ms = ns / 1000000 < INT_MAX ? (int)(ns / 1000000) : -1;
+        int n = poll(fds, 2, ms);
+        if (!n || (n < 0 && errno != EINTR) || fds[1].revents) return;
+    }
+}
+
 /* Returns the exit status; *out_again: the guest asked for a reset. */
 static int run_machine(struct boot *boot, bool *out_again) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
@@ -384,6 +400,7 @@ static int run_machine(struct boot *boot, bool *out_again) {
         cli_error("boot", &err);
         return CLI_INTERNAL;
     }
+    if (end != VM_END_STOPPED || boot->panicked) pass_on_the_rest(boot);
     if (end == VM_END_OFF) boot_script_gone(boot->o.script, true, "powered off");
     result = status_of(boot, end, &err);
     if (result == CLI_PANIC || result == CLI_SCRIPT) boot_console_print_last(boot->console);

@@ -109,6 +109,13 @@ enum atoll_status vm_machine_run(struct vm_machine *machine, enum vm_end *out_en
 struct vm_stream_device vm_machine_serial(struct vm_machine *machine) {
     return vm_serial_stream(machine->serial);
 }
+size_t vm_machine_output_left(struct vm_machine *machine) {
+    vm_loop_lock(machine->loop);
+    vm_serial_flush(machine->serial);
+    size_t left = vm_serial_output_bytes(machine->serial);
+    vm_loop_unlock(machine->loop);
+    return left;
+}
 void vm_machine_power_button(struct vm_machine *machine) { vm_acpi_pm_power_button(machine->acpi_pm); }
 
 bool vm_machine_set_memory(struct vm_machine *machine, uint64_t n_bytes) {

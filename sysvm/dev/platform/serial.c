@@ -107,6 +107,8 @@ void vm_serial_flush(struct vm_serial *s) {
     set_line(s);
 }
 
+size_t vm_serial_output_bytes(const struct vm_serial *s) { return s->n_output; }
+
 static void flush_now(void *context) {
     struct vm_serial *s = context;
     s->flush_posted = false;

@@ -40,5 +40,7 @@ struct vm_stream_device vm_serial_stream(struct vm_serial *serial);
 bool vm_serial_is_full(const struct vm_serial *serial);
 /* Hands all output there is to the other end now, as much as it takes. */
 void vm_serial_flush(struct vm_serial *serial);
+/* What of it is left. */
+size_t vm_serial_output_bytes(const struct vm_serial *serial);
 
 #endif

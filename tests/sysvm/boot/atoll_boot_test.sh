@@ -184,6 +184,10 @@ printf 'hello\n' | "$atoll" boot --engine "$engine" --kernel "$kernel" --append 
 [ "$(sed -n 2p "$dir/out")" = hello ] || { echo "FAILED: input reaches the guest"; cat "$dir/out"; failed=1; }
 "$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 120 2>&1 </dev/null | { sleep 1; cat; } >"$dir/out"
 [ "$(wc -l <"$dir/out")" -eq 2001 ] || { echo "FAILED: a slow reader loses no output: $(wc -l <"$dir/out") lines"; failed=1; }
+# The guest is off long before the last of its output is read.
+"$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 120 2>&1 </dev/null |
+    { dd bs=1 count=65000 2>/dev/null; sleep 2; dd bs=1000 2>/dev/null; } >"$dir/out"
+[ "$(wc -l <"$dir/out")" -eq 2001 ] || { echo "FAILED: a reader that is late loses no output: $(wc -l <"$dir/out") lines"; failed=1; }
 "$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 60 </dev/null 2>"$dir/err" | head -n 1 >"$dir/out"
 [ "$(cat "$dir/out")" = "tiny: flood" ] || { echo "FAILED: a reader that leaves"; failed=1; }
 
