@@ -210,6 +210,7 @@ fi
 # ---- signals: the status says which, and nothing is left ----
 # A shell's background ignores the interrupt, and atoll keeps what it inherits.
 for signal in INT TERM HUP; do
+    : >"$dir/out" # what the one before wrote is not waited for
     env --default-signal=INT "$atoll" boot --engine "$engine" --kernel "$kernel" --append hang --timeout 60 >"$dir/out" 2>&1 </dev/null &
     until grep -q '^tiny: hang' "$dir/out" || ! kill -0 $!; do sleep 0.05; done
     kill -s $signal $!
