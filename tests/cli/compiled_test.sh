@@ -64,7 +64,8 @@ expect 0 "3 functions were compiled before" run --stats --invoke sum "$dir/again
 size=$(stat -c %s "$dir/p.cwasm")
 for at in 26 34 70 100 $((size / 2)) $((size - 1)); do
     cp "$dir/p.cwasm" "$dir/bad.cwasm"
-    printf '\125' | dd of="$dir/bad.cwasm" bs=1 seek="$at" conv=notrunc 2>/dev/null
+    byte=$(od -An -t u1 -j "$at" -N 1 "$dir/p.cwasm" | tr -d ' ')
+    printf "\\$(printf %03o $((byte ^ 85)))" | dd of="$dir/bad.cwasm" bs=1 seek="$at" conv=notrunc 2>/dev/null
     "$atoll" run --stats --no-cache --invoke sum "$dir/bad.cwasm" 1000 >"$dir/out" 2>&1
     [ "$at" -lt 96 ] && check "byte $at: it says so" grep -q "its machine code is not used" "$dir/out"
     check "byte $at: nothing was compiled before" [ "$(grep -c "compiled before" "$dir/out")" -eq 0 ]

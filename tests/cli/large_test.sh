@@ -79,7 +79,7 @@ cp "$a" "$dir/a.entry"
 for damage in flip cut lengthen empty other; do
     cp "$dir/a.entry" "$a"
     case $damage in
-    flip) printf '\125' | dd of="$a" bs=1 seek=60 conv=notrunc 2>/dev/null ;;
+    flip) printf '\125' | dd of="$a" bs=1 seek=26 conv=notrunc 2>/dev/null ;;
     cut) head -c 80 "$dir/a.entry" >"$a" ;;
     lengthen) echo more >>"$a" ;;
     empty) : >"$a" ;;
