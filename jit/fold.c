@@ -307,6 +307,12 @@ uint32_t ir_unary(struct ir_func *f, uint32_t block, uint16_t op, unsigned type,
         return cast(f, block, type, a);
     case BC_I64_EXTEND_I32_S:
         if (known) return ir_const(f, type, (uint64_t)(int64_t)(int32_t)c);
+        if (!(ir_possible_bits(f, a, 3) >> 31)) return cast(f, block, type, a);
+        break;
+    case BC_F32_CONVERT_I64_U:
+    case BC_F64_CONVERT_I64_U: /* which x86 has no instruction for */
+        if (!(ir_possible_bits(f, a, 3) >> 63))
+            op = op == BC_F64_CONVERT_I64_U ? BC_F64_CONVERT_I64_S : BC_F32_CONVERT_I64_S;
         break;
     case BC_I32_WRAP_I64:
         if (known) return ir_const(f, type, c);

@@ -398,8 +398,39 @@ static void sums_of_late_constants_are_whole(void **state) {
     close_pair(&p);
 }
 
+/* What cannot be negative is converted as if it were signed; what can be, is not. */
+static void unsigned_conversions_know_the_sign(void **state) {
+    static const int shifts[] = {0, 1, 11, 40, 63};
+    static struct text t;
+    struct pair p;
+    char name[32];
+    (void)state;
+    t.n = 0;
+    add(&t, "(module ");
+    for (int i = 0; i < 5; i++) {
+        add(&t, "(func (export \"d%d\") (param i64) (result f64)", shifts[i]);
+        add(&t, " (f64.convert_i64_u (i64.shr_u (local.get 0) (i64.const %d))))", shifts[i]);
+        add(&t, "(func (export \"s%d\") (param i64) (result f32)", shifts[i]);
+        add(&t, " (f32.convert_i64_u (i64.shr_u (local.get 0) (i64.const %d))))", shifts[i]);
+        add(&t, "(func (export \"e%d\") (param i32) (result i64)", shifts[i]);
+        add(&t, " (i64.extend_i32_s (i32.shr_u (local.get 0) (i32.const %d))))", shifts[i]);
+        add(&t, "(func (export \"a%d\") (param i32) (result i64)", shifts[i]);
+        add(&t, " (i64.extend_i32_s (i32.and (local.get 0) (i32.const %u))))", UINT32_MAX >> shifts[i] % 32);
+    }
+    add(&t, ")");
+    open_pair(&p, t.bytes, NULL);
+    for (int i = 0; i < 5; i++)
+        for (size_t x = 0; x < N_EDGES; x++)
+            for (const char *kind = "dsea"; *kind; kind++) {
+                snprintf(name, sizeof name, "%c%d", *kind, shifts[i]);
+                same(&p, name, *kind == 'd' || *kind == 's' ? edges[x] : (uint32_t)edges[x], 0);
+            }
+    close_pair(&p);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unsigned_conversions_know_the_sign),
         cmocka_unit_test(sums_of_late_constants_are_whole),
         cmocka_unit_test(division_by_a_constant_is_division),
         cmocka_unit_test(flags_of_arithmetic_decide_only_what_they_know),
