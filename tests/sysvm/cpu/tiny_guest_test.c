@@ -265,11 +265,11 @@ static void start_message_guest(struct fixture *f) {
                                      0xC7, 0x00, 0xFF, 0x01, 0x00, 0x00, /* mov dword [rax], 0x1ff */
                                      0xE6, 0x80, 0xFB, 0xF4};            /* out 0x80, al; sti; hlt */
     start_long(f, enable, sizeof enable);
-    /* IDT at 0x2000, vector 0x21 -> 0x100100: out 0x81, al */
+    /* IDT at 0x2000, vector 0x21 -> 0x100100: mov dword [rax - 0x40], 0 (end of interrupt); out 0x81, al */
     uint64_t gate[2] = {0x100100 & 0xFFFF, 0};
     gate[0] |= UINT64_C(0x10) << 16 | UINT64_C(0x8E00) << 32 | UINT64_C(0x10) << 48;
     put(f, 0x2000 + 0x21 * 16, gate, sizeof gate);
-    put(f, 0x100100, "\xE6\x81", 2);
+    put(f, 0x100100, "\xC7\x40\xC0\0\0\0\0\xE6\x81", 9);
     struct vm_cpu_state start;
     assert_int_equal(ops->get_state(f->vcpus[0], &start), 0);
     start.idt.base = 0x2000;
