@@ -164,7 +164,8 @@ static bool choose_tier(struct run_options *o, const char *word) {
             o->tier = tiers[i];
             return true;
         }
-    return bad_value(o, "tier", word);
+    cli_usage(o->verb, "--tier takes interp, jit or auto, not \"%s\"", word);
+    return false;
 }
 
 static bool take_preload(struct run_options *o, const char *value) {

@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 #include "sysvm/boot/internal.h"
 
 static const struct {
@@ -72,7 +73,7 @@ static enum result unpack_zstd(struct vm_bytes in, struct boot_unpacked *out) {
     unsigned long long size = ZSTD_getFrameContentSize(in.data, n);
     if (size != ZSTD_CONTENTSIZE_UNKNOWN && size > out->room) return TOO_LARGE;
     n = ZSTD_decompress(out->data, out->room, in.data, n);
-    if (ZSTD_isError(n)) return BROKEN;
+    if (ZSTD_isError(n)) return ZSTD_getErrorCode(n) == ZSTD_error_dstSize_tooSmall ? TOO_LARGE : BROKEN;
     out->size = n;
     return DONE;
 }
@@ -120,7 +121,10 @@ enum atoll_status boot_unpack_to(enum boot_packing packing, struct vm_bytes pack
                           names[packing]);
     if (result == TOO_LARGE)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
-                          "the unpacked kernel (%s) is larger than %zu bytes", names[packing], out.room);
+                          room < BOOT_UNPACKED_MAX ? "the unpacked kernel (%s) needs more than the %zu bytes "
+                                                     "of guest memory that are there for it"
+                                                   : "the unpacked kernel (%s) is larger than %zu bytes",
+                          names[packing], out.room);
     return atoll_fail(err, ATOLL_E_MALFORMED, ATOLL_NO_OFFSET, "broken %s data in the kernel",
                       names[packing]);
 }

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include "sysvm/cpu/kvm/kvm.h"
@@ -30,11 +31,6 @@ enum atoll_status kvm_failed(struct atoll_error *err, const char *what) {
     return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "KVM: %s: %s", what, strerror(error));
 }
 
-static enum atoll_status unsupported(struct atoll_error *err, const char *name, const char *use) {
-    return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
-                      "this host's KVM has no KVM_CAP_%s, needed for %s", name, use);
-}
-
 /* ---- what the host can do ---- */
 
 static enum atoll_status open_device(struct kvm *kvm, struct atoll_error *err) {
@@ -47,14 +43,27 @@ static enum atoll_status open_device(struct kvm *kvm, struct atoll_error *err) {
     return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "/dev/kvm: %s", why);
 }
 
+/* Names all that is missing, so that nobody has to ask twice. */
+static enum atoll_status check_capabilities(const struct kvm *kvm, struct atoll_error *err) {
+    char missing[512];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        if (ioctl(kvm->device, KVM_CHECK_EXTENSION, needed[i].capability) > 0 || n >= sizeof missing)
+            continue;
+        n += (size_t)snprintf(missing + n, sizeof missing - n, "%sKVM_CAP_%s, needed for %s", n ? "; " : "",
+                              needed[i].name, needed[i].use);
+    }
+    return !n ? ATOLL_OK
+              : atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET, "this host's KVM has no %s", missing);
+}
+
 static enum atoll_status check_host(const struct kvm *kvm, struct atoll_error *err) {
     int version = ioctl(kvm->device, KVM_GET_API_VERSION, 0);
     if (version != KVM_API_VERSION)
         return atoll_fail(err, ATOLL_E_UNSUPPORTED, ATOLL_NO_OFFSET,
                           "/dev/kvm speaks version %d of its interface, not %d", version, KVM_API_VERSION);
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (ioctl(kvm->device, KVM_CHECK_EXTENSION, needed[i].capability) <= 0)
-            return unsupported(err, needed[i].name, needed[i].use);
+    enum atoll_status status = check_capabilities(kvm, err);
+    if (status) return status;
     int max = ioctl(kvm->device, KVM_CHECK_EXTENSION, KVM_CAP_MAX_VCPUS);
     if (max > 0 && kvm->n_cpus > (unsigned)max)
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
