@@ -1,6 +1,6 @@
 # Debian as mmdebstrap makes it, on a disk that is a block device of the host and may not be written: systemd to its
 # login prompt, a login, and off. One processor: with two, QEMU's two threads are busy with their interrupts to each
-# other and the prompt takes more than ten minutes instead of four (checks with less to do have two and four).
+# other, and no prompt came in ten minutes (checks with less to do have two and four).
 cat >/tmp/login.script <<'END'
 timeout 850s
 fail "the kernel panicked" when "Kernel panic"
