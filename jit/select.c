@@ -84,10 +84,10 @@ static bool is_and(uint16_t op) { return op == BC_I32_AND || op == BC_I64_AND; }
 
 static bool is_one(const struct ir_func *f, uint32_t v) { return ir_is_const(f, v) && f->ins[v].imm == 1; }
 
-/* 1 << n */
+/* 1 << n, where n is in a register: a constant may have come late. */
 static bool is_bit(const struct ir_func *f, uint32_t v) {
     const struct ir_ins *i = f->ins + v;
-    return (i->op == BC_I32_SHL || i->op == BC_I64_SHL) && is_one(f, i->a);
+    return (i->op == BC_I32_SHL || i->op == BC_I64_SHL) && is_one(f, i->a) && !ir_is_const(f, i->b);
 }
 
 static bool is_shift_down(const struct ir_func *f, uint32_t v) {

@@ -174,6 +174,25 @@ static void one_bit_is_tested_and_changed_at_once(void **state) {
 }
 
 /* 64 KiB of bytes by their place; addresses of 32 bits that are products. */
+/* A local that a loop without a way back writes turns out to be a constant when the test is made already. */
+static void bits_of_late_constants_are_tested(void **state) {
+    static const char program[] =
+        "(module (func (export \"bit\") (param i32 i32) (result i32) (local $c i32)"
+        " (local.set $c (i32.const 5))"
+        " (loop"
+        "  (if (i32.and (local.get 0) (i32.shl (i32.const 1) (local.get $c))) (then (return (i32.const 1))))"
+        "  (local.set $c (local.get 1)))"
+        " (local.get $c))"
+        " (func (export \"bits\") (param i32 i32) (result i32) (local $c i32)"
+        " (local.set $c (i32.const 5))"
+        " (loop"
+        "  (if (i32.and (local.get $c) (i32.shl (i32.const 1) (local.get 1))) (then (return (i32.const 1))))"
+        "  (local.set $c (local.get 0)))"
+        " (local.get $c)))";
+    (void)state;
+    same_for_all(program, (const char *const[]){"bit", "bits", NULL});
+}
+
 static void products_are_part_of_the_access(void **state) {
     static const char program[] =
         "(module (memory 1) (func (export \"fill\") (param i32 i32) (result i32) (local $i i32)"
@@ -227,6 +246,7 @@ int main(void) {
         cmocka_unit_test(what_is_nearly_a_reversal_is_none),
         cmocka_unit_test(two_shifts_are_a_rotation),
         cmocka_unit_test(one_bit_is_tested_and_changed_at_once),
+        cmocka_unit_test(bits_of_late_constants_are_tested),
         cmocka_unit_test(products_are_part_of_the_access),
         cmocka_unit_test(elements_of_arrays_are_addressed_at_once),
     };
