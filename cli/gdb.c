@@ -100,13 +100,20 @@ void gdb_serve(struct gdb_thread *t, const char *reason, int number, bool tell) 
     pthread_cond_broadcast(&g->changed);
 }
 
+/* A breakpoint that was taken away while a thread at it waited for its turn stops it no longer. */
+static bool still_stops(const struct gdb_thread *t, const char *reason) {
+    const struct gdb *g = t->gdb;
+    if (g->killed || g->detached) return false;
+    return strcmp(reason, "breakpoint") != 0 || at_breakpoint(g, t->at);
+}
+
 /* The others' turns come first: who is served decides who goes on. */
 static void stop(struct gdb_thread *t, const char *reason, int number, bool tell) {
     struct gdb *g = t->gdb;
     atomic_store(&t->still, true);
     pthread_mutex_lock(&g->lock);
     gdb_wait_turn(t);
-    if (!g->killed && !g->detached) gdb_serve(t, reason, number, tell);
+    if (still_stops(t, reason)) gdb_serve(t, reason, number, tell);
     gdb_wait_turn(t);
     atomic_store(&t->still, false);
     pthread_mutex_unlock(&g->lock);
