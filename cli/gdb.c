@@ -283,11 +283,14 @@ struct gdb *gdb_new(struct rt_store *store, uint16_t port, uint32_t n_preloads, 
         gdb_free(g);
         return NULL;
     }
-    cli_message("waiting for a debugger at 127.0.0.1:%u", port);
+    g->port = port;
     return g;
 }
 
-enum atoll_status gdb_wait(struct gdb *g, struct atoll_error *err) { return gdb_link_accept(&g->link, err); }
+enum atoll_status gdb_wait(struct gdb *g, struct atoll_error *err) {
+    cli_message("waiting for a debugger at 127.0.0.1:%u", g->port);
+    return gdb_link_accept(&g->link, err);
+}
 
 bool gdb_killed(const struct gdb *g) { return g && g->killed; }
 

@@ -77,6 +77,7 @@ struct gdb_thread {
 struct gdb {
     struct rt_store *store; /* of the first thread */
     struct gdb_link link;
+    uint16_t port;
     uint32_t n_preloads;
     bool threads;         /* the program may start some: each asks before every instruction */
     atomic_bool detached; /* nobody is there: the program just runs */

@@ -13,10 +13,20 @@ enum atoll_status gdb_link_listen(struct gdb_link *l, uint16_t *port, struct ato
     return l->listener < 0 ? ATOLL_E_IO : ATOLL_OK;
 }
 
+#define STOP_LOOK_MS 200
+
+/* Signals come to the program's first thread, and another may be here; or one comes just before the wait. */
+static void await(int fd) {
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    while (!cli_stopped() && poll(&p, 1, STOP_LOOK_MS) == 0) {}
+}
+
 enum atoll_status gdb_link_accept(struct gdb_link *l, struct atoll_error *err) {
     int on = 1;
-    do l->fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
-    while (l->fd < 0 && errno == EINTR && !cli_stopped());
+    do {
+        await(l->listener);
+        if (!cli_stopped()) l->fd = accept4(l->listener, NULL, NULL, SOCK_CLOEXEC);
+    } while (l->fd < 0 && errno == EINTR && !cli_stopped());
     if (l->fd < 0 && cli_stopped())
         return atoll_fail(err, ATOLL_E_INTERRUPTED, ATOLL_NO_OFFSET, "interrupted");
     if (l->fd < 0) {
@@ -75,18 +85,10 @@ void gdb_link_finish(struct gdb_link *l) {
 
 /* ---- in ---- */
 
-#define STOP_LOOK_MS 200
-
-/* Signals come to the program's first thread, and another may be here. */
-static void await_bytes(const struct gdb_link *l) {
-    struct pollfd p = {.fd = l->fd, .events = POLLIN};
-    while (!cli_stopped() && poll(&p, 1, STOP_LOOK_MS) == 0) {}
-}
-
 /* The next byte, or -GDB_CLOSED, -GDB_STOPPED. */
 static int next_byte(struct gdb_link *l) {
     while (l->at == l->n) {
-        if (l->fd >= 0) await_bytes(l);
+        if (l->fd >= 0) await(l->fd);
         if (cli_stopped()) return -GDB_STOPPED;
         ssize_t n = l->fd < 0 ? 0 : recv(l->fd, l->in, sizeof l->in, 0);
         if (n < 0 && errno == EINTR && cli_stopped()) return -GDB_STOPPED;

@@ -35,7 +35,7 @@ void coredump_free(struct coredump *dump); /* NULL is allowed; the store is stil
 
 /* gdb.c: serves a debugger over the loopback device by the remote protocol. */
 struct gdb;
-/* Listens at the port (0: one that is free) and says where on standard error. Observes the store from here
+/* Listens at the port (0: one that is free). Observes the store from here
  * on, in front of who did before; its engine has to have been made with probes. `n_preloads`: how many
  * instances come before the program's own. NULL: fails E_IO, E_NOMEM */
 struct gdb *gdb_new(struct rt_store *store, uint16_t port, uint32_t n_preloads, struct atoll_error *err);
@@ -47,7 +47,8 @@ struct gdb_thread;
 struct gdb_thread *gdb_thread_new(struct gdb *gdb, struct rt_store *store);
 /* Behind the last run of its store, which is still there. NULL is allowed. */
 void gdb_thread_end(struct gdb_thread *thread);
-/* Waits until a debugger is there. fails E_IO, E_INTERRUPTED */
+/* Says where on standard error, and waits until a debugger is there. Signals are watched by then: who reads the line may
+ * send one. fails E_IO, E_INTERRUPTED */
 enum atoll_status gdb_wait(struct gdb *gdb, struct atoll_error *err);
 /* Whether the debugger ended the program; NULL: no. */
 bool gdb_killed(const struct gdb *gdb);
