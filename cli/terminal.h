@@ -7,8 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Standard input in raw mode, bytes of the guest's both ways as they are; false: it is no terminal. A fault of ours gives it back; with `signals` so do those that
- * ask the process to end. */
+/* Standard input in raw mode, bytes of the guest's both ways as they are; false: it is no terminal. A fault of ours
+ * gives it back; with `signals` so do those that ask the process to end. */
 bool cli_terminal_raw(bool signals);
 const char *cli_terminal_line_end(void); /* of messages: in raw mode it takes the cursor back, too */
 void cli_terminal_restore(void); /* any thread, any signal handler; does nothing where it is not raw */

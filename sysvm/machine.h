@@ -65,7 +65,8 @@ enum vm_end {
 enum atoll_status vm_machine_run(struct vm_machine *machine, enum vm_end *out_end, struct atoll_error *err);
 /* Any thread. What ended the machine first counts. */
 void vm_machine_stop(struct vm_machine *machine);
-/* Hands on what the serial port still has, when the machine has ended; returns how many bytes the other end did not take. */
+/* Hands on what the serial port still has, when the machine has ended; returns how many bytes the other end did not
+ * take. */
 size_t vm_machine_output_left(struct vm_machine *machine);
 /* As the button of a PC: a guest that cares shuts down. Under the machine lock, or on the loop. */
 void vm_machine_power_button(struct vm_machine *machine);

@@ -1,5 +1,6 @@
 /* tests/sysvm/cpu/tiny_guest_test.c: guests of a few bytes, in real, protected and 64-bit mode, on one engine (usage:
- * tiny_guest_test kvm|soft; kvm is whatever /dev/kvm there is): every way a processor comes back, its state, interrupts, doorbells, several processors. */
+ * tiny_guest_test kvm|soft; kvm is whatever /dev/kvm there is): every way a processor comes back, its state,
+ * interrupts, doorbells, several processors. */
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
