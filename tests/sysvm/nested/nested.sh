@@ -75,7 +75,7 @@ for kernel in cloud generic new; do
     mkdir "$outer/kernels/$kernel/modules"
     cp "$kernels/$kernel/modules"/modules.{order,builtin} "$outer/kernels/$kernel/modules/"
     (cd "$kernels/$kernel/modules" && find kernel -regextype posix-extended \
-        -regex '.*/(virtio.*|virtio-rng|fuse|virtiofs|overlay|rng-core|failover|net_failover)\.ko(\.xz)?' \
+        -regex '.*/(virtio.*|virtio-rng|fuse|virtiofs|overlay|rng-core|failover|net_failover|vsock|vmw_vsock_virtio_transport(_common)?)\.ko(\.xz)?' \
         ! -path '*/gpu/*' ! -path '*/sound/*' ! -path '*/nvdimm/*') | while read -r module; do
         mkdir -p "$outer/kernels/$kernel/modules/$(dirname "$module")"
         cp "$kernels/$kernel/modules/$module" "$outer/kernels/$kernel/modules/$module"
