@@ -7,7 +7,7 @@
 
 #define CODE_DUMP_FLAGS(ID)                                                                                  \
     {ID##_DUMP, "dump", 0, "STAGES",                                                                         \
-     "show functions as they are compiled: ir, number, sweep, hoist, split, select, alloc, code, all; a,b"},        \
+     "show functions as they are compiled: ir, number, sweep, hoist, split, select, alloc, code, all; a,b"}, \
         {ID##_DUMP_FUNCTION, "dump-function", 0, "FUNCS",                                                    \
          "only these: numbers, ranges 3-7, names, patterns like \"sort*\"; a,b"},                            \
     {                                                                                                        \

@@ -75,7 +75,8 @@ static void put_waiting(struct guest_command *c) {
 static void flush(struct guest_command *c) {
     if (!c->port.ops || !c->runs) return;
     for (;;) {
-        if (c->send_end == c->send_from) put_waiting(c); /* so that a signal waits once, however often it comes */
+        if (c->send_end == c->send_from)
+            put_waiting(c); /* so that a signal waits once, however often it comes */
         size_t n = c->send_end - c->send_from;
         if (!n) return;
         size_t taken = c->port.ops->receive(c->port.device, c->send + c->send_from, n);

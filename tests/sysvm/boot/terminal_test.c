@@ -85,7 +85,8 @@ static void the_terminal_is_raw_until_the_guest_is_off(void **state) {
     assert_true(is_raw(f));
     type(f, "hello, \x03q", 9); /* Ctrl-c is the guest's */
     wait_for(f, "hello, \x03q");
-    assert_non_null(strstr(f->seen, "tiny: echo\n")); /* no \r: programs of the guest move the cursor down so */
+    assert_non_null(
+        strstr(f->seen, "tiny: echo\n")); /* no \r: programs of the guest move the cursor down so */
     assert_ended(f, 0);
 }
 
