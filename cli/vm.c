@@ -225,34 +225,27 @@ static int do_list(struct vm *vm) {
 
 /* ---- memory ---- */
 
-static int do_memory(struct vm *vm) {
+/* One request of one value; `waits`: until the machine has ended. */
+static int request_of(struct vm *vm, const char *what, const char *key, const char *value, bool waits) {
     char request[160];
     struct cli_vm_file answer;
     int fd, result = connect_to(vm, &fd);
     if (result != CLI_OK) return result;
-    snprintf(request, sizeof request, "{\"do\":\"memory\",\"size\":\"%s\"}\n", vm->size);
-    result = ask(vm, fd, request, &answer);
-    if (result == CLI_OK) cli_vm_file_free(&answer);
-    close(fd);
-    return result;
-}
-
-/* ---- stop, kill ---- */
-
-static int do_stop(struct vm *vm) {
-    char request[160];
-    struct cli_vm_file answer;
-    int fd, result = connect_to(vm, &fd);
-    if (result != CLI_OK) return result;
-    snprintf(request, sizeof request, "{\"do\":\"stop\",\"timeout\":\"%s\"}\n", vm->timeout);
+    snprintf(request, sizeof request, "{\"do\":\"%s\",\"%s\":\"%s\"}\n", what, key, value);
     result = ask(vm, fd, request, &answer);
     if (result == CLI_OK) {
         cli_vm_file_free(&answer);
-        wait_for_end(fd);
+        if (waits) wait_for_end(fd);
     }
     close(fd);
     return result;
 }
+
+static int do_memory(struct vm *vm) { return request_of(vm, "memory", "size", vm->size, false); }
+
+/* ---- stop, kill ---- */
+
+static int do_stop(struct vm *vm) { return request_of(vm, "stop", "timeout", vm->timeout, true); }
 
 /* By asking; a process that does not answer is ended by the kernel. */
 static int do_kill(struct vm *vm) {

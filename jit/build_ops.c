@@ -267,15 +267,8 @@ uint32_t build_vector_const(struct build *b, const uint8_t *bytes) {
 }
 
 static bool may_trap(uint16_t op) {
+    if (ir_is_division(op)) return true;
     switch (op) {
-    case BC_I32_DIV_S:
-    case BC_I32_DIV_U:
-    case BC_I32_REM_S:
-    case BC_I32_REM_U:
-    case BC_I64_DIV_S:
-    case BC_I64_DIV_U:
-    case BC_I64_REM_S:
-    case BC_I64_REM_U:
     case BC_I32_TRUNC_F32_S:
     case BC_I32_TRUNC_F32_U:
     case BC_I32_TRUNC_F64_S:

@@ -109,6 +109,7 @@ static bool same_in(const struct hoist *h, uint32_t loop, uint32_t v) {
 
 /* In simple instructions, or what else the processor could do meanwhile. */
 static unsigned cost_of(const struct ir_func *f, const struct ir_ins *i) {
+    if (ir_is_division(i->op)) return 10;
     switch (i->op) {
     case IR_SELECT:
     case IR_NON_NULL:
@@ -118,14 +119,6 @@ static unsigned cost_of(const struct ir_func *f, const struct ir_ins *i) {
     case IR_REF_IS:
     case IR_ADDRESS: return 4;
     case IR_GLOBAL_GET: return i->imm < f->bc->n_imported_globals ? 2 : 1;
-    case BC_I32_DIV_S:
-    case BC_I32_DIV_U:
-    case BC_I32_REM_S:
-    case BC_I32_REM_U:
-    case BC_I64_DIV_S:
-    case BC_I64_DIV_U:
-    case BC_I64_REM_S:
-    case BC_I64_REM_U:
     case BC_F32_DIV:
     case BC_F64_DIV:
     case BC_F32_SQRT:

@@ -181,6 +181,12 @@ static inline uint32_t ir_first_landing(const struct ir_func *f, const struct ir
 static inline bool ir_forks(const struct ir_block *b) { return b->n_succs > 1 || b->throws; }
 static inline bool ir_is_const(const struct ir_func *f, uint32_t v) { return f->ins[v].op == IR_CONST; }
 static inline bool ir_is_float(uint8_t type) { return type >= IR_F32; }
+/* A quotient or remainder of integers. */
+static inline bool ir_is_division(uint16_t op) {
+    return (op >= BC_I32_DIV_S && op <= BC_I32_REM_U) || (op >= BC_I64_DIV_S && op <= BC_I64_REM_U);
+}
+/* Works in rax and rdx. */
+static inline bool ir_divides(uint16_t op) { return op == IR_MUL_HIGH || ir_is_division(op); }
 static inline unsigned ir_type_of(bc_valtype t) {
     switch (bc_valtype_kind(t)) {
     case BC_KIND_I32: return IR_I32;

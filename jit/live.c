@@ -147,11 +147,6 @@ static void add_use(struct alloc *a, uint32_t v, uint32_t pos, bool must, uint8_
 /* How an operand of an instruction may be given. */
 enum { MUST = 1, LATE = 2, FOLDED_LATE = 4 };
 
-/* Works in rax and rdx. */
-static bool is_division(uint16_t op) {
-    return op == IR_MUL_HIGH || (op >= BC_I32_DIV_S && op <= BC_I32_REM_U) ||
-           (op >= BC_I64_DIV_S && op <= BC_I64_REM_U);
-}
 static bool is_rotation(uint16_t op) {
     return op == BC_I32_ROTL || op == BC_I32_ROTR || op == BC_I64_ROTL || op == BC_I64_ROTR;
 }
@@ -237,7 +232,7 @@ static unsigned operand_kind(const struct ir_ins *i, unsigned which) {
     }
     unsigned type, late = reads_first(i) ? 0 : LATE;
     if (ir_is_compare(i->op, &type)) return which ? 0 : MUST;
-    if (is_division(i->op)) return which ? MUST | LATE : 0;
+    if (ir_divides(i->op)) return which ? MUST | LATE : 0;
     if (is_shift(i->op) && !which) return MUST;
     return MUST | late;
 }
@@ -387,7 +382,7 @@ static void list_destroyers(struct alloc *a) {
                 if (destroys_registers(i->op)) {
                     if (round) a->calls[n_calls] = i->pos + 2;
                     n_calls++;
-                } else if (is_division(i->op)) {
+                } else if (ir_divides(i->op)) {
                     if (round) a->divisions[n_divisions] = i->pos + 2;
                     n_divisions++;
                 }

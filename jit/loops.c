@@ -102,16 +102,7 @@ static void note(const struct ir_func *f, struct loop *loop, const struct ir_ins
         else
             loop->sets |= UINT64_C(1) << i->imm % 64;
         break;
-    case IR_MUL_HIGH:
-    case BC_I32_DIV_S:
-    case BC_I32_DIV_U:
-    case BC_I32_REM_S:
-    case BC_I32_REM_U:
-    case BC_I64_DIV_S:
-    case BC_I64_DIV_U:
-    case BC_I64_REM_S:
-    case BC_I64_REM_U: loop->divides = true; break;
-    default: break;
+    default: loop->divides |= ir_divides(i->op); break;
     }
 }
 
