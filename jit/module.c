@@ -405,6 +405,7 @@ enum atoll_status jit_compile_module(struct rt_module *module, const bc_stop *st
     struct rt_instance measured;
     enum atoll_status status = jit_module_data(module);
     struct jit_module *jit = module->jit_data;
+    if (!status && module->bc->uses_gc) status = rt_heap_start_engine(module->engine);
     if (!status && !rt_instance_measure(module, &measured)) status = ATOLL_E_LIMIT;
     if (!status) {
         lay_out(jit, &measured, &measured);

@@ -4,8 +4,8 @@
  *   rt_func.jit_code = engine->first -> jit_first: read, checked, linked, put in place -> rt_func.jit_code = its place
  *   a direct call of a function that still waits -> its stub, which looks at rt_func.jit_code; for good
  *
- * A function whose bytes cannot be had any more, because somebody wrote into the file, is interpreted, and `auto`
- * compiles it again. jit_module.saved_states is guarded by the module's lock, which comes before that of jit_hot. */
+ * A function whose bytes cannot be had any more, because somebody wrote into the file, is compiled again: by `jit` at its
+ * first call, by `auto` when it is hot, until when it is interpreted. jit_module.saved_states is guarded by the module's lock, which comes before that of jit_hot. */
 #include <stddef.h>
 #include <string.h>
 #include "bytecode/stress.h"
@@ -375,7 +375,8 @@ static bool place_one(struct rt_module *module, uint32_t own) {
     return true;
 }
 
-/* It is interpreted from now on, by instances that have not called it. The caller holds the module's lock. */
+/* It is interpreted from now on, by instances that have not called it, unless it is compiled again. The caller holds the
+ * module's lock. */
 static void give_up(struct rt_module *module, uint32_t own) {
     struct jit_module *jit = module->jit_data;
     const struct jit_saved_entry entry = entry_of(jit, own);
@@ -392,12 +393,41 @@ static void give_up(struct rt_module *module, uint32_t own) {
     jit_hot_unlock(module->engine->jit_data);
 }
 
+/* Where all code is made before it runs it is made now, at the first call. The caller holds the module's lock. */
+static bool compile_again(struct rt_module *module, uint32_t own, const _Atomic uint32_t *stop) {
+    struct jit_module *jit = module->jit_data;
+    const uint32_t func = own + module->bc->n_imported_funcs;
+    struct jit_code *code = jit->codes + own;
+    uint8_t *bytes;
+    size_t capacity;
+    double start = jit_cpu_seconds();
+    enum atoll_status status =
+        jit_compile(module, func, JIT_WHOLE, &jit->layout, stop, code, &bytes, &capacity);
+    if (!status) {
+        status = jit_place_code(module, code, bytes);
+        atoll_free(module->engine->alloc, bytes, capacity);
+        if (status) drop(module, code);
+    }
+    jit->stats.seconds += jit_cpu_seconds() - start;
+    if (status) return false;
+    jit->stats.n_declined--;
+    jit->stats.n_compiled++;
+    jit->stats.n_inlined += code->n_inlined_calls;
+    jit->stats.code_bytes += code->size;
+    jit->stats.wasm_bytes += module->bc->funcs[func].body.size;
+    jit->stats.table_bytes += jit_code_table_bytes(code) - sizeof *code;
+    return true;
+}
+
 /* Whether the code is in its place; under the module's lock. */
-static bool place(struct rt_module *module, uint32_t own) {
+static bool place(struct rt_module *module, uint32_t own, const _Atomic uint32_t *stop) {
     struct jit_module *jit = module->jit_data;
     if (jit->saved_states[own] == WAITS) {
         bool ok = place_one(module, own);
-        if (!ok) give_up(module, own);
+        if (!ok) {
+            give_up(module, own);
+            ok = !jit->heat && compile_again(module, own, stop);
+        }
         jit->saved_states[own] = ok ? PLACED : BROKEN;
     }
     return jit->saved_states[own] == PLACED;
@@ -409,7 +439,7 @@ bool jit_saved_use(struct rt_func *func) {
     const struct jit_engine *engine = module->engine->jit_data;
     uint32_t own = func->index - module->bc->n_imported_funcs;
     pthread_mutex_lock(&jit->lock);
-    bool there = place(module, own);
+    bool there = place(module, own, &func->instance->store->interrupt);
     jit_hot_lock(engine);
     there |= jit->heat && jit_is_ready(jit, own); /* compiled again meanwhile */
     if (there)

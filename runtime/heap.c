@@ -185,6 +185,16 @@ static enum atoll_status start_engine(struct rt_engine *engine) {
     return ATOLL_OK;
 }
 
+enum atoll_status rt_heap_start_engine(struct rt_engine *engine) {
+    pthread_mutex_lock(&collector.lock);
+    if (!rt_heap_started()) start_collector();
+    raise_limit(rt_heap_limit(engine));
+    rt_heap_enter_thread();
+    enum atoll_status status = start_engine(engine);
+    pthread_mutex_unlock(&collector.lock);
+    return status;
+}
+
 enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err) {
     if (store->heap) {
         rt_heap_enter_thread();
@@ -192,12 +202,7 @@ enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err)
     }
     struct rt_heap *heap = atoll_new(rt_alloc(store), 1, sizeof *heap);
     if (!heap) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    pthread_mutex_lock(&collector.lock);
-    if (!rt_heap_started()) start_collector();
-    raise_limit(rt_heap_limit(store->engine));
-    rt_heap_enter_thread();
-    enum atoll_status status = start_engine(store->engine);
-    pthread_mutex_unlock(&collector.lock);
+    enum atoll_status status = rt_heap_start_engine(store->engine);
     if (status) {
         atoll_free(rt_alloc(store), heap, sizeof *heap);
         return atoll_fail(err, status, ATOLL_NO_OFFSET, "out of memory");

@@ -109,6 +109,9 @@ static inline void *rt_free_list_take(struct rt_heap *heap, uint32_t list) {
     atomic_signal_fence(memory_order_seq_cst);
     return object;
 }
+/* Makes sure that the engine's modules with managed types can be compiled before there is a store: layouts belong to the
+ * heap. fails E_NOMEM */
+enum atoll_status rt_heap_start_engine(struct rt_engine *engine);
 /* Makes sure that the store has a heap and that this thread may use it. fails E_NOMEM */
 enum atoll_status rt_heap_start(struct rt_store *store, struct atoll_error *err);
 /* The calling thread may run code of a store that has a heap: registers it with the collector. */

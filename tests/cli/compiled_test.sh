@@ -102,6 +102,43 @@ expect 126 "wide-arithmetic" run --invoke f "$dir/wide.cwasm"
 expect 0 8 run --enable wide-arithmetic --stats --invoke f "$dir/wide.cwasm"
 check "what the usual features do not allow is validated" [ "$(grep -c "$before" "$dir/out")" -eq 0 ]
 
+# managed objects: compiled in advance they are made and read in line, as without
+cat >"$dir/objects.wat" <<'END'
+(module
+  (type $pair (struct (field (mut i64)) (field (ref null $pair))))
+  (type $list (array (mut (ref null $pair))))
+  (func $make (param i64 (ref null $pair)) (result (ref $pair)) (struct.new $pair (local.get 0) (local.get 1)))
+  (func (export "sum") (param i64) (result i64) (local $all (ref null $pair)) (local $sum i64)
+    (local $list (ref $list))
+    (local.set $list (array.new_default $list (i32.const 4)))
+    loop
+      (local.set $all (call $make (local.get 0) (local.get $all)))
+      (array.set $list (local.get $list) (i32.const 3) (local.get $all))
+      (br_if 0 (i64.ne (local.tee 0 (i64.sub (local.get 0) (i64.const 1))) (i64.const 0)))
+    end
+    loop
+      (local.set $sum (i64.add (local.get $sum)
+        (struct.get $pair 0 (array.get $list (local.get $list) (i32.const 3)))))
+      (local.set $all (struct.get $pair 1 (array.get $list (local.get $list) (i32.const 3))))
+      (array.set $list (local.get $list) (i32.const 3) (local.get $all))
+      (br_if 0 (i32.eqz (ref.is_null (local.get $all))))
+    end
+    local.get $sum)
+  (func (export "cast") (param i32) (result i64)
+    (struct.get $pair 0 (ref.cast (ref $pair)
+      (select (result anyref) (ref.i31 (i32.const 5)) (call $make (i64.const 8) (ref.null $pair)) (local.get 0))))))
+END
+"$atoll" asm "$dir/objects.wat" -o "$dir/objects.wasm" || failed=1
+expect 0 "" compile "$dir/objects.wasm" -o "$dir/objects.cwasm"
+for tier in jit auto; do
+    expect 0 "3 functions were compiled before" run --tier=$tier --stats --invoke sum "$dir/objects.cwasm" 100000
+    check "the objects are there" grep -qx 5000050000 "$dir/out"
+    expect 134 "cast failure" run --tier=$tier --invoke cast "$dir/objects.cwasm" 1
+done
+"$atoll" compile --dump=code "$dir/objects.wasm" -o "$dir/objects.cwasm" 2>"$dir/before"
+"$atoll" run --tier=jit --no-cache --dump=code --invoke cast "$dir/objects.wasm" 0 2>"$dir/now" >/dev/null
+check "the code is the same" cmp "$dir/before" "$dir/now"
+
 # the cache
 entries() { find "$cache" -type f ! -name key | wc -l; }
 expect 0 1001000 run --tier=jit --invoke sum "$dir/p.wasm" 1000
