@@ -241,6 +241,7 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     struct vm_machine_config config = {.alloc = &atoll_default_alloc,
                                        .engine = boot->engine,
                                        .memory_bytes = boot->o.memory_bytes,
+                                       .memory_kind = boot->o.memory_kind,
                                        .n_cpus = (unsigned)boot->o.n_cpus,
                                        .counts = boot->o.icount,
                                        .serial = boot_console_end(boot->console),
@@ -249,6 +250,9 @@ static enum atoll_status make(struct boot *boot, struct atoll_error *err) {
     if (boot->o.perf || boot->o.native_gdb) config.code = perf_guest_listener();
     status = vm_machine_new(&config, &boot->machine, err);
     if (status != ATOLL_OK) return status;
+    if (boot->o.verbose)
+        cli_message("boot: guest memory is %s",
+                    vm_machine_shares_memory(boot->machine) ? "shared, a memfd" : "private");
     if (boot->left_bytes) vm_machine_set_memory(boot->machine, boot->left_bytes);
     boot_console_join(boot->console, vm_machine_serial(boot->machine));
     status = boot_disks_put(&boot->o.disks, boot->machine, boot->loop, boot->sandbox, err);
@@ -473,6 +477,9 @@ static int run_all(struct boot *boot) {
         return status == ATOLL_E_USAGE ? CLI_USAGE : CLI_INTERNAL;
     }
     if (boot->o.verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
+    /* before the jail, in which files of /sys cannot be read */
+    if (boot->o.memory_kind == VM_MEMORY_CHEAP && vm_memory_shared_is_huge())
+        boot->o.memory_kind = VM_MEMORY_SHAREABLE;
     if (boot->o.name) result = take_name(boot);
     if (result == CLI_OK) result = name_code(&boot->o);
     if (result != CLI_OK) return result;

@@ -1,4 +1,5 @@
 /* cli/boot_flags.c: what `atoll boot` is told: by flags, and by a machine as a file, whose lines are flags. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "cli/boot.h"
@@ -43,7 +44,9 @@ static const struct cli_flag flags[] = {
     {BOOT_KERNEL, "kernel", 0, "FILE", "Linux or PVH kernel (default: the host's own)"},
     {BOOT_INITRD, "initrd", 0, "FILE", "initial RAM disk"},
     {BOOT_APPEND, "append", 0, "TEXT", "the kernel's command line (default: console=ttyS0)"},
-    {BOOT_MEMORY, "memory", 0, "SIZE", "guest memory, from 16M (default: 512M)"},
+    {BOOT_MEMORY, "memory", 0, "SIZE[,shared|,private]",
+     "guest memory, from 16M (default: 512M); shared: a memfd, which other processes can look into "
+     "(docs/memory.md)"},
     {BOOT_CPUS, "cpus", 0, "N", "processors, up to 128 (default: 1)"},
     {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
     {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
@@ -92,6 +95,20 @@ static bool parse_engine(const char *text, enum vm_engine_choice *out) {
         return true;
     }
     return false;
+}
+
+/* SIZE[,shared|,private] */
+static bool parse_memory(const char *text, struct boot_options *o) {
+    static const char *const kinds[] = {[VM_MEMORY_SHARED] = "shared", [VM_MEMORY_PRIVATE] = "private"};
+    const char *comma = strchr(text, ',');
+    char size[32];
+    int n = snprintf(size, sizeof size, "%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
+    if (n < 0 || (size_t)n >= sizeof size || !cli_parse_size(size, &o->memory_bytes)) return false;
+    o->memory_kind = VM_MEMORY_CHEAP;
+    for (size_t i = VM_MEMORY_SHARED; comma && i < sizeof kinds / sizeof *kinds; i++)
+        if (strcmp(comma + 1, kinds[i]) == 0) o->memory_kind = (enum vm_memory_kind)i;
+    return (!comma || o->memory_kind) && o->memory_bytes >= VM_BOOT_MEMORY_MIN &&
+           o->memory_bytes <= VM_MEMORY_MAX && o->memory_bytes % VM_PAGE == 0;
 }
 
 static int take_net(struct boot_options *o, const char *value) {
@@ -169,10 +186,7 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
     case BOOT_INITRD: o->initrd_path = value; break;
     case BOOT_DISK: return boot_disks_add(&o->disks, o->verb, value);
     case BOOT_APPEND: o->cmdline = value; break;
-    case BOOT_MEMORY:
-        valid = cli_parse_size(value, &o->memory_bytes) && o->memory_bytes >= VM_BOOT_MEMORY_MIN &&
-                o->memory_bytes <= VM_MEMORY_MAX && o->memory_bytes % VM_PAGE == 0;
-        break;
+    case BOOT_MEMORY: valid = parse_memory(value, o); break;
     case BOOT_CPUS:
         valid = cli_parse_count(value, &o->n_cpus) && o->n_cpus >= 1 && o->n_cpus <= VM_CPUS_MAX;
         break;

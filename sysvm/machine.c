@@ -28,7 +28,8 @@ static enum atoll_status no_memory(struct atoll_error *err) {
 
 static enum atoll_status make_board(struct vm_machine *machine, struct atoll_error *err) {
     const struct vm_machine_config *config = &machine->config;
-    enum atoll_status status = vm_memory_new(config->alloc, config->memory_bytes, &machine->memory, err);
+    enum atoll_status status =
+        vm_memory_new_as(config->alloc, config->memory_bytes, config->memory_kind, &machine->memory, err);
     if (status != ATOLL_OK) return status;
     machine->ports = vm_bus_new(config->alloc);
     machine->mmio = vm_bus_new(config->alloc);
@@ -117,6 +118,8 @@ size_t vm_machine_output_left(struct vm_machine *machine) {
     return left;
 }
 void vm_machine_power_button(struct vm_machine *machine) { vm_acpi_pm_power_button(machine->acpi_pm); }
+
+bool vm_machine_shares_memory(const struct vm_machine *machine) { return vm_memory_fd(machine->memory) >= 0; }
 
 bool vm_machine_set_memory(struct vm_machine *machine, uint64_t n_bytes) {
     uint64_t all = vm_memory_size(machine->memory);

@@ -14,6 +14,7 @@
 #include "sysvm/dev/stream.h"
 #include "sysvm/dev/virtio/virtio.h"
 #include "sysvm/loop.h"
+#include "sysvm/memory.h"
 
 struct vm_machine;
 
@@ -21,6 +22,7 @@ struct vm_machine_config {
     const struct atoll_alloc *alloc;    /* called from all threads */
     const struct vm_engine_ops *engine; /* see vm_engine_choose */
     uint64_t memory_bytes;
+    enum vm_memory_kind memory_kind;
     unsigned n_cpus;
     bool counts;                  /* time is a function of instructions, see struct vm_engine_config */
     struct vm_code_listener code; /* empty: nobody asks */
@@ -71,6 +73,8 @@ size_t vm_machine_output_left(struct vm_machine *machine);
 /* As the button of a PC: a guest that cares shuts down. Under the machine lock, or on the loop. */
 void vm_machine_power_button(struct vm_machine *machine);
 
+/* Whether its memory is a memfd. */
+bool vm_machine_shares_memory(const struct vm_machine *machine);
 /* Asks the guest by its balloon to do with `n_bytes` of its memory; it takes its time, or does not listen. Under the
  * machine lock. Returns false where there is no balloon (config.counts). */
 bool vm_machine_set_memory(struct vm_machine *machine, uint64_t n_bytes);

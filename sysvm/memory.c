@@ -1,7 +1,11 @@
 /* sysvm/memory.c: guest RAM, see memory.h. */
 #include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 #include "sysvm/layout.h"
 #include "sysvm/memory.h"
 
@@ -11,6 +15,7 @@ struct vm_memory {
     const struct atoll_alloc *alloc;
     uint64_t size_bytes;
     void *host;
+    int fd; /* of shared memory; -1: private */
     size_t n_ranges;
     struct vm_ram ranges[2];
 };
@@ -27,37 +32,100 @@ static void lay_out(struct vm_memory *memory) {
     memory->n_ranges = 2;
 }
 
-static enum atoll_status no_memory(uint64_t size_bytes, struct atoll_error *err) {
-    if (err) err->system_errno = errno;
-    return atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no %llu bytes of guest memory: %s",
-                      (unsigned long long)size_bytes, strerror(errno));
+static enum atoll_status no_memory(uint64_t size_bytes, const char *kind, struct atoll_error *err) {
+    int error = errno;
+    atoll_fail(err, ATOLL_E_IO, ATOLL_NO_OFFSET, "no %llu bytes of %sguest memory: %s",
+               (unsigned long long)size_bytes, kind, strerror(error));
+    if (err) err->system_errno = error;
+    return ATOLL_E_IO;
+}
+
+/* ---- huge pages ---- */
+
+/* The word in brackets of a setting, "always within_size [never]"; false: there is no such setting. */
+static bool read_setting(const char *name, char *out, size_t room) {
+    char path[128], text[128];
+    snprintf(path, sizeof path, "/sys/kernel/mm/transparent_hugepage/%s", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+    if (fd >= 0) close(fd);
+    if (n < 0) return false;
+    text[n] = 0;
+    const char *word = strchr(text, '['), *end = word ? strchr(word, ']') : NULL;
+    if (!end) return false;
+    snprintf(out, room, "%.*s", (int)(end - word - 1), word + 1);
+    return true;
+}
+
+bool vm_memory_shared_is_huge(void) {
+    static const char *const refusing[] = {"never", "deny"};
+    char word[32];
+    /* that of the size counts where there is one and it does not leave it to the other */
+    if ((!read_setting("hugepages-2048kB/shmem_enabled", word, sizeof word) ||
+         strcmp(word, "inherit") == 0) &&
+        !read_setting("shmem_enabled", word, sizeof word))
+        return false;
+    for (size_t i = 0; i < sizeof refusing / sizeof *refusing; i++)
+        if (strcmp(word, refusing[i]) == 0) return false;
+    return true;
+}
+
+/* ---- mapping ---- */
+
+/* Its size stays, so no access of ours can meet an end that somebody else has set. */
+static int make_file(uint64_t size_bytes) {
+    enum { NOEXEC_SEAL = 8 }; /* MFD_NOEXEC_SEAL, Linux 6.3 */
+    static const char name[] = "atoll-guest";
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING | NOEXEC_SEAL);
+    if (fd < 0 && errno == EINVAL) fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd < 0) return -1;
+    if (ftruncate(fd, (off_t)size_bytes) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0)
+        return fd;
+    int error = errno;
+    close(fd);
+    errno = error;
+    return -1;
 }
 
 /* Begins where a huge page may; what stands over on both sides goes back. */
-static enum atoll_status map(struct vm_memory *memory, struct atoll_error *err) {
-    uint64_t size = memory->size_bytes, room = size + VM_HUGE_PAGE;
-    char *at = mmap(NULL, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (at == MAP_FAILED) return no_memory(size, err);
+static void *map_private(uint64_t size) {
+    char *at = mmap(NULL, size + VM_HUGE_PAGE, PROT_READ | PROT_WRITE,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (at == MAP_FAILED) return NULL;
     uint64_t before = -(uint64_t)(uintptr_t)at % VM_HUGE_PAGE;
     if (before) munmap(at, before);
     munmap(at + before + size, VM_HUGE_PAGE - before);
-    memory->host = at + before;
-    (void)madvise(memory->host, size, MADV_DONTDUMP); /* a core dump of ours is not the guest's */
+    return at + before;
+}
+
+static enum atoll_status map(struct vm_memory *memory, enum vm_memory_kind kind, struct atoll_error *err) {
     /* What boots no kernel touches few pages, and is not to clear 2 MiB for each. */
-    (void)madvise(memory->host, size, size >= VM_BOOT_MEMORY_MIN ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    uint64_t size = memory->size_bytes;
+    bool huge = size >= VM_BOOT_MEMORY_MIN;
+    memory->host = map_private(size);
+    if (!memory->host) return no_memory(size, "", err);
+    if (kind == VM_MEMORY_CHEAP ? !huge : kind != VM_MEMORY_PRIVATE) memory->fd = make_file(size);
+    if (memory->fd < 0 && kind == VM_MEMORY_SHARED) return no_memory(size, "shared ", err);
+    if (memory->fd >= 0 &&
+        mmap(memory->host, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory->fd, 0) == MAP_FAILED)
+        return no_memory(size, "shared ", err);
+    (void)madvise(memory->host, size, MADV_DONTDUMP); /* a core dump of ours is not the guest's */
+    (void)madvise(memory->host, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
     return ATOLL_OK;
 }
 
-enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
-                                struct atoll_error *err) {
+enum atoll_status vm_memory_new_as(const struct atoll_alloc *alloc, uint64_t size_bytes,
+                                   enum vm_memory_kind kind, struct vm_memory **out,
+                                   struct atoll_error *err) {
     if (size_bytes < VM_MEMORY_MIN || size_bytes > VM_MEMORY_MAX || size_bytes % VM_PAGE)
         return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET,
                           "guest memory of %llu bytes: it is 1 MiB to 1 TiB, in pages of 4 KiB",
                           (unsigned long long)size_bytes);
     struct vm_memory *memory = atoll_new(alloc, 1, sizeof *memory);
     if (!memory) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    *memory = (struct vm_memory){.alloc = alloc, .size_bytes = size_bytes};
-    enum atoll_status status = map(memory, err);
+    *memory = (struct vm_memory){.alloc = alloc, .size_bytes = size_bytes, .fd = -1};
+    enum atoll_status status = map(memory, kind, err);
     if (status != ATOLL_OK) {
         vm_memory_free(memory);
         return status;
@@ -67,9 +135,15 @@ enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_b
     return ATOLL_OK;
 }
 
+enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
+                                struct atoll_error *err) {
+    return vm_memory_new_as(alloc, size_bytes, VM_MEMORY_CHEAP, out, err);
+}
+
 void vm_memory_free(struct vm_memory *memory) {
     if (!memory) return;
     if (memory->host) munmap(memory->host, memory->size_bytes);
+    if (memory->fd >= 0) close(memory->fd);
     atoll_free(memory->alloc, memory, sizeof *memory);
 }
 
@@ -118,10 +192,18 @@ size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **ou
 }
 
 uint64_t vm_memory_size(const struct vm_memory *memory) { return memory->size_bytes; }
+int vm_memory_fd(const struct vm_memory *memory) { return memory->fd; }
 
 bool vm_memory_give_back(const struct vm_memory *memory, uint64_t offset, uint64_t n_bytes) {
     if (offset % VM_PAGE || n_bytes % VM_PAGE || offset > memory->size_bytes ||
         n_bytes > memory->size_bytes - offset)
         return false;
-    return madvise((char *)memory->host + offset, n_bytes, MADV_DONTNEED) == 0;
+    if (memory->fd < 0) return madvise((char *)memory->host + offset, n_bytes, MADV_DONTNEED) == 0;
+    if (!n_bytes) return true; /* which a file's hole cannot have */
+    int failed;
+    do
+        failed =
+            fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n_bytes);
+    while (failed && errno == EINTR);
+    return !failed;
 }

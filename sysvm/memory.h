@@ -1,7 +1,8 @@
-/* sysvm/memory.h: guest RAM. One private mapping, in huge pages where the host has some, for as long as the machine lives.
+/* sysvm/memory.h: guest RAM. One mapping, in huge pages where the host has some, for as long as the machine lives: of a
+ * memfd, shared, which another process can map or read by /proc/PID/fd, or private.
  *
  *   guest physical   0 ........ low_bytes | hole for devices | 4 GiB ........
- *   offset           0 ........ low_bytes                     low_bytes .......
+ *   offset           0 ........ low_bytes                     low_bytes .......    in the memfd, if there is one
  *   host             one mapping in the order of offsets
  *
  * A guest address becomes a pointer here and nowhere else. What stands in guest RAM may change at any moment
@@ -22,12 +23,25 @@ struct vm_ram {
     void *host;
 };
 
+enum vm_memory_kind {
+    VM_MEMORY_CHEAP,     /* shared where it is too small for huge pages in any case, else private */
+    VM_MEMORY_SHAREABLE, /* shared, or private where the host refuses */
+    VM_MEMORY_SHARED,    /* a memfd, or an error */
+    VM_MEMORY_PRIVATE
+};
+
 /* in     size_bytes: a multiple of 4 KiB from VM_MEMORY_MIN to VM_MEMORY_MAX; the host gives pages when they are
  *        touched
  * owns   *out, for vm_memory_free; no vCPU or worker may use it then
  * fails  E_USAGE (size), E_NOMEM, E_IO */
+enum atoll_status vm_memory_new_as(const struct atoll_alloc *alloc, uint64_t size_bytes,
+                                   enum vm_memory_kind kind, struct vm_memory **out, struct atoll_error *err);
+/* VM_MEMORY_CHEAP */
 enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
                                 struct atoll_error *err);
+/* Whether this host gives shared memory huge pages when it is asked to: where not, each 4 KiB that a guest touches
+ * first is an exit. Reads files of /sys. */
+bool vm_memory_shared_is_huge(void);
 void vm_memory_free(struct vm_memory *memory); /* NULL is allowed */
 #define VM_MEMORY_MIN (UINT64_C(1) << 20)
 #define VM_MEMORY_MAX (UINT64_C(1) << 40)
@@ -49,6 +63,7 @@ void vm_memory_wrote(const struct vm_memory *memory, const void *host, uint64_t 
 /* The pieces in ascending order: below the hole under 4 GiB, and above 4 GiB where there is that much. */
 size_t vm_memory_ranges(const struct vm_memory *memory, const struct vm_ram **out);
 uint64_t vm_memory_size(const struct vm_memory *memory);
+int vm_memory_fd(const struct vm_memory *memory); /* of shared memory, borrowed; -1: it is private */
 /* Gives whole pages back to the host; when they are touched again they are zeros. False: not pages of it, or the host
  * refuses. Any thread. */
 bool vm_memory_give_back(const struct vm_memory *memory, uint64_t offset, uint64_t n_bytes);

@@ -1,4 +1,11 @@
 /* tests/sysvm/guest_memory_test.c: guest addresses become pointers only where RAM is. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
 #include "tests/sysvm/suite.h"
 #include "sysvm/layout.h"
 #include "sysvm/memory.h"
@@ -94,26 +101,125 @@ static void a_copy_is_whole_or_not_at_all(void **state) {
     vm_memory_free(memory);
 }
 
+static const enum vm_memory_kind kinds[] = {VM_MEMORY_PRIVATE, VM_MEMORY_SHARED};
+
+static struct vm_memory *memory_as(uint64_t size_bytes, enum vm_memory_kind kind) {
+    struct vm_memory *memory = NULL;
+    assert_int_equal(vm_memory_new_as(&atoll_default_alloc, size_bytes, kind, &memory, NULL), ATOLL_OK);
+    assert_true((vm_memory_fd(memory) >= 0) == (kind == VM_MEMORY_SHARED));
+    return memory;
+}
+
 static void pages_given_back_are_zeros(void **state) {
     (void)state;
-    struct vm_memory *memory = memory_of(64 * MIB);
-    uint64_t word = 0x12345678, got;
-    for (uint64_t at = 0; at < 64 * MIB; at += MIB) assert_true(vm_memory_write(memory, at, &word, 8));
-    assert_true(vm_memory_give_back(memory, 2 * MIB, 30 * MIB));
-    assert_true(vm_memory_give_back(memory, 63 * MIB, VM_PAGE));
-    for (uint64_t at = 0; at < 64 * MIB; at += MIB) {
-        bool is_given = (at >= 2 * MIB && at < 32 * MIB) || at == 63 * MIB;
-        assert_true(vm_memory_read(memory, at, &got, 8));
-        assert_int_equal(got, is_given ? 0 : word);
+    for (size_t kind = 0; kind < 2; kind++) {
+        struct vm_memory *memory = memory_as(64 * MIB, kinds[kind]);
+        uint64_t word = 0x12345678, got;
+        for (uint64_t at = 0; at < 64 * MIB; at += MIB) assert_true(vm_memory_write(memory, at, &word, 8));
+        assert_true(vm_memory_give_back(memory, 2 * MIB, 30 * MIB));
+        assert_true(vm_memory_give_back(memory, 63 * MIB, VM_PAGE));
+        assert_true(vm_memory_give_back(memory, 40 * MIB, 0));
+        for (uint64_t at = 0; at < 64 * MIB; at += MIB) {
+            bool is_given = (at >= 2 * MIB && at < 32 * MIB) || at == 63 * MIB;
+            assert_true(vm_memory_read(memory, at, &got, 8));
+            assert_int_equal(got, is_given ? 0 : word);
+        }
+        static const uint64_t bad[][2] = {{1, VM_PAGE},           {0, 1},
+                                          {64 * MIB, VM_PAGE},    {63 * MIB, 2 * MIB},
+                                          {128 * MIB, VM_PAGE},   {VM_PAGE, UINT64_MAX - VM_PAGE + 1},
+                                          {-VM_PAGE, 2 * VM_PAGE}};
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+            assert_false(vm_memory_give_back(memory, bad[i][0], bad[i][1]));
+        assert_true(vm_memory_read(memory, 0, &got, 8));
+        assert_int_equal(got, word);
+        vm_memory_free(memory);
     }
-    static const uint64_t bad[][2] = {{1, VM_PAGE},           {0, 1},
-                                      {64 * MIB, VM_PAGE},    {63 * MIB, 2 * MIB},
-                                      {128 * MIB, VM_PAGE},   {VM_PAGE, UINT64_MAX - VM_PAGE + 1},
-                                      {-VM_PAGE, 2 * VM_PAGE}};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(vm_memory_give_back(memory, bad[i][0], bad[i][1]));
-    assert_true(vm_memory_read(memory, 0, &got, 8));
-    assert_int_equal(got, word);
+}
+
+/* ---- shared ---- */
+
+static uint64_t allocated(const struct vm_memory *memory) {
+    struct stat st;
+    assert_int_equal(fstat(vm_memory_fd(memory), &st), 0);
+    return (uint64_t)st.st_blocks * 512;
+}
+
+static void what_is_given_back_leaves_the_file(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_as(8 * MIB, VM_MEMORY_SHARED);
+    assert_int_equal(allocated(memory), 0);
+    memset(vm_memory_at(memory, 0, 8 * MIB), 0xAA, 8 * MIB);
+    assert_int_equal(allocated(memory), 8 * MIB);
+    assert_true(vm_memory_give_back(memory, 2 * MIB, 4 * MIB));
+    assert_int_equal(allocated(memory), 4 * MIB);
+    assert_int_equal(*(uint8_t *)vm_memory_at(memory, 2 * MIB, 1), 0);
+    vm_memory_free(memory);
+}
+
+/* Another mapping, as in another process: offsets are those that vm_memory_ranges tells. */
+static void the_file_is_the_memory(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_as(5 * GIB, VM_MEMORY_SHARED);
+    const struct vm_ram *ram;
+    size_t n = vm_memory_ranges(memory, &ram);
+    assert_int_equal(n, 2);
+    assert_true((uintptr_t)ram[0].host % VM_HUGE_PAGE == 0);
+    for (size_t i = 0; i < n; i++) {
+        char *seen = mmap(NULL, VM_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, vm_memory_fd(memory),
+                          (off_t)(ram[i].offset + MIB));
+        assert_ptr_not_equal(seen, MAP_FAILED);
+        assert_true(vm_memory_write(memory, ram[i].gpa + MIB, "guest", 6));
+        assert_string_equal(seen, "guest");
+        strcpy(seen, "host");
+        char got[6];
+        assert_true(vm_memory_read(memory, ram[i].gpa + MIB, got, 6));
+        assert_string_equal(got, "host");
+        munmap(seen, VM_PAGE);
+    }
+    vm_memory_free(memory);
+}
+
+/* An access behind an end that somebody has set would end the process. */
+static void nobody_can_shorten_the_file(void **state) {
+    (void)state;
+    struct vm_memory *memory = memory_as(2 * MIB, VM_MEMORY_SHARED);
+    int fd = vm_memory_fd(memory);
+    assert_int_equal(ftruncate(fd, MIB), -1);
+    assert_int_equal(errno, EPERM);
+    assert_int_equal(ftruncate(fd, 4 * MIB), -1);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    vm_memory_free(memory);
+    assert_int_equal(fcntl(fd, F_GETFD), -1);
+}
+
+static void memory_too_small_for_huge_pages_is_shared_unless_told(void **state) {
+    (void)state;
+    struct vm_memory *small = memory_of(MIB), *large = memory_of(VM_BOOT_MEMORY_MIN);
+    assert_true(vm_memory_fd(small) >= 0);
+    assert_int_equal(vm_memory_fd(large), -1);
+    vm_memory_free(small);
+    vm_memory_free(large);
+    vm_memory_free(memory_as(MIB, VM_MEMORY_PRIVATE));
+}
+
+static void without_files_of_its_size_memory_is_private_or_an_error(void **state) {
+    (void)state;
+    struct rlimit before, none = {0};
+    struct vm_memory *memory = NULL;
+    struct atoll_error err = {0};
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    enum atoll_status asked = vm_memory_new_as(&atoll_default_alloc, MIB, VM_MEMORY_SHARED, &memory, &err);
+    enum atoll_status possible =
+        vm_memory_new_as(&atoll_default_alloc, 32 * MIB, VM_MEMORY_SHAREABLE, &memory, NULL);
+    setrlimit(RLIMIT_FSIZE, &before);
+    assert_int_equal(asked, ATOLL_E_IO);
+    assert_int_equal(err.system_errno, EFBIG);
+    assert_non_null(strstr(err.text, "shared guest memory"));
+    assert_int_equal(possible, ATOLL_OK);
+    assert_int_equal(vm_memory_fd(memory), -1);
     vm_memory_free(memory);
 }
 
@@ -125,6 +231,11 @@ int main(void) {
         cmocka_unit_test(only_whole_ranges_of_ram_have_pointers),
         cmocka_unit_test(pages_given_back_are_zeros),
         cmocka_unit_test(a_copy_is_whole_or_not_at_all),
+        cmocka_unit_test(what_is_given_back_leaves_the_file),
+        cmocka_unit_test(the_file_is_the_memory),
+        cmocka_unit_test(nobody_can_shorten_the_file),
+        cmocka_unit_test(memory_too_small_for_huge_pages_is_shared_unless_told),
+        cmocka_unit_test(without_files_of_its_size_memory_is_private_or_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -26,6 +26,9 @@ expect "no such kernel" 127 '' 'No such file' -- --kernel /nonexistent/vmlinuz
 expect "no such initrd" 127 '' 'No such file' -- --kernel "$kernel" --initrd /nonexistent/initrd
 expect "no such engine" 2 '' 'does not take "fast"' -- --kernel "$kernel" --engine fast
 expect "no memory" 2 '' 'does not take "1M"' -- --kernel "$kernel" --memory 1M
+expect "memory of no kind" 2 '' 'does not take "64M,common"' -- --kernel "$kernel" --memory 64M,common
+expect "memory without a kind behind its comma" 2 '' 'does not take "64M,"' -- --kernel "$kernel" --memory 64M,
+expect "a kind of memory without a size" 2 '' 'does not take ",shared"' -- --kernel "$kernel" --memory ,shared
 expect "no processors" 2 '' 'does not take "0"' -- --kernel "$kernel" --cpus 0
 expect "too many processors" 2 '' 'does not take "129"' -- --kernel "$kernel" --cpus 129
 expect "no time" 2 '' 'does not take "soon"' -- --kernel "$kernel" --timeout soon
@@ -77,6 +80,12 @@ guest "timeout while it is halted" 124 '^tiny: halt$' 'timeout' halt --timeout 5
 guest "a reset boots again" 124 '^tiny: reset$' 'timeout' reset --timeout 5
 guest "several processors, of which one runs" 0 '^tiny: off$' '' off --cpus 8
 guest "memory above 4 GiB" 0 '^tiny: off$' '' off --memory 5G
+guest "shared memory above 4 GiB" 0 '^tiny: off$' 'guest memory is shared' off --memory 5G,shared --verbose
+guest "private memory" 0 '^tiny: off$' 'guest memory is private' off --memory 64M,private --verbose
+(ulimit -f 1000000; "$atoll" boot --engine "$engine" --kernel "$kernel" --append off --memory 1G,shared >"$dir/out" 2>&1 </dev/null)
+[ $? -eq 125 ] && grep -q 'shared guest memory: File too large' "$dir/out" || { echo "FAILED: shared memory beyond ulimit -f"; cat "$dir/out"; failed=1; }
+(ulimit -f 1000000; "$atoll" boot --engine "$engine" --kernel "$kernel" --append off --memory 1G >"$dir/out" 2>&1 </dev/null) ||
+    { echo "FAILED: memory beyond ulimit -f"; cat "$dir/out"; failed=1; }
 if gzip -c "$kernel" >"$dir/kernel.gz"; then
     expect "a kernel packed with gzip" 0 '^tiny: packed' '' -- --engine "$engine" --kernel "$dir/kernel.gz" --append "packed"
 fi
@@ -190,6 +199,31 @@ printf 'hello\n' | "$atoll" boot --engine "$engine" --kernel "$kernel" --append 
 [ "$(wc -l <"$dir/out")" -eq 2001 ] || { echo "FAILED: a reader that is late loses no output: $(wc -l <"$dir/out") lines"; failed=1; }
 "$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 60 </dev/null 2>"$dir/err" | head -n 1 >"$dir/out"
 [ "$(cat "$dir/out")" = "tiny: flood" ] || { echo "FAILED: a reader that leaves"; failed=1; }
+
+# ---- guest memory, seen from another process ----
+# The kernel's command line lies at 0x20000 (sysvm/layout.h); the machine after a reset has memory of its own, and the first one's is gone.
+command_line() { # PID: of the one memfd that the process has
+    memory=
+    for fd in /proc/$1/fd/*; do
+        case $(readlink "$fd") in /memfd:atoll-guest*) memory=$memory$fd ;; esac
+    done
+    dd if=$memory bs=1 skip=131072 count=17 2>/dev/null
+}
+mkfifo "$dir/keys"
+: >"$dir/out"
+"$atoll" boot --engine "$engine" --kernel "$kernel" --append "login-reset here" --memory 64M,shared --timeout 60 >"$dir/out" 2>&1 <"$dir/keys" &
+pid=$!
+exec 3>"$dir/keys"
+for machine in 1 2; do
+    until [ "$(grep -c 'login: ' "$dir/out")" -ge $machine ] || ! kill -0 $pid; do sleep 0.05; done
+    seen=$(command_line $pid | tr '\0' .)
+    [ "$seen" = "login-reset here." ] || { echo "FAILED: memory of machine $machine from outside: $seen"; failed=1; }
+    printf 'one\r' >&3
+done
+kill $pid
+exec 3>&-
+wait $pid
+[ $? -eq 143 ] || { echo "FAILED: a machine with shared memory ends"; cat "$dir/out"; failed=1; }
 
 # ---- names of translated code ----
 if [ "$engine" = soft ]; then

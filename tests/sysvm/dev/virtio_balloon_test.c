@@ -16,13 +16,13 @@ struct fixture {
     struct fake_driver *d;
 };
 
-static int set_up(void **state) {
+static int set_up_as(void **state, enum vm_memory_kind kind) {
     struct fixture *f = test_calloc(1, sizeof *f);
     const struct virtio_ops *ops;
     struct vm_memory *memory;
     loop_thread_start(&f->thread);
     vm_loop_lock(f->thread.loop);
-    assert_int_equal(vm_memory_new(&atoll_default_alloc, RAM, &memory, NULL), 0);
+    assert_int_equal(vm_memory_new_as(&atoll_default_alloc, RAM, kind, &memory, NULL), 0);
     struct vballoon_config config = {&atoll_default_alloc, f->thread.loop, memory};
     assert_int_equal(vballoon_new(&config, &ops, &f->balloon, NULL), 0);
     f->d = fake_driver_with(memory, ops, f->balloon);
@@ -31,6 +31,9 @@ static int set_up(void **state) {
     *state = f;
     return 0;
 }
+
+static int set_up(void **state) { return set_up_as(state, VM_MEMORY_PRIVATE); }
+static int set_up_shared(void **state) { return set_up_as(state, VM_MEMORY_SHARED); }
 
 static int tear_down(void **state) {
     struct fixture *f = *state;
@@ -161,13 +164,17 @@ static void target_and_actual_pass_through_the_configuration(void **state) {
     assert_int_equal(vballoon_actual(f->balloon), 0);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name)        cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST_SHARED(name) cmocka_unit_test_setup_teardown(name, set_up_shared, tear_down)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(pages_in_the_balloon_go_back_to_the_host),
         TEST(reported_pages_go_back_to_the_host),
+        TEST_SHARED(pages_in_the_balloon_go_back_to_the_host),
+        TEST_SHARED(reported_pages_go_back_to_the_host),
         TEST(only_whole_pages_go),
+        TEST_SHARED(only_whole_pages_go),
         TEST(page_numbers_that_are_no_ram_are_passed_over),
         TEST(a_list_that_ends_within_a_number_loses_that),
         TEST(an_endless_list_costs_a_bounded_time),
