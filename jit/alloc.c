@@ -450,9 +450,12 @@ static void collect_wishes(struct alloc *a) {
                 const struct rt_type *t = f->module->types[f->bc->funcs[i->imm].type];
                 wish_args(a, i->a, t->params, t->n_params, false);
                 a->pieces[v].wish = ir_is_float(i->type) ? XMM0 : RAX;
-            } else if (i->op == IR_CALL_INDIRECT) {
+            } else if (i->op == IR_CALL_INDIRECT || i->op == IR_CALL_TABLE) {
                 const struct rt_type *t = f->module->types[i->imm];
+                uint32_t callee = f->items[i->a + i->b - 1]; /* or its index */
                 wish_args(a, i->a, t->params, t->n_params, false);
+                if (f->ins[callee].op != IR_CONST && a->pieces[callee].wish == LOC_NONE)
+                    a->pieces[callee].wish = RAX;
                 a->pieces[v].wish = ir_is_float(i->type) ? XMM0 : RAX;
             } else if (i->op == IR_RETURN && i->b) {
                 uint32_t r = f->items[i->a];

@@ -458,21 +458,21 @@ static void call_function(struct build *b, uint32_t func, bool tail) {
         push_results(b, call, type);
 }
 
-/* The function is on top of the stack. */
-static void call_reference(struct build *b, uint32_t type_index, bool tail) {
+/* The function, or its place in the table, is on top of the stack. */
+static void call_reference(struct build *b, uint16_t op, uint32_t type_index, uint32_t table) {
     const struct bc_type *type = &b->f->bc->types[type_index];
     uint32_t at = build_pop_list(b, type->n_params + 1);
-    uint32_t call =
-        new_call(b, tail ? IR_TAIL_INDIRECT : IR_CALL_INDIRECT, at, type->n_params + 1, type_index);
-    if (tail)
+    uint32_t call = new_call(b, op, at, type->n_params + 1, type_index);
+    if (b->f->failed) return;
+    b->f->ins[call].index = table;
+    if (op == IR_TAIL_INDIRECT) {
         reserve_tail(b, b->f->module->types[type_index], false);
-    else
-        reserve_arguments(b, b->f->module->types[type_index]);
-    if (!tail) build_landings(b, true);
-    if (tail)
         build_dead(b);
-    else
-        push_results(b, call, type);
+        return;
+    }
+    reserve_arguments(b, b->f->module->types[type_index]);
+    build_landings(b, true);
+    push_results(b, call, type);
 }
 
 static void table_function(struct build *b, const struct bc_instr *in) {
@@ -541,15 +541,15 @@ void build_control(struct build *b, const struct bc_instr *in) {
     case BC_RETURN: emit_return(b); break;
     case BC_CALL: call_function(b, in->index, false); break;
     case BC_RETURN_CALL: call_function(b, in->index, true); break;
-    case BC_CALL_INDIRECT:
+    case BC_CALL_INDIRECT: call_reference(b, IR_CALL_TABLE, in->index, in->index2); break;
     case BC_RETURN_CALL_INDIRECT:
         table_function(b, in);
-        call_reference(b, in->index, in->op == BC_RETURN_CALL_INDIRECT);
+        call_reference(b, IR_TAIL_INDIRECT, in->index, 0);
         break;
     case BC_CALL_REF:
     case BC_RETURN_CALL_REF:
         build_push(b, build_pop_non_null(b, RT_TRAP_NULL_FUNCTION));
-        call_reference(b, in->index, in->op == BC_RETURN_CALL_REF);
+        call_reference(b, in->op == BC_CALL_REF ? IR_CALL_INDIRECT : IR_TAIL_INDIRECT, in->index, 0);
         break;
     case BC_BR_ON_NULL:
     case BC_BR_ON_NON_NULL: branch_on_null(b, in); break;

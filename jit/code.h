@@ -71,7 +71,7 @@ struct jit_layout {
     /* by own function: those with a start are called directly, others through their rt_func; NULL: all are compiled
      * together */
     const struct jit_code *codes;
-    int32_t funcs, globals, tables, memories, own_funcs, own_globals;
+    int32_t funcs, globals, tables, table_elems, memories, own_funcs, own_globals;
 };
 
 /* ---- compile.c ---- */

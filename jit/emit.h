@@ -25,7 +25,16 @@ struct stub { /* code behind the function, for what seldom happens */
     uint32_t where;
     uint64_t imm;
 };
-enum { STUB_TRAP, STUB_LEAVE, STUB_FAR_CALL, STUB_TYPE, STUB_TRUNC, STUB_TRUNC_64, STUB_FUEL };
+enum {
+    STUB_TRAP,
+    STUB_LEAVE,
+    STUB_FAR_CALL,
+    STUB_OTHER_KIN,
+    STUB_TYPE,
+    STUB_TRUNC,
+    STUB_TRUNC_64,
+    STUB_FUEL
+};
 
 /* What the machine code from `at` on is, for who looks at it (dump_code.c). */
 enum emit_note_kind { NOTE_ENTRY, NOTE_BLOCK, NOTE_INS, NOTE_STUBS, NOTE_TABLE, NOTE_LITERALS };

@@ -5,8 +5,8 @@
 #include "jit/code.h"
 #include "jit/emit.h"
 
-/* Arguments into place; the function of an indirect call is the last item and goes to rax. `base`: where the
- * outgoing area begins, from rsp. */
+/* Arguments into place; the function of an indirect call, or its index, is the last item and goes to rax. `base`: where
+ * the outgoing area begins, from rsp. */
 static void place_arguments(struct emit *e, const struct ir_ins *i, const struct rt_type *type,
                             uint32_t base) {
     struct ir_func *f = e->f;
@@ -48,27 +48,34 @@ static void go_to_own(struct emit *e, uint32_t func, uint8_t opcode) {
     x86_op(a, X86_CODE(0, 0, 0xFF), opcode == 0xE8 ? 2 : 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
 }
 
-/* rax = the function */
-static void call_through(struct emit *e, const struct ir_ins *i) {
+/* rax = the function. The flags, which come from the instruction at `from`, tell whether it is one of our instance;
+ * where not, the stub takes over. */
+static void call_near_or(struct emit *e, const struct ir_ins *i, size_t from, unsigned stub) {
     struct x86 *a = &e->a;
-    uint32_t where = i->where;
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
-    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(INSTANCE));
-    struct stub *s = emit_stub(e, STUB_FAR_CALL, where);
+    struct stub *s = emit_stub(e, stub, i->where);
+    size_t number = e->n_stubs - 1;
     s->imm = (uint32_t)(i - e->f->ins);
     x86_branch(a, CC_NE, s->label);
+    emit_keep_together(e, from);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
-    emit_return_pc(e, where);
+    emit_return_pc(e, i->where);
     emit_landings(e, (uint32_t)(i - e->f->ins));
     uint32_t back = emit_label(e);
-    e->stubs[e->n_stubs - 1].back = back;
+    if (number < e->n_stubs) e->stubs[number].back = back;
     emit_bind(e, back);
+}
+
+static void call_through(struct emit *e, const struct ir_ins *i) {
+    size_t from = e->a.size;
+    x86_op(&e->a, X86_CMP | X86_W, INSTANCE, x86_mem(RAX, offsetof(struct rt_func, instance)));
+    call_near_or(e, i, from, STUB_FAR_CALL);
 }
 
 static void far_call_stub(struct emit *e, const struct stub *s) {
     struct x86 *a = &e->a;
     struct x86_rm self = x86_mem(RSP, (int32_t)e->self_at);
     uint32_t host = emit_label(e);
+    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, instance)));
     x86_op(a, X86_MOV_STORE | X86_W, INSTANCE, self);
     x86_op(a, X86_TEST | X86_W, SCRATCH, x86_reg(SCRATCH));
     x86_branch(a, CC_E, host);
@@ -161,18 +168,72 @@ static void tail_call(struct emit *e, const struct ir_ins *i) {
     tail_to_function(e, &tail);
 }
 
+/* to <- what is in the table at the index, which is not null. Of a table that never grows size and place are known. */
+static void load_element(struct emit *e, const struct ir_ins *i, int index, int to) {
+    struct x86 *a = &e->a;
+    const struct bc_limits *limits = &e->f->bc->tables[i->index].limits;
+    if (rt_table_is_fixed(limits) && limits->min <= INT32_MAX) {
+        x86_alu_imm(a, 7, X86_W, x86_reg(index), (int32_t)limits->min);
+        emit_trap_if(e, CC_AE, RT_TRAP_UNDEFINED_ELEMENT, i->where);
+        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH,
+               x86_mem(INSTANCE, e->layout->table_elems + 8 * (int32_t)i->index));
+    } else {
+        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH,
+               x86_mem(INSTANCE, e->layout->tables + 8 * (int32_t)i->index));
+        x86_op(a, X86_CMP | X86_W, index, x86_mem(SCRATCH, offsetof(struct rt_table, size)));
+        emit_trap_if(e, CC_AE, RT_TRAP_UNDEFINED_ELEMENT, i->where);
+        x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_table, elems)));
+    }
+    x86_op(a, X86_MOV_LOAD | X86_W, to, x86_mem_index(SCRATCH, index, 3, 0));
+    x86_op(a, X86_TEST | X86_W, to, x86_reg(to));
+    emit_trap_if(e, CC_E, RT_TRAP_UNINITIALIZED_ELEMENT, i->where);
+}
+
+/* Type and instance are those that are wanted where the function is kin of our first function of the type. Any other,
+ * and one whose type is below the wanted one, the stub looks at. */
+static void call_table(struct emit *e, const struct ir_ins *i) {
+    struct x86 *a = &e->a;
+    uint32_t first = e->f->module->first_funcs[i->imm];
+    place_arguments(e, i, e->f->module->types[i->imm], 0);
+    load_element(e, i, RAX, RAX);
+    int32_t kin = first == BC_NONE ? 0 : e->layout->own_funcs + (int32_t)(first * sizeof(struct rt_func));
+    x86_op(a, X86_LEA | X86_W, SCRATCH, x86_mem(INSTANCE, kin)); /* an instance is no function */
+    size_t from = a->size;
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(RAX, offsetof(struct rt_func, kin)));
+    call_near_or(e, i, from, STUB_OTHER_KIN);
+    take_result(e, i);
+}
+
+/* rax = the function, whose type is looked at. r10 is nobody's argument. */
+static void other_kin_stub(struct emit *e, const struct stub *s) {
+    struct x86 *a = &e->a;
+    uint32_t type_index = (uint32_t)e->f->ins[s->imm].imm, decided = emit_label(e), good = emit_label(e);
+    const struct rt_type *type = e->f->module->types[type_index];
+    emit_address_of(e, SCRATCH, JIT_RELOC_TYPE, type_index);
+    x86_op(a, X86_MOV_LOAD | X86_W, R10, x86_mem(RAX, offsetof(struct rt_func, type)));
+    x86_op(a, X86_CMP | X86_W, SCRATCH, x86_reg(R10));
+    if (!type->final) {
+        x86_branch(a, CC_E, good);
+        x86_alu_imm(a, 7, 0, x86_mem(R10, offsetof(struct rt_type, depth)), (int32_t)type->depth);
+        x86_branch(a, CC_B, decided);
+        x86_op(a, X86_MOV_LOAD | X86_W, R10, x86_mem(R10, offsetof(struct rt_type, display)));
+        x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(R10, 8 * (int32_t)type->depth));
+        emit_bind(e, decided);
+    }
+    x86_branch(a, CC_E, good);
+    x86_bytes(a, 0xE8, 1);
+    emit_reloc(e, JIT_RELOC_TRAP, RT_TRAP_INDIRECT_TYPE);
+    emit_return_pc(e, s->where);
+    emit_bind(e, good);
+    far_call_stub(e, s);
+}
+
 static void table_func(struct emit *e, const struct ir_ins *i) {
     struct x86 *a = &e->a;
     const struct rt_type *type = e->f->module->types[i->imm];
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(INSTANCE, e->layout->tables + 8 * (int32_t)i->index));
     int index = i->reg_a;
     if (e->f->ins[i->a].op == IR_CONST) emit_load_value(e, index = i->reg, i->a, LOC_NONE);
-    x86_op(a, X86_CMP | X86_W, index, x86_mem(SCRATCH, offsetof(struct rt_table, size)));
-    emit_trap_if(e, CC_AE, RT_TRAP_UNDEFINED_ELEMENT, i->where);
-    x86_op(a, X86_MOV_LOAD | X86_W, SCRATCH, x86_mem(SCRATCH, offsetof(struct rt_table, elems)));
-    x86_op(a, X86_MOV_LOAD | X86_W, i->reg, x86_mem_index(SCRATCH, index, 3, 0));
-    x86_op(a, X86_TEST | X86_W, i->reg, x86_reg(i->reg));
-    emit_trap_if(e, CC_E, RT_TRAP_UNINITIALIZED_ELEMENT, i->where);
+    load_element(e, i, index, i->reg);
     emit_address_of(e, SCRATCH, JIT_RELOC_TYPE, (uint32_t)i->imm);
     x86_op(a, X86_CMP | X86_W, SCRATCH, x86_mem(i->reg, offsetof(struct rt_func, type)));
     if (type->final) {
@@ -327,6 +388,7 @@ void emit_other_stub(struct emit *e, const struct stub *s) {
         emit_reloc(e, JIT_RELOC_LEAVE, 0);
         break;
     case STUB_FAR_CALL: far_call_stub(e, s); break;
+    case STUB_OTHER_KIN: other_kin_stub(e, s); break;
     case STUB_TYPE: type_stub(e, s); break;
     default: emit_trunc_stub(e, s); break;
     }
@@ -338,6 +400,7 @@ bool emit_call(struct emit *e, struct ir_ins *i) {
     case IR_CALL_INDIRECT: call_indirect(e, i); break;
     case IR_TAIL_CALL:
     case IR_TAIL_INDIRECT: tail_call(e, i); break;
+    case IR_CALL_TABLE: call_table(e, i); break;
     case IR_TABLE_FUNC: table_func(e, i); break;
     case IR_SLOW: slow(e, i); break;
     case IR_RESULT: result(e, i); break;

@@ -43,6 +43,7 @@
     X(SELECT, 0, 0)        /* a if true, b if false, c condition */                                          \
     X(CALL, 1, 0)          /* list: arguments; imm = function */                                             \
     X(CALL_INDIRECT, 1, 0) /* list: arguments, then the function; imm = type */                              \
+    X(CALL_TABLE, 1, 0)    /* list: arguments, then the index; imm = type, index = table */                  \
     X(TABLE_FUNC, 1, 0)    /* a index; imm = type, index = table: the checked function */                    \
     X(NON_NULL, 1, 0)      /* a reference; imm = trap */                                                     \
     X(TRAP_IF, 1, 0)       /* a condition; imm = trap */                                                     \
@@ -160,6 +161,7 @@ static inline bool ir_has_list(uint16_t op) {
     case IR_PHI:
     case IR_CALL:
     case IR_CALL_INDIRECT:
+    case IR_CALL_TABLE:
     case IR_SLOW:
     case IR_RETURN:
     case IR_TAIL_CALL:

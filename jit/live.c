@@ -279,7 +279,15 @@ static void define(struct alloc *a, uint64_t *live, uint32_t v, uint32_t pos, bo
 /* ---- the walk ---- */
 
 static bool destroys_registers(uint16_t op) {
-    return op == IR_CALL || op == IR_CALL_INDIRECT || op == IR_SLOW || op == IR_THROW || op == IR_THROW_REF;
+    switch (op) {
+    case IR_CALL:
+    case IR_CALL_INDIRECT:
+    case IR_CALL_TABLE:
+    case IR_SLOW:
+    case IR_THROW:
+    case IR_THROW_REF: return true;
+    default: return false;
+    }
 }
 
 /* What is part of an instruction is read late, too, unless all is read first; a sum of registers is one lea. */

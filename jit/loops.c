@@ -91,6 +91,7 @@ static void note(const struct ir_func *f, struct loop *loop, const struct ir_ins
     switch (i->op) {
     case IR_CALL:
     case IR_CALL_INDIRECT:
+    case IR_CALL_TABLE:
     case IR_SLOW:
     case IR_THROW:
     case IR_THROW_REF: loop->calls = true; break;

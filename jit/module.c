@@ -377,6 +377,7 @@ static void lay_out(struct jit_module *jit, const struct rt_instance *instance, 
     jit->layout = (struct jit_layout){.funcs = distance(instance->funcs, base),
                                       .globals = distance(instance->globals, base),
                                       .tables = distance(instance->tables, base),
+                                      .table_elems = distance(instance->table_elems, base),
                                       .memories = distance(instance->memories, base),
                                       .own_funcs = distance(instance->own_funcs, base),
                                       .own_globals = distance(instance->own_globals, base)};

@@ -106,6 +106,7 @@ void jit_saved_words(const struct rt_module *module, uint32_t words[JIT_SAVED_WO
                                            [JIT_SAVED_LAYOUT] = (uint32_t)layout->funcs,
                                            (uint32_t)layout->globals,
                                            (uint32_t)layout->tables,
+                                           (uint32_t)layout->table_elems,
                                            (uint32_t)layout->memories,
                                            (uint32_t)layout->own_funcs,
                                            (uint32_t)layout->own_globals,

@@ -36,6 +36,7 @@ static void lay_out(struct layout *layout, const struct bc_module *bc, struct rt
     i->funcs = place(layout, bc->n_funcs, sizeof *i->funcs);
     i->globals = place(layout, bc->n_globals, sizeof *i->globals);
     i->tables = place(layout, bc->n_tables, sizeof *i->tables);
+    i->table_elems = place(layout, bc->n_tables, sizeof *i->table_elems);
     i->memories = place(layout, bc->n_memories, sizeof *i->memories);
     i->tags = place(layout, bc->n_tags, sizeof *i->tags);
     i->elem_items = place(layout, bc->n_elems, sizeof *i->elem_items);
@@ -186,6 +187,7 @@ static void make_funcs_and_tags(struct rt_instance *instance) {
         func->type = module->types[bc->funcs[i].type];
         func->instance = instance;
         func->index = i;
+        func->kin = instance->own_funcs + module->first_funcs[bc->funcs[i].type];
         instance->funcs[i] = func;
     }
     for (uint32_t i = bc->n_imported_tags; i < bc->n_tags; i++) {
@@ -241,6 +243,8 @@ static enum atoll_status make_entities(struct rt_instance *instance, struct atol
     enum atoll_status status = make_tables(instance, err);
     if (!status) status = make_memories(instance, err);
     if (status) return status;
+    for (uint32_t i = 0; i < instance->module->bc->n_tables; i++)
+        instance->table_elems[i] = instance->tables[i]->elems;
     trap = rt_elems_evaluate(instance);
     if (trap) return fail_trap(store, trap, err);
     const struct rt_tier *tier = store->engine->config.tier;

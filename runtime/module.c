@@ -28,6 +28,7 @@ static void free_module(struct rt_module *module) {
     if (module->exports) atoll_free(alloc, module->exports, index_bytes(module->exports->n_slots));
     if (module->label) atoll_free(alloc, module->label, strlen(module->label) + 1);
     atoll_free(alloc, module->types, module->bc->n_types * sizeof *module->types);
+    atoll_free(alloc, module->first_funcs, module->bc->n_types * sizeof *module->first_funcs);
     free_source_map(module->source_map, alloc);
     bc_module_free(module->bc);
     pthread_mutex_destroy(&module->lock);
@@ -39,6 +40,40 @@ static char *copy_label(const struct atoll_alloc *alloc, const char *label) {
     size_t size = strlen(label) + 1;
     char *copy = atoll_new(alloc, size, 1);
     return copy ? memcpy(copy, label, size) : NULL;
+}
+
+/* same[i] <- the first type index of the same type. `slots`: open addressing, all zero; entries are index + 1. */
+static void find_same_types(const struct rt_module *module, uint32_t *same, uint32_t *slots,
+                            uint32_t n_slots) {
+    for (uint32_t i = 0; i < module->bc->n_types; i++) {
+        uint64_t hash = (uintptr_t)module->types[i] * UINT64_C(0x9E3779B97F4A7C15);
+        uint32_t at = (uint32_t)(hash >> 32) & (n_slots - 1);
+        while (slots[at] && module->types[slots[at] - 1] != module->types[i]) at = (at + 1) & (n_slots - 1);
+        if (!slots[at]) slots[at] = i + 1;
+        same[i] = slots[at] - 1;
+    }
+}
+
+/* False: out of memory. */
+static bool find_first_funcs(struct rt_module *module) {
+    const struct atoll_alloc *alloc = module->engine->alloc;
+    const struct bc_module *bc = module->bc;
+    uint32_t n = bc->n_types, n_own = bc->n_funcs - bc->n_imported_funcs, n_slots = 4;
+    while (n_slots < 2 * (uint64_t)n) n_slots *= 2;
+    uint32_t *first = atoll_new(alloc, n, sizeof *first), *same = atoll_new(alloc, n, sizeof *same),
+             *slots = atoll_new(alloc, n_slots, sizeof *slots);
+    if (first && same && slots) {
+        find_same_types(module, same, slots, n_slots);
+        memset(first, 0xFF, n * sizeof *first);
+        for (uint32_t i = n_own; i-- > 0;) first[same[bc->funcs[bc->n_imported_funcs + i].type]] = i;
+        for (uint32_t i = 0; i < n; i++) first[i] = first[same[i]];
+        module->first_funcs = first;
+        first = NULL;
+    }
+    atoll_free(alloc, first, n * sizeof *first);
+    atoll_free(alloc, same, n * sizeof *same);
+    atoll_free(alloc, slots, n_slots * sizeof *slots);
+    return module->first_funcs;
 }
 
 enum atoll_status rt_module_new(struct rt_engine *engine, struct bc_module *bc, struct bc_source_map *map,
@@ -57,7 +92,8 @@ enum atoll_status rt_module_new(struct rt_engine *engine, struct bc_module *bc, 
     pthread_mutex_init(&module->lock, NULL);
     module->label = copy_label(alloc, label ? label : "");
     module->types = atoll_new(alloc, bc->n_types, sizeof *module->types);
-    if (!module->label || !module->types || rt_types_of_module(engine->types, module)) {
+    if (!module->label || !module->types || rt_types_of_module(engine->types, module) ||
+        !find_first_funcs(module)) {
         free_module(module);
         return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     }

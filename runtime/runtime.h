@@ -172,6 +172,7 @@ struct rt_module {
     struct bc_module *bc;             /* owned, validated */
     struct bc_source_map *source_map; /* owned; NULL unless assembled from text */
     const struct rt_type **types;     /* canonical, by type index */
+    uint32_t *first_funcs;            /* by type index: first own function of the type, or BC_NONE */
     char *label;                      /* what messages call it: file name or "" */
     atomic_uint n_instantiations;     /* from the second on, start-up data comes from the image */
     pthread_mutex_t lock;             /* guards what is made on demand: image, names, export index */
@@ -220,8 +221,13 @@ struct rt_func {
     uint32_t index;               /* in instance->module->bc; for imports of host functions unused */
     rt_host_fn *host;             /* host function or NULL */
     void *context;
-    const void *jit_code;  /* machine code, or the engine's bridge */
-    const char *host_name; /* for backtraces and --strace; not owned; NULL for wasm functions */
+    const void *jit_code; /* machine code, or the engine's bridge */
+    union {
+        const char *host_name; /* of a host function; not owned */
+        /* The first own function of the instance that has this type: of two wasm functions it is the same where type and
+         * instance are, and only there. A name is at none of their addresses. */
+        const struct rt_func *kin;
+    };
 };
 
 struct rt_memory {
@@ -237,6 +243,10 @@ struct rt_memory {
     atomic_uint refs;         /* SHARED: stores that know it and others who hold it */
     pthread_mutex_t growing;  /* SHARED */
 };
+/* Whether a table of this type has this very size, and its elements their place, as long as it lives. */
+static inline bool rt_table_is_fixed(const struct bc_limits *type) {
+    return type->has_max && type->min == type->max;
+}
 /* What a store knows of memories: its own, and shared ones that its instances import. */
 struct rt_memory_link {
     struct rt_memory *memory;
@@ -390,6 +400,7 @@ struct rt_instance {
     struct rt_func **funcs; /* by function index, imports first */
     struct rt_global **globals;
     struct rt_table **tables;
+    union rt_slot **table_elems; /* by table: elems of those that never grow; of others unused */
     struct rt_memory **memories;
     struct rt_tag **tags;
     struct rt_module *module; /* referenced */
