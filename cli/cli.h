@@ -150,7 +150,8 @@ void cli_file_close(struct cli_file *file);
  * time. */
 struct cli_output {
     const char *path;           /* NULL: standard output */
-    char *target;               /* owned: the regular file that the one beside will become, or NULL */
+    char *target;               /* owned: the regular file that what is written will become, or NULL */
+    char by_fd[32];             /* how a file without a name is opened; "": it has another name */
     int fd, error;              /* errno of the first write that failed; later ones do nothing */
     struct sigaction before[3]; /* of the signals that would leave something behind */
 };

@@ -1,9 +1,10 @@
 /* cli/output.c: files out, whole or not at all.
  *
- *   open -> beside the file, under another name -> write ... -> close: renamed over the file, or removed
+ *   open -> a file without a name in the same folder -> write ... -> close: it gets the name, or goes
  *
- * What is no regular file (a pipe, a device, standard output) is written in place. A signal that ends atoll
- * in between removes what was begun; handlers have no context argument, hence the static. */
+ * so nothing is left, however atoll ends. Where the file system has no such files the one that is written has
+ * another name until then, which a signal that ends atoll removes; handlers have no context argument, hence the
+ * static. What is no regular file (a pipe, a device, standard output) is written in place. */
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "cli/cli.h"
@@ -56,6 +58,57 @@ static int make_temporary(const char *path) {
     return fd;
 }
 
+/* ---- the file without a name ---- */
+
+/* -1: there are none here, or none that could get a name. */
+static int make_nameless(struct cli_output *out) {
+    char folder[PATH_MAX];
+    const char *slash = strrchr(out->target, '/');
+    size_t size = slash ? (size_t)(slash - out->target) + (slash == out->target) : 1;
+    if (size >= sizeof folder) return -1;
+    memcpy(folder, slash ? out->target : ".", size);
+    folder[size] = 0;
+    int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (fd < 0) return -1;
+    snprintf(out->by_fd, sizeof out->by_fd, "/proc/self/fd/%d", fd);
+    struct stat by_fd, itself;
+    if (stat(out->by_fd, &by_fd) == 0 && fstat(fd, &itself) == 0 && by_fd.st_ino == itself.st_ino &&
+        by_fd.st_dev == itself.st_dev)
+        return fd;
+    out->by_fd[0] = 0; /* no /proc */
+    close(fd);
+    return -1;
+}
+
+/* Under a name of its own, then over the file: there is no call that does both. */
+static int name_over(const char *by_fd, const char *target) {
+    char name[PATH_MAX];
+    for (int i = 0; i < 16; i++) {
+        uint32_t random;
+        if (getrandom(&random, sizeof random, 0) != sizeof random) return errno;
+        int n = snprintf(name, sizeof name, "%s.%08x", target, random);
+        if (n < 0 || (size_t)n >= sizeof name) return ENAMETOOLONG;
+        if (linkat(AT_FDCWD, by_fd, AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0) {
+            int error = rename(name, target) ? errno : 0;
+            if (error) unlink(name);
+            return error;
+        }
+        if (errno != EEXIST) return errno;
+    }
+    return EEXIST;
+}
+
+static int give_name(const struct cli_output *out) {
+    if (linkat(AT_FDCWD, out->by_fd, AT_FDCWD, out->target, AT_SYMLINK_FOLLOW) == 0) return 0;
+    if (errno != EEXIST) return errno;
+    sigset_t ends, before;
+    sigfillset(&ends);
+    sigprocmask(SIG_BLOCK, &ends, &before);
+    int error = name_over(out->by_fd, out->target);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
 /* What the file's mode would be had it been made with open(2): the old file's, or by the umask. */
 static mode_t mode_for(const char *path) {
     struct stat stat_buffer;
@@ -77,13 +130,13 @@ static void open_beside(struct cli_output *out, bool exists) {
     char *real = exists ? realpath(out->path, NULL) : NULL; /* a link keeps pointing at the file */
     out->target = real ? real : strdup(out->path);
     out->fd = -1;
-    if (!out->target) return;
+    if (!out->target || (out->fd = make_nameless(out)) >= 0) return;
     watch_endings(out->before);
     out->fd = make_temporary(out->target);
 }
 
 static void close_beside(struct cli_output *out) {
-    for (int i = 0; i < N_ENDINGS; i++) sigaction(endings[i], &out->before[i], NULL);
+    for (int i = 0; i < N_ENDINGS && !out->by_fd[0]; i++) sigaction(endings[i], &out->before[i], NULL);
     free(out->target);
     out->target = NULL;
 }
@@ -104,7 +157,9 @@ int cli_output_open(struct cli_output *out, const char *path) {
     return fail(out);
 }
 
-const char *cli_output_path(const struct cli_output *out) { return out->target ? temporary : out->path; }
+const char *cli_output_path(const struct cli_output *out) {
+    return !out->target ? out->path : out->by_fd[0] ? out->by_fd : temporary;
+}
 
 bool cli_output_write(void *context, const void *bytes, size_t size) {
     struct cli_output *out = context;
@@ -119,15 +174,20 @@ bool cli_output_write(void *context, const void *bytes, size_t size) {
     return !out->error;
 }
 
+static void rename_temporary(struct cli_output *out, bool keep) {
+    if (keep && !out->error && rename(temporary, out->target)) out->error = errno;
+    if (!keep || out->error) unlink(temporary);
+    temporary[0] = 0;
+}
+
 int cli_output_close(struct cli_output *out, bool keep) {
     if (!out->path) return out->error ? fail(out) : CLI_OK;
     keep = keep && !out->error;
     if (keep && out->target && fchmod(out->fd, mode_for(out->target))) out->error = errno;
+    if (keep && out->by_fd[0] && !out->error) out->error = give_name(out);
     if (close(out->fd) && keep && !out->error) out->error = errno;
     if (out->target) {
-        if (keep && !out->error && rename(temporary, out->target)) out->error = errno;
-        if (!keep || out->error) unlink(temporary);
-        temporary[0] = 0;
+        if (!out->by_fd[0]) rename_temporary(out, keep);
         close_beside(out);
     }
     return out->error ? fail(out) : CLI_OK;

@@ -124,6 +124,61 @@ int sb_disk_open(struct sandbox *sb, const char *path, unsigned flags, struct sb
     return sb_answer(sb, &r, out->fd < 0 ? -out->fd : 0, SB_ABSENT);
 }
 
+/* ---- making one ---- */
+
+static const char *last_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool has_name(int fd) {
+    struct stat st;
+    return fstat(fd, &st) || st.st_nlink;
+}
+
+/* What it can be named by; false: there is no /proc. */
+static bool link_of(int fd, char *out, size_t room) {
+    struct stat named, itself;
+    snprintf(out, room, "/proc/self/fd/%d", fd);
+    return stat(out, &named) == 0 && fstat(fd, &itself) == 0 && named.st_ino == itself.st_ino &&
+           named.st_dev == itself.st_dev;
+}
+
+/* In a folder; where there are no files without a name, under its own. */
+static int make_new(int folder_fd, const char *path, unsigned flags) {
+    char link[32];
+    struct stat st;
+    const char *name = last_name(path);
+    if (name[0] && fstatat(folder_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) return -EEXIST;
+    int fd = name[0] ? openat(folder_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0666) : -1;
+    if (fd < 0) return open_named(path, flags);
+    if (link_of(fd, link, sizeof link)) return fd;
+    close(fd);
+    return open_named(path, flags);
+}
+
+int sb_disk_create(struct sandbox *sb, const char *path, struct sb_disk *out) {
+    unsigned flags = SB_OPEN_READ | SB_OPEN_WRITE | SB_OPEN_CREATE | SB_OPEN_EXCLUSIVE;
+    struct sb_request r = {
+        .kind = SB_DISK_OPEN, .name = path, .name_size = strlen(path), .numbers = {flags, SB_ABSENT}};
+    int error = sb_ask(sb, &r);
+    if (error) return error;
+    if (r.name_size >= PATH_MAX) return sb_answer(sb, &r, ENAMETOOLONG, SB_ABSENT);
+    out->folder_fd = open_folder(sb, -1, path);
+    if (out->folder_fd < 0) return sb_answer(sb, &r, -out->folder_fd, SB_ABSENT);
+    out->fd = make_new(out->folder_fd, path, flags);
+    if (out->fd < 0) close(out->folder_fd);
+    return sb_answer(sb, &r, out->fd < 0 ? -out->fd : 0, SB_ABSENT);
+}
+
+int sb_disk_finish(struct sandbox *sb, const char *path, const struct sb_disk *disk, bool keep) {
+    char link[32];
+    if (has_name(disk->fd)) return keep ? 0 : sb_disk_remove(sb, path);
+    if (!keep) return 0;
+    if (!link_of(disk->fd, link, sizeof link)) return ENOENT;
+    return linkat(AT_FDCWD, link, disk->folder_fd, last_name(path), AT_SYMLINK_FOLLOW) ? errno : 0;
+}
+
 /* ---- backing files ---- */
 
 static bool same_object(const struct stat *a, const struct stat *b) {

@@ -329,6 +329,12 @@ enum atoll_status sb_grant_disk(struct sandbox *sb, const char *path, bool reado
  * out    *out, for sb_disk_close
  * fails  EPERM: not granted; EROFS: granted to be read; EBUSY: a block device in use; ENOTBLK: no disk */
 int sb_disk_open(struct sandbox *sb, const char *path, unsigned flags, struct sb_disk *out);
+/* Makes a granted image that is not there, without a name where the file system has that, so that nothing is left of one
+ * that is not finished, however this process ends. What it is called then sb_disk_finish says, which has to follow
+ * before sb_disk_close. fails  EEXIST; as sb_disk_open */
+int sb_disk_create(struct sandbox *sb, const char *path, struct sb_disk *out);
+/* keep: it gets its name, `path`, as it was created. fails  EEXIST: something else has it by now; as linkat */
+int sb_disk_finish(struct sandbox *sb, const char *path, const struct sb_disk *disk, bool keep);
 /* Opens, to be read, what the header of `image` names as its backing file: below the image's folder, or the
  * same file as a granted one. fails EPERM: neither; ENOTBLK, and what opening says */
 int sb_disk_open_backing(struct sandbox *sb, const struct sb_disk *image, const char *path,

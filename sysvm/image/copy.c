@@ -14,7 +14,7 @@ static enum atoll_status fail(struct copy *c, struct img *img, int error, const 
     struct atoll_error inner;
     enum atoll_status status = img_fail_io(img, error, what, &inner);
     if (c->err) *c->err = inner;
-    atoll_fail(c->err, status, inner.offset, "%.300s: %s", img->name, inner.text);
+    if (img == c->from) atoll_fail(c->err, status, inner.offset, "%.300s: %s", img->name, inner.text);
     if (c->err) c->err->system_errno = inner.system_errno;
     return status;
 }

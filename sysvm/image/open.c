@@ -220,8 +220,9 @@ static enum atoll_status create_in(struct sb_disk *disk, const struct img_create
     if (!status && how.size > INT64_MAX)
         status = atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "the image's size is missing or too large");
     if (status) return status;
-    int error = img_host_file(o->alloc ? o->alloc : &atoll_default_alloc, disk->fd, IMG_CACHED, &file);
-    disk->fd = -1;
+    int fd = fcntl(disk->fd, F_DUPFD_CLOEXEC, 0); /* formatting closes its own */
+    int error =
+        fd < 0 ? errno : img_host_file(o->alloc ? o->alloc : &atoll_default_alloc, fd, IMG_CACHED, &file);
     if (error) return img_fail_io(NULL, error, "cannot open", err);
     status = format(file, &how, err);
     file->ops->close(file);
@@ -236,14 +237,15 @@ enum atoll_status img_create(const char *path, const struct img_create *how,
     if (wanted.format == IMG_BY_NAME) wanted.format = img_format_of_name(path);
     if (wanted.backing && wanted.format != IMG_QCOW2)
         return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "a raw image has no backing file");
-    bool device = stat(path, &st) == 0 && S_ISBLK(st.st_mode);
-    unsigned flags = SB_OPEN_READ | SB_OPEN_WRITE;
-    if (!device) flags |= how->replace ? SB_OPEN_TRUNCATE : SB_OPEN_CREATE | SB_OPEN_EXCLUSIVE;
-    int error = sb_disk_open(options->sb, path, flags, &disk);
+    bool device = stat(path, &st) == 0 && S_ISBLK(st.st_mode), is_new = !device && !how->replace;
+    unsigned flags = SB_OPEN_READ | SB_OPEN_WRITE | (device ? 0 : SB_OPEN_TRUNCATE);
+    int error =
+        is_new ? sb_disk_create(options->sb, path, &disk) : sb_disk_open(options->sb, path, flags, &disk);
     if (error) return fail_open(error, "cannot create", err);
     enum atoll_status status = create_in(&disk, &wanted, options, err);
+    error = is_new ? sb_disk_finish(options->sb, path, &disk, !status) : 0;
+    if (error && !status) status = fail_open(error, "cannot create", err);
     sb_disk_close(&disk);
-    if (status && !device && !how->replace) sb_disk_remove(options->sb, path);
     return status;
 }
 

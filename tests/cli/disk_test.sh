@@ -19,6 +19,11 @@ check "and what cannot be made is not there" absent huge.qcow2
 expect 1 "No such file" disk create -b nothing.qcow2 over.qcow2
 check "nor an overlay of nothing" absent over.qcow2
 expect 1 "No such file" disk create none/a.qcow2 1M
+ln -s nowhere.qcow2 dangling.qcow2
+expect 1 "File exists" disk create dangling.qcow2 1M
+expect 1 "No such file" disk create none/ 1M
+umask 027 && expect 0 "" disk create masked.img 1M && umask 022
+check "the umask counts" [ "$(stat -c %a masked.img)" = 640 ]
 expect 2 "size is missing" disk create b.qcow2
 expect 2 "is no size" disk create b.qcow2 many
 expect 2 "did you mean \"create\"" disk creat b.qcow2 1M
@@ -65,7 +70,22 @@ mkdir full
 (ulimit -f 2000 && "$atoll" disk convert data.img full/x.qcow2) >out 2>&1
 check "a file too large is told by 125" [ $? -eq 125 ]
 check "in one line" [ "$(wc -l <out)" -eq 1 ]
+check "that names the file that was asked for" grep -q '^atoll: full/x.qcow2: cannot write.*: File too large$' out
 check "and leaves nothing" no_leftovers full 0
+# Killed in the midst of it: what is written has no name yet (on a file system with such files).
+random 300000000 >large.img
+mkdir killed
+"$atoll" disk convert large.img killed/x.qcow2 2>out &
+pid=$!
+until readlink /proc/$pid/fd/* | grep -q "killed/" || ! kill -0 $pid 2>/dev/null; do :; done
+kill -9 $pid
+wait $pid
+[ $? -eq 137 ] && check "a conversion that is killed leaves nothing" no_leftovers killed 0
+rm -f large.img
+echo new >killed/x.img
+expect 0 "" disk convert data.img killed/x.img
+check "what was there is replaced" cmp data.img killed/x.img
+check "by one file" no_leftovers killed 1
 echo old >full/x.img
 (ulimit -f 2000 && "$atoll" disk convert data.img full/x.img) >out 2>&1
 check "nor takes what was there" same full/x.img old

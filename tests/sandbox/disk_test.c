@@ -101,6 +101,40 @@ static void a_backing_file_lies_below_or_is_granted(void **state) {
     sb_disk_close(&image);
 }
 
+static void a_new_image_has_its_name_when_it_is_finished(void **state) {
+    struct fixture *f = *state;
+    struct sb_disk disk;
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/new"), &disk), EPERM);
+    grant(f, host_path(f, "in/new"), false);
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/new"), &disk), 0);
+    assert_int_equal(write(disk.fd, "hello", 5), 5);
+    assert_int_equal(sb_disk_finish(f->sb, host_path(f, "in/new"), &disk, false), 0);
+    sb_disk_close(&disk);
+    assert_false(host_has(f, "in/new"));
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/new"), &disk), 0);
+    assert_int_equal(write(disk.fd, "hello", 5), 5);
+    assert_int_equal(sb_disk_finish(f->sb, host_path(f, "in/new"), &disk, true), 0);
+    host_holds(f, "in/new", "hello");
+    sb_disk_close(&disk);
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/new"), &disk), EEXIST);
+    grant(f, host_path(f, "in/file"), true);
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/file"), &disk), EROFS);
+}
+
+static void a_new_image_takes_nobodys_place(void **state) {
+    struct fixture *f = *state;
+    struct sb_disk disk;
+    grant(f, host_path(f, "in/late"), false);
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/late"), &disk), 0);
+    if (host_has(f, "in/late")) skip(); /* no files without a name here */
+    host_link(f, "nowhere", "in/late"); /* somebody else was faster */
+    assert_int_equal(sb_disk_finish(f->sb, host_path(f, "in/late"), &disk, true), EEXIST);
+    sb_disk_close(&disk);
+    assert_false(host_has(f, "in/nowhere"));
+    grant(f, host_path(f, "in/late"), false);
+    assert_int_equal(sb_disk_create(f->sb, host_path(f, "in/late"), &disk), EEXIST);
+}
+
 static void a_throw_away_file_has_no_name(void **state) {
     struct fixture *f = *state;
     struct sb_disk disk;
@@ -119,6 +153,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(a_grant_to_read_is_none_to_write, set_up, tear_down),
         cmocka_unit_test_setup_teardown(only_files_and_block_devices_are_disks, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_backing_file_lies_below_or_is_granted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_image_has_its_name_when_it_is_finished, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_new_image_takes_nobodys_place, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_throw_away_file_has_no_name, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
