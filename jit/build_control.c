@@ -475,6 +475,23 @@ static void call_reference(struct build *b, uint16_t op, uint32_t type_index, ui
     push_results(b, call, type);
 }
 
+/* Tail calls. An inlined function has no frame that could go before the call: that is made where the function itself was
+ * called, out of reach of its handlers, and the function returns what comes back. */
+static void tail_call(struct build *b, const struct bc_instr *in) {
+    uint32_t n_open = b->n_open;
+    bool direct = in->op == BC_RETURN_CALL, inlined = b->outer;
+    if (inlined) {
+        b->f->where = b->call;
+        b->n_open = 0;
+    }
+    if (direct)
+        call_function(b, in->index, !inlined);
+    else
+        call_reference(b, inlined ? IR_CALL_INDIRECT : IR_TAIL_INDIRECT, in->index, 0);
+    b->n_open = n_open;
+    if (inlined && b->block != IR_NONE && !b->f->failed) emit_return(b);
+}
+
 static void table_function(struct build *b, const struct bc_instr *in) {
     uint32_t index = build_pop(b), v = build_new(b, IR_TABLE_FUNC, IR_I64);
     if (b->f->failed) return;
@@ -540,16 +557,19 @@ void build_control(struct build *b, const struct bc_instr *in) {
     case BC_BR_TABLE: br_table(b, in); break;
     case BC_RETURN: emit_return(b); break;
     case BC_CALL: call_function(b, in->index, false); break;
-    case BC_RETURN_CALL: call_function(b, in->index, true); break;
+    case BC_RETURN_CALL: tail_call(b, in); break;
     case BC_CALL_INDIRECT: call_reference(b, IR_CALL_TABLE, in->index, in->index2); break;
     case BC_RETURN_CALL_INDIRECT:
         table_function(b, in);
-        call_reference(b, IR_TAIL_INDIRECT, in->index, 0);
+        tail_call(b, in);
         break;
     case BC_CALL_REF:
+        build_push(b, build_pop_non_null(b, RT_TRAP_NULL_FUNCTION));
+        call_reference(b, IR_CALL_INDIRECT, in->index, 0);
+        break;
     case BC_RETURN_CALL_REF:
         build_push(b, build_pop_non_null(b, RT_TRAP_NULL_FUNCTION));
-        call_reference(b, in->op == BC_CALL_REF ? IR_CALL_INDIRECT : IR_TAIL_INDIRECT, in->index, 0);
+        tail_call(b, in);
         break;
     case BC_BR_ON_NULL:
     case BC_BR_ON_NON_NULL: branch_on_null(b, in); break;

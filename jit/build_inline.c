@@ -1,6 +1,7 @@
 /* jit/build_inline.c: a call of a small function of the module becomes its body. The body is built as any other,
  * with locals, operands and blocks of its own; its parameters are the caller's operands, its end is a block that every
- * return of it leads to, and handlers for what it throws are the caller's.
+ * return of it leads to, and what it throws and does not handle goes to the caller's handlers. A tail call at its end is a
+ * call from where it is called itself, which returns to there (build_control.c).
  *
  *        ... arguments            where = number in ir_func.places:
  *        body of the callee         its byte of the module, and where it is called, which may be such a number again
@@ -28,8 +29,6 @@ static const struct limits of_seen = {ATOLL_LIMIT(80, 240),
 #define MOST_LOCALS  32
 #define MOST_BYTES   (1u << 16) /* of bodies in a caller */
 #define LARGE_CALLER (1u << 17) /* values; beyond, a caller is better not made larger */
-
-enum { UNKNOWN, YES, NO }; /* jit_module.inlinable */
 
 static const struct limits *limits_of(const struct ir_func *f) {
     const struct jit_engine *engine = f->module->engine->jit_data;
@@ -62,36 +61,11 @@ static bool is_around(const struct build *b, uint32_t func) {
     return false;
 }
 
-/* Handlers are looked for in the caller alone; a tail call takes its function's frame away. */
-static bool is_suitable(const struct ir_func *f, const struct bc_func *func) {
-    const struct bc_type *type = &f->bc->types[func->type];
-    if (type->n_params + func->n_locals > MOST_LOCALS || type->n_results > MOST_LOCALS) return false;
-    uint32_t end = func->body.offset + func->body.size;
-    struct bc_instr in;
-    for (uint32_t at = func->code_offset; at < end; at = in.next) {
-        if (bc_decode_instr(f->bc, at, end, &in, NULL)) return false;
-        switch (in.op) {
-        case BC_TRY:
-        case BC_TRY_TABLE:
-        case BC_RETURN_CALL:
-        case BC_RETURN_CALL_INDIRECT:
-        case BC_RETURN_CALL_REF: return false;
-        default: break;
-        }
-    }
-    return true;
-}
-
-/* The body is looked at once, however many calls there are of it. */
+/* Whether the frame it takes in the caller's is a small one. */
 static bool can_be_inlined(const struct ir_func *f, uint32_t func) {
-    struct jit_module *jit = f->module->jit_data;
-    uint8_t *known = jit->inlinable + (func - f->bc->n_imported_funcs);
-    uint8_t is = __atomic_load_n(known, __ATOMIC_RELAXED);
-    if (is == UNKNOWN) {
-        is = is_suitable(f, &f->bc->funcs[func]) ? YES : NO;
-        __atomic_store_n(known, is, __ATOMIC_RELAXED);
-    }
-    return is == YES;
+    const struct bc_func *callee = &f->bc->funcs[func];
+    const struct bc_type *type = &f->bc->types[callee->type];
+    return type->n_params + callee->n_locals <= MOST_LOCALS && type->n_results <= MOST_LOCALS;
 }
 
 static bool pays(struct build *b, uint32_t func) {

@@ -44,15 +44,19 @@ bool build_new_attempt(struct build *b, const struct bc_instr *in) {
 
 /* ---- from a throw to the handlers around it ---- */
 
+struct target {
+    struct build *at; /* whose clause it is: the function's that throws, or of one that it is inlined into */
+    struct clause *clause;
+};
 struct targets {
-    uint32_t *clauses;
+    struct target *items;
     size_t n, capacity;
 };
 
 static bool has_tag(struct build *b, const struct targets *t, uint32_t tag) {
     b->work += t->n;
     for (size_t i = 0; i < t->n; i++)
-        if (b->clauses[t->clauses[i]].tag == tag) return true;
+        if (t->items[i].clause->tag == tag) return true;
     return false;
 }
 
@@ -61,17 +65,18 @@ static bool add_clauses(struct build *b, struct targets *t, uint32_t first) {
     for (uint32_t c = first; c != IR_NONE; c = b->clauses[c].next) {
         if (has_tag(b, t, b->clauses[c].tag)) continue;
         if (t->n == t->capacity &&
-            atoll_grow(b->f->alloc, (void **)&t->clauses, &t->capacity, t->n + 1, sizeof *t->clauses)) {
+            atoll_grow(b->f->alloc, (void **)&t->items, &t->capacity, t->n + 1, sizeof *t->items)) {
             b->f->failed = true;
             return false;
         }
-        t->clauses[t->n++] = c;
+        t->items[t->n++] = (struct target){b, b->clauses + c};
         if (b->clauses[c].tag == IR_ANY_TAG) return false;
     }
     return true;
 }
 
-static void find_targets(struct build *b, struct targets *t) {
+/* False: nothing further out is reached. */
+static bool find_targets(struct build *b, struct targets *t) {
     for (size_t i = b->n_frames; i-- > 0;) {
         const struct frame *frame = b->frames + i;
         b->work++;
@@ -80,8 +85,9 @@ static void find_targets(struct build *b, struct targets *t) {
         if (a->delegate != IR_NONE)
             i -= a->delegate; /* counted from the frame around */
         else if (!add_clauses(b, t, a->first))
-            return;
+            return false;
     }
+    return true;
 }
 
 static void link_targets(struct build *b, const struct targets *t, bool goes_on) {
@@ -94,8 +100,9 @@ static void link_targets(struct build *b, const struct targets *t, bool goes_on)
     }
     if (goes_on) succs[n++] = build_block_after(b);
     for (size_t i = 0; i < t->n && !f->failed; i++) {
-        struct clause *c = b->clauses + t->clauses[i];
-        build_merge(b, &c->here, 0);
+        struct clause *c = t->items[i].clause;
+        t->items[i].at->block = from;
+        build_merge(t->items[i].at, &c->here, 0);
         if (f->failed) return;
         struct ir_block *block = f->blocks + c->here.block;
         block->landing = true;
@@ -111,15 +118,10 @@ static void link_targets(struct build *b, const struct targets *t, bool goes_on)
 
 void build_landings(struct build *b, bool goes_on) {
     struct targets t = {0};
-    if (b->outer) { /* an inlined function has no handlers */
-        b->outer->block = b->block;
-        build_landings(b->outer, goes_on);
-        b->block = b->outer->block;
-        return;
-    }
-    if (b->n_open && !b->f->failed) find_targets(b, &t);
+    for (struct build *at = b; at && !b->f->failed; at = at->outer)
+        if (at->n_open && !find_targets(at, &t)) break;
     if (t.n && !b->f->failed) link_targets(b, &t, goes_on);
-    atoll_free(b->f->alloc, t.clauses, t.capacity * sizeof *t.clauses);
+    atoll_free(b->f->alloc, t.items, t.capacity * sizeof *t.items);
     if (!goes_on) build_dead(b);
 }
 

@@ -134,7 +134,6 @@ struct jit_module {
     uint8_t *region; /* code of all functions, then stubs; NULL: each function has a place of its own */
     size_t region_bytes;
     struct jit_code *codes; /* by own function; complete once `start` is set */
-    uint8_t *inlinable;     /* by own function, what build_inline.c knows of it; any thread that compiles */
     struct jit_entries entries, loop_entries;
     struct jit_slow **slows; /* all of the module, by number */
     size_t n_slows, cap_slows;

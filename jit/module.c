@@ -314,9 +314,8 @@ static enum atoll_status module_open(struct rt_module *module) {
     pthread_mutex_init(&jit->lock, NULL);
     pthread_mutex_init(&jit->slow_lock, NULL);
     jit->codes = atoll_new(alloc, jit_n_own(module) + 1u, sizeof *jit->codes);
-    jit->inlinable = atoll_new(alloc, jit_n_own(module) + 1u, 1);
-    bool ready = jit->codes && jit->inlinable && entries_init(module, &jit->entries) &&
-                 entries_init(module, &jit->loop_entries);
+    bool ready =
+        jit->codes && entries_init(module, &jit->entries) && entries_init(module, &jit->loop_entries);
     return ready ? ATOLL_OK : ATOLL_E_NOMEM;
 }
 
@@ -358,7 +357,6 @@ static void module_free(struct rt_module *module) {
         jit_slows_free(module);
         for (uint32_t i = 0; jit->codes && i < jit_n_own(module); i++) jit_code_fini(alloc, jit->codes + i);
         atoll_free(alloc, jit->codes, (jit_n_own(module) + 1u) * sizeof *jit->codes);
-        atoll_free(alloc, jit->inlinable, jit_n_own(module) + 1u);
         pthread_mutex_destroy(&jit->slow_lock);
         pthread_mutex_destroy(&jit->lock);
         atoll_free(alloc, jit, sizeof *jit);
