@@ -4,7 +4,7 @@
  *        build*.c      opt.c                  hoist.c    opt.c      select.c    live.c         |
  *        fold.c                               loops.c                           alloc.c        +--emit--> bytes + places
  *        idiom.c                                                                spill.c        emit*.c
- *        (calls of small functions become their bodies: build_inline.c)
+ *        (calls of small functions become their bodies: build_inline.c; where code stands: emit_layout.c)
  *
  *   shown:       ir        number     sweep      hoist      split      select     alloc                code */
 #include <cpuid.h>

@@ -554,31 +554,27 @@ static void find_aliases(struct emit *e) {
     }
 }
 
-static uint32_t next_with_code(const struct emit *e, uint32_t place) {
-    for (uint32_t k = place + 1; k < e->f->n_order; k++)
-        if (e->alias[e->f->order[k]] == e->f->order[k]) return e->f->order[k];
-    return IR_NONE;
-}
-
-/* Loops are intervals of the order. */
-static bool is_innermost_header(const struct ir_func *f, uint32_t place) {
-    uint32_t end = f->blocks[f->order[place]].loop_end;
-    if (end == IR_NONE) return false;
-    for (uint32_t k = place + 1; k <= end; k++) {
-        if (k - place > 64) return false;
-        if (f->blocks[f->order[k]].loop_end != IR_NONE) return false;
+/* The first of the allocator's moves in the block. */
+static size_t first_move(const struct alloc *al, const struct ir_block *b) {
+    size_t low = 0, high = al->n_moves;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (al->moves[middle].pos < b->from)
+            low = middle + 1;
+        else
+            high = middle;
     }
-    return true;
+    return low;
 }
 
 static void emit_block(struct emit *e, uint32_t place) {
     struct ir_func *f = e->f;
-    uint32_t block = f->order[place];
+    uint32_t block = e->code[place];
     const struct ir_block *b = f->blocks + block;
-    if (e->alias[block] != block) return;
     e->in_loop = b->loop_depth > 0;
+    e->next_move = first_move(e->al, b);
     emit_note(e, NOTE_BLOCK, block);
-    if (is_innermost_header(f, place)) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
+    if (e->aligned[block]) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
     emit_bind(e, block);
     if (place == 0) {
         take_params(e);
@@ -588,7 +584,7 @@ static void emit_block(struct emit *e, uint32_t place) {
     for (uint32_t v = b->first; v != IR_NONE && (f->ins[v].op == IR_PHI || f->ins[v].op == IR_PARAM);
          v = f->ins[v].next)
         store_if_spilled(e, v);
-    e->next_block = next_with_code(e, place);
+    e->next_block = place + 1 < e->n_code ? e->code[place + 1] : IR_NONE;
     for (uint32_t v = b->first; v != IR_NONE && !e->a.failed && !f->declined; v = f->ins[v].next) {
         struct ir_ins *i = f->ins + v;
         if (i->folded) continue;
@@ -635,9 +631,11 @@ void emit_function(struct emit *e) {
     if (!e->alias || !e->inlined) e->a.failed = true;
     if (e->a.failed) return;
     find_aliases(e);
+    emit_lay_out(e);
+    if (e->a.failed) return;
     emit_note(e, NOTE_ENTRY, 0);
     prologue(e);
-    for (uint32_t k = 0; k < f->n_order && !e->a.failed && !f->declined; k++) {
+    for (uint32_t k = 0; k < e->n_code && !e->a.failed && !f->declined; k++) {
         emit_block(e, k);
         if (e->al->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too many moves between blocks";
     }

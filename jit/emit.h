@@ -65,6 +65,9 @@ struct emit {
     size_t next_move;
     uint32_t next_block; /* the block whose code follows, or IR_NONE */
     uint32_t *alias;     /* by block: the block whose code is reached by a jump to it */
+    uint32_t *code;      /* blocks in the order of their code */
+    uint32_t n_code;
+    bool *aligned; /* by block: a loop's first code */
     struct moves *moves;
     bool in_loop;             /* the code that is made now */
     size_t ins_start;         /* of the instruction that is made now */
@@ -117,6 +120,11 @@ void emit_move(struct emit *e, unsigned type, int dst, int src);
 void emit_load_value(struct emit *e, int dst, uint32_t v, uint8_t loc);
 bool emit_imm32(const struct emit *e, uint32_t v, int32_t *imm);
 static inline uint32_t emit_width(unsigned type) { return type == IR_I64 ? X86_W : 0; }
+
+/* ---- emit_layout.c ---- */
+
+/* Fills e->code and e->aligned, from what e->alias tells. */
+void emit_lay_out(struct emit *e);
 
 /* ---- emit_moves.c: parallel moves ---- */
 

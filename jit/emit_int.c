@@ -160,11 +160,14 @@ void emit_branch_on(struct emit *e, uint32_t condition, uint8_t loc, uint32_t ye
         x86_branch(&e->a, CC_P, yes);
         from = e->a.size;
     }
-    x86_branch(&e->a, yes == next ? cc ^ 1 : cc, yes == next ? no : yes);
+    const struct ir_block *blocks = e->f->blocks;
+    bool other = yes == next || (no != next && blocks[no].loop_depth > blocks[yes].loop_depth);
+    uint32_t rest = other ? yes : no;
+    x86_branch(&e->a, other ? cc ^ 1 : cc, other ? no : yes);
     emit_keep_together(e, from);
-    if (yes == next || no == next) return;
+    if (rest == next) return;
     from = e->a.size;
-    x86_jump(&e->a, no);
+    x86_jump(&e->a, rest);
     emit_keep_together(e, from);
 }
 
