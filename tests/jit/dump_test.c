@@ -114,7 +114,7 @@ static void names_do_not_drive_the_terminal(void **state) {
     look(&s, ALL, 1, &jit_tier,
          "(module (func (export \"a\\1b[31mred\\07\\c2\\9b\\0a!\") (param i32) (result i32)"
          " (return_call 1 (local.get 0)))"
-         " (func $\"b\\1b]0;x\\07\" (param i32) (result i32) (call 0 (local.get 0))))",
+         " (func $\"b\\1b]0;x\\07\" (param i32) (result i32) (return_call 0 (local.get 0))))",
          NULL);
     assert_non_null(strstr(s.text, "; function 0 a\\1b[31mred\\07\\c2\\9b\\0a!"));
     assert_non_null(strstr(s.text, "function 1 b\\1b]0;x\\07, ir:"));
