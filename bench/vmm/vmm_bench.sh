@@ -6,8 +6,9 @@ mib=256
 disk=/root/disk.img
 word="init is here"
 
-# What each VMM is called with, up to the kernel's command line, which is one more word.
-microvm="/bench/qemu-system-x86_64 -L /usr/share/qemu -M microvm,pit=off,pic=off,rtc=off,isa-serial=on
+# What each VMM is called with, up to the kernel's command line, which is one more word. microvm keeps its RTC: where
+# none is, Debian's kernel looks for one for a second.
+microvm="/bench/qemu-system-x86_64 -L /usr/share/qemu -M microvm,pit=off,pic=off,rtc=on,isa-serial=on
     -accel kvm -cpu host -m ${mib}M -no-user-config -nodefaults -display none -serial stdio -no-reboot -kernel $cloud"
 kvmtool="/bench/lkvm run --name bench -m $mib -c 1 --console serial -k $cloud"
 atoll="/bin/atoll boot --memory ${mib}M --kernel $cloud"
