@@ -22,15 +22,23 @@ void dbt_set(struct translation *t, int guest, int host) {
     x86_op(&t->a, X86_MOV_STORE | X86_W, host, to == HOST_NONE ? gpr_at(guest) : x86_reg(to));
 }
 
+void dbt_stack_to_host(struct translation *t) {
+    if (t->stack_lag)
+        x86_op(&t->a, X86_LEA | X86_W, dbt_host(VM_RSP), x86_mem(dbt_host(VM_RSP), t->stack_lag));
+    t->stack_lag = 0;
+}
+
 /* ---- flags ---- */
 
 void dbt_save_flags(struct translation *t) {
+    t->group_in_a = 0;
     x86_bytes(&t->a, 0x9F, 1); /* lahf */
     x86_op(&t->a, X86_SETCC | CC_O, 0, x86_reg(RAX));
     x86_op(&t->a, X86_MOV_STORE16, RAX, cpu_at(CPU_AT(flags)));
 }
 
 void dbt_load_flags(struct translation *t) {
+    t->group_in_a = 0;
     x86_op(&t->a, X86_MOVZX16, RAX, cpu_at(CPU_AT(flags)));
     x86_bytes(&t->a, 0x7F04, 2); /* add al, 7F: overflows if al is 1 */
     x86_bytes(&t->a, 0x9E, 1);   /* sahf */
@@ -118,7 +126,7 @@ static void dbt_colds(struct translation *t) {
 
 /* ---- a block ---- */
 
-void dbt_piece(struct translation *t, const struct piece *piece) {
+static void form(struct translation *t, const struct piece *piece) {
     switch ((enum form)piece->form) {
     case FORM_HANDLER: dbt_handler(t, piece); return;
     case FORM_BIT:
@@ -150,6 +158,60 @@ void dbt_piece(struct translation *t, const struct piece *piece) {
     case FORM_X87: dbt_x87(t, piece); return;
     case FORM_ZEROUPPER: x86_bytes(&t->a, 0x77F8C5, 3); return;
     }
+}
+
+static bool is_led(const struct piece *piece) { return piece->group && !piece->leads; }
+
+static bool is_stack(const struct field *field) { return field->reg == VM_RSP && !field->is_vector; }
+
+/* Whether it does not matter to a piece that the guest's rsp is elsewhere, or it sees to that: it never leaves before
+ * its end, and has no use for it but in the address of an access that another piece has looked up. */
+static bool stands_lag(const struct piece *piece) {
+    const struct soft_operand *o = piece->insn->operands;
+    if (piece->stack || piece->memory_bytes) {
+        if (!is_led(piece) || (piece->stack && piece->memory_bytes)) return false;
+    } else if ((piece->gpr_read | piece->gpr_written) & 1u << VM_RSP) {
+        return false;
+    }
+    switch ((enum form)piece->form) {
+    case FORM_BSWAP:
+    case FORM_EXTEND:
+    case FORM_LEA:
+    case FORM_NOTHING: return true;
+    case FORM_MOV:
+    case FORM_SAME: return !is_stack(&piece->reg) && !is_stack(&piece->rm) && !is_stack(&piece->vvvv);
+    case FORM_PUSH:
+    case FORM_POP: return o->kind != SOFT_GPR || o->reg != VM_RSP;
+    case FORM_CALL: return o->kind == SOFT_IMM;
+    case FORM_RET: return true;
+    default: return false;
+    }
+}
+
+/* Whether rax has behind a piece what its access, if it has one, left there; else what it had before. What goes through
+ * flags says so itself. */
+static bool keeps_a(const struct piece *piece) {
+    const struct soft_insn *insn = piece->insn;
+    switch ((enum form)piece->form) {
+    case FORM_NOTHING:
+    case FORM_JCC: return true;
+    case FORM_PUSH: return !piece->memory_bytes;
+    case FORM_POP: return dbt_host(insn->operands[0].reg) != HOST_NONE;
+    case FORM_LEA:
+        return dbt_host(piece->reg.reg) != HOST_NONE && insn->base < 16 && dbt_host(insn->base) != HOST_NONE;
+    case FORM_MOV:
+    case FORM_SAME:
+        if (piece->vvvv.reg >= 0) return false;
+        if (piece->memory_bytes) return is_led(piece) || piece->leads;
+        return !dbt_needs_scratch(&piece->reg) && !dbt_needs_scratch(&piece->rm);
+    default: return false;
+    }
+}
+
+void dbt_piece(struct translation *t, const struct piece *piece) {
+    if (!stands_lag(piece)) dbt_stack_to_host(t);
+    form(t, piece);
+    if (!keeps_a(piece)) t->group_in_a = 0;
 }
 
 /* A way out to where the block starts. */

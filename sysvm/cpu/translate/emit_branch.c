@@ -54,7 +54,8 @@ void dbt_push(struct translation *t, const struct piece *piece) {
         if (from == HOST_NONE) dbt_get(t, from = HOST_B, o->reg);
         x86_op(&t->a, X86_MOV_STORE | X86_W, from, to);
     }
-    move_stack(t, -8);
+    t->stack_lag -= 8;
+    if (!piece->group) dbt_stack_to_host(t); /* the handler, which does the same, comes back here */
     dbt_cold_done(t, cold);
 }
 
@@ -64,7 +65,8 @@ void dbt_pop(struct translation *t, const struct piece *piece) {
     struct cold *cold;
     x86_op(&t->a, X86_MOV_LOAD | X86_W, host == HOST_NONE ? HOST_A : host, dbt_reach(t, piece, &cold));
     if (host == HOST_NONE) dbt_set(t, (int)reg, HOST_A);
-    if (reg != VM_RSP) move_stack(t, 8);
+    if (reg != VM_RSP) t->stack_lag += 8;
+    if (!piece->group) dbt_stack_to_host(t);
     dbt_cold_done(t, cold);
 }
 
@@ -109,6 +111,7 @@ static void go_out(struct translation *t, int64_t target) {
 }
 
 void dbt_fall(struct translation *t) {
+    dbt_stack_to_host(t);
     go_out(t, behind(t->pieces + t->n_pieces - 1));
     t->ended = true;
 }
@@ -122,6 +125,7 @@ void dbt_jcc(struct translation *t, const struct piece *piece) {
     const int64_t target = target_of(piece);
     if (t->n_streams && piece == t->pieces + t->n_round) {
         dbt_loop_jump(t, piece);
+        t->group_in_a = 0;
         return;
     }
     const bool was_saved = t->flags == FLAGS_SAVED;
@@ -213,9 +217,10 @@ static void indirect(struct translation *t, int32_t pops, const struct cold *col
     dbt_find_target(&t->a, t->block->view, miss);
     x86_alu_imm(&t->a, 4, X86_W, x86_reg(HOST_A), -(int32_t)VM_PAGE);
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
-    if (pops) move_stack(t, pops);
+    if (pops + t->stack_lag) move_stack(t, pops + t->stack_lag);
     x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, x86_mem(HOST_B, offsetof(struct soft_target, code)));
     dbt_here(t, miss);
+    dbt_stack_to_host(t);
     if (cold) canonical_or(t, cold->label);
     if (pops) move_stack(t, pops);
     x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(CPU_AT(translated.indirect)));
@@ -246,7 +251,8 @@ static void store_return(struct translation *t, const struct piece *piece, struc
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
     x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
-    move_stack(t, -8);
+    t->stack_lag -= 8;
+    dbt_stack_to_host(t);
 }
 
 static void call_indirect(struct translation *t, const struct piece *piece) {

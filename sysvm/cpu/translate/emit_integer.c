@@ -56,7 +56,7 @@ static void write_instruction(struct translation *t, const struct piece *piece, 
         x86_op(&t->a, op, reg, rm);
 }
 
-static bool needs_scratch(const struct field *field) {
+bool dbt_needs_scratch(const struct field *field) {
     return field->reg >= 0 && !field->is_vector && (field->is_high || dbt_host(field->reg) == HOST_NONE);
 }
 
@@ -74,7 +74,7 @@ static void same(struct translation *t, const struct piece *piece, uint32_t op, 
     if (piece->reg.reg >= 0) { /* written only where vvvv has the same scratch: mulx has a second result */
         reg = vvvv.scratch == HOST_B ? (struct place){x86_reg(HOST_A), HOST_A}
                                      : enter_field(t, &piece->reg, HOST_B, false);
-        if (vvvv.scratch == HOST_B && !needs_scratch(&piece->reg))
+        if (vvvv.scratch == HOST_B && !dbt_needs_scratch(&piece->reg))
             reg = enter_field(t, &piece->reg, HOST_A, false);
         reg_number = reg.rm.base;
     }
@@ -118,6 +118,7 @@ void dbt_vector(struct translation *t, const struct piece *piece) {
 
 void dbt_again(struct translation *t, const struct piece *piece) {
     struct piece copy = *piece;
+    t->group_in_a = 0;
     switch (piece->insn->mnemonic) {
     case ZYDIS_MNEMONIC_CMP:
     case ZYDIS_MNEMONIC_TEST: same(t, &copy, copy.op, x86_reg(0)); return;

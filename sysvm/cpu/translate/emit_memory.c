@@ -103,10 +103,12 @@ struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct
     *out_cold = NULL;
     if (t->in_loop) return dbt_stream_at(t, piece);
     if (piece->group && !piece->leads) {
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(slot));
+        if (t->group_in_a != piece->group) x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(slot));
+        t->group_in_a = piece->group;
         return x86_mem(HOST_A, piece->distance);
     }
     dbt_spoil_flags(t, piece);
+    t->group_in_a = piece->group;
     struct cold *cold = *out_cold = dbt_cold(t, piece);
     cold->rest = piece->leads;
     access_and(t, piece, -piece->distance);

@@ -148,6 +148,9 @@ struct translation {
     enum flags_at at_jump, behind_jump;
     enum flags_at flags;
     const struct piece *producer; /* of the flags, where it is one that can be run again */
+    uint8_t group_in_a; /* 0, or one more than the index of the group whose place on the host rax has */
+    /* What the guest's rsp is more than the host's register for it: of pushes and pops in a row the last moves it. */
+    int32_t stack_lag;
     struct cold colds[COLD_MAX];
     unsigned n_colds;
     struct exit exits[EXITS_MAX];
@@ -190,6 +193,9 @@ void dbt_here(struct translation *t, uint32_t label);
 /* A guest's register of 8 bytes into, or from, a host's; flags stay. */
 void dbt_get(struct translation *t, int host, int guest);
 void dbt_set(struct translation *t, int guest, int host);
+
+/* The guest's rsp is where it should be; flags stay. */
+void dbt_stack_to_host(struct translation *t);
 
 /* The flags into cpu->flags; rax goes. Into the host's flags from there; rax goes. */
 void dbt_save_flags(struct translation *t);
@@ -234,6 +240,8 @@ struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct
 void dbt_same(struct translation *t, const struct piece *piece);
 /* On vector registers, which the host's are; also with general ones and memory. */
 void dbt_vector(struct translation *t, const struct piece *piece);
+/* Whether an operand goes through rax or r11. */
+bool dbt_needs_scratch(const struct field *field);
 /* Only registers: runs the piece again for its flags. */
 void dbt_again(struct translation *t, const struct piece *piece);
 void dbt_bswap(struct translation *t, const struct piece *piece);
