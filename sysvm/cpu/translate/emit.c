@@ -48,8 +48,8 @@ void dbt_flags_to_host(struct translation *t) {
     if (t->flags == FLAGS_HOST) return;
     if (t->flags == FLAGS_SAVED) dbt_load_flags(t);
     if (t->flags == FLAGS_REMADE) dbt_again(t, t->producer);
+    if (t->flags == FLAGS_SAVED) t->producer = NULL;
     t->flags = FLAGS_HOST;
-    t->producer = NULL;
 }
 
 void dbt_flags_to_memory(struct translation *t) {
@@ -60,7 +60,8 @@ void dbt_flags_to_memory(struct translation *t) {
 
 void dbt_spoil_flags(struct translation *t, const struct piece *piece) {
     if (t->flags != FLAGS_HOST) return;
-    if (!piece->live && dbt_can_remake(t, t->producer, piece)) {
+    if ((!piece->live && dbt_can_remake(t, t->producer, piece)) ||
+        dbt_can_remake_for_all(t, t->producer, piece)) {
         t->flags = FLAGS_REMADE;
     } else if (piece->live || piece->shown) {
         dbt_save_flags(t);

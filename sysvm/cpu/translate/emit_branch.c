@@ -87,8 +87,6 @@ static struct exit *new_exit(struct translation *t, int64_t target) {
     return exit;
 }
 
-static bool is_same_page(int64_t target) { return target >= 0 && target < (int64_t)VM_PAGE; }
-
 /* Here goes a jump to a target of this page that is patched; it leads to `label` before. */
 static uint32_t patchable_jump(struct translation *t, uint32_t label) {
     x86_jump(&t->a, label);
@@ -98,13 +96,14 @@ static uint32_t patchable_jump(struct translation *t, uint32_t label) {
 /* With the flags as they are now. */
 static void go_out(struct translation *t, int64_t target) {
     struct exit *exit = new_exit(t, target);
-    if (t->flags == FLAGS_HOST && is_same_page(target)) {
+    if ((t->flags == FLAGS_HOST || t->flags == FLAGS_REMADE) && dbt_is_same_page(target)) {
         exit->at_with_flags = patchable_jump(t, exit->label);
         exit->saves_flags = true;
+        if (t->flags == FLAGS_REMADE) exit->producer = t->producer;
         return;
     }
     dbt_flags_to_memory(t);
-    if (is_same_page(target))
+    if (dbt_is_same_page(target))
         exit->at = patchable_jump(t, exit->label);
     else
         x86_jump(&t->a, exit->label);
@@ -116,13 +115,11 @@ void dbt_fall(struct translation *t) {
     t->ended = true;
 }
 
-static int64_t target_of(const struct piece *piece) {
-    return behind(piece) + (int64_t)piece->insn->immediate;
-}
+int64_t dbt_target_of(const struct piece *piece) { return behind(piece) + (int64_t)piece->insn->immediate; }
 
 void dbt_jcc(struct translation *t, const struct piece *piece) {
     const unsigned condition = piece->op & 15;
-    const int64_t target = target_of(piece);
+    const int64_t target = dbt_target_of(piece);
     if (t->n_streams && piece == t->pieces + t->n_round) {
         dbt_loop_jump(t, piece);
         t->group_in_a = 0;
@@ -132,11 +129,11 @@ void dbt_jcc(struct translation *t, const struct piece *piece) {
     dbt_flags_to_host(t);
     struct exit *exit = new_exit(t, target);
     x86_branch(&t->a, condition, exit->label);
-    if (is_same_page(target)) exit->at_with_flags = (uint32_t)t->a.size - 4;
+    if (dbt_is_same_page(target)) exit->at_with_flags = (uint32_t)t->a.size - 4;
     /* What was in memory is there still: nothing has to be saved on the way. */
     exit->saves_flags = !was_saved;
     if (was_saved) t->flags = FLAGS_SAVED;
-    if (was_saved && is_same_page(target)) {
+    if (was_saved && dbt_is_same_page(target)) {
         exit->at = exit->at_with_flags;
         exit->at_with_flags = 0;
     }
@@ -146,9 +143,10 @@ void dbt_jcc(struct translation *t, const struct piece *piece) {
 static void exit_code(struct translation *t, struct exit *exit, uint32_t link, uint32_t stamp) {
     const uint32_t leave = dbt_label(t);
     dbt_here(t, exit->label);
+    if (exit->producer) dbt_again(t, exit->producer);
     if (exit->saves_flags) dbt_save_flags(t);
     const int64_t distance = (int64_t)((uint64_t)exit->target & ~(VM_PAGE - 1));
-    if (is_same_page(exit->target)) {
+    if (dbt_is_same_page(exit->target)) {
         if (exit->saves_flags) exit->at = patchable_jump(t, leave);
     } else if (distance == (int32_t)distance) {
         x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
@@ -179,7 +177,7 @@ void dbt_exits(struct translation *t) {
     struct soft_translator *translator = t->translator;
     for (unsigned i = 0; i < t->n_exits; i++) {
         uint32_t stamp = 0;
-        if (!is_same_page(t->exits[i].target)) stamp = translator->n_stamps + t->n_new_stamps++;
+        if (!dbt_is_same_page(t->exits[i].target)) stamp = translator->n_stamps + t->n_new_stamps++;
         t->exits[i].stamp = stamp;
         exit_code(t, t->exits + i, (uint32_t)translator->n_links + i, stamp);
     }
@@ -231,7 +229,7 @@ static bool is_direct(const struct piece *piece) { return piece->insn->operands[
 
 void dbt_jmp(struct translation *t, const struct piece *piece) {
     if (is_direct(piece)) {
-        go_out(t, target_of(piece));
+        go_out(t, dbt_target_of(piece));
         t->ended = true;
         return;
     }
@@ -274,13 +272,13 @@ static void call_indirect(struct translation *t, const struct piece *piece) {
 
 void dbt_call(struct translation *t, const struct piece *piece) {
     struct cold *cold;
-    dbt_flags_to_memory(t);
     if (!is_direct(piece)) {
+        dbt_flags_to_memory(t);
         call_indirect(t, piece);
         return;
     }
     store_return(t, piece, dbt_reach(t, piece, &cold));
-    go_out(t, target_of(piece));
+    go_out(t, dbt_target_of(piece));
     t->ended = true;
     dbt_cold_done(t, cold);
 }

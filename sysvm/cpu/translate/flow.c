@@ -66,6 +66,32 @@ bool dbt_can_remake(const struct translation *t, const struct piece *producer, c
     return true;
 }
 
+/* Whether a block goes on to code of its page, which may have no use for its flags. */
+static bool ends_in_page(const struct translation *t) {
+    const struct piece *last = t->pieces + t->n_pieces - 1;
+    switch ((enum form)last->form) {
+    case FORM_JMP:
+    case FORM_CALL: return last->insn->operands[0].kind == SOFT_IMM && dbt_is_same_page(dbt_target_of(last));
+    case FORM_RET: return false;
+    default: return dbt_is_same_page(last->insn->offset + last->insn->length);
+    }
+}
+
+bool dbt_can_remake_for_all(const struct translation *t, const struct piece *producer,
+                            const struct piece *from) {
+    if (!producer || !can_run_again(producer)) return false;
+    if (dbt_needs_scratch(&producer->reg) || dbt_needs_scratch(&producer->rm)) return false;
+    const uint32_t registers = registers_of(producer);
+    const struct piece *end = t->pieces + t->n_pieces;
+    for (const struct piece *piece = producer + 1; piece < from; piece++)
+        if (piece->gpr_written & registers) return false;
+    for (const struct piece *piece = from; piece < end; piece++) {
+        if (piece->form == FORM_HANDLER || piece->flags_written == ALL) return true;
+        if (piece->gpr_written & registers) return false;
+    }
+    return ends_in_page(t);
+}
+
 bool dbt_needs_flags(const struct translation *t, const struct piece *piece) {
     const struct piece *next = piece + 1;
     const bool is_last = next == t->pieces + t->n_pieces;

@@ -92,7 +92,7 @@ enum {
 enum flags_at {
     FLAGS_SAVED,  /* cpu->flags has them, the host's do not count */
     FLAGS_HOST,   /* in the host's flags; cpu->flags is old */
-    FLAGS_REMADE, /* nowhere: piece `producer` run again would make them, and nobody but an exception asks */
+    FLAGS_REMADE, /* nowhere: piece `producer` run again makes them */
     FLAGS_NONE    /* nowhere, and nobody asks */
 };
 
@@ -113,6 +113,7 @@ struct exit {
         at_with_flags; /* in the code: the distances of its jumps, 0: none; the latter jumps with the flags
                                  * in the host's flags */
     bool saves_flags;  /* its code does so */
+    const struct piece *producer; /* NULL, or what has to run again before: they are nowhere */
     uint32_t stamp;
 };
 
@@ -176,6 +177,12 @@ uint16_t dbt_flow(struct piece *pieces, unsigned n_pieces);
 bool dbt_needs_flags(const struct translation *t, const struct piece *piece);
 /* Whether running `producer` again in front of any later piece, as long as its flags are shown, gives them. */
 bool dbt_can_remake(const struct translation *t, const struct piece *producer, const struct piece *from);
+/* The same for whoever asks, be it behind the block; then it needs neither rax nor r11. */
+bool dbt_can_remake_for_all(const struct translation *t, const struct piece *producer,
+                            const struct piece *from);
+/* Where a direct jump or call leads, relative to page_base. */
+int64_t dbt_target_of(const struct piece *piece);
+static inline bool dbt_is_same_page(int64_t target) { return target >= 0 && target < (int64_t)VM_PAGE; }
 
 /* ---- registers ---- */
 
