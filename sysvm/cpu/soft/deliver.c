@@ -184,13 +184,18 @@ bool soft_deliver(struct soft_cpu *cpu, enum soft_event event, unsigned vector) 
     if (is_fault) arrival = arrival_of_fault(cpu);
     cpu->interrupt_shadow = cpu->halted = false;
     if (event == SOFT_EVENT_NMI) cpu->nmi_blocked = true;
-    while (!soft_enter_handler(cpu, &arrival)) {
+    for (unsigned n = 0; !soft_enter_handler(cpu, &arrival); n++) {
         unsigned first = arrival.vector, second = cpu->fault.vector;
         if ((is_fault && first == SOFT_DOUBLE) || second == SOFT_LEAVE)
             return false; /* or a stack that is a device */
         if (is_fault && makes_double(first, second)) {
             if (second == SOFT_PAGE) cpu->cr2 = cpu->fault.cr2;
             soft_raise(cpu, SOFT_DOUBLE, true, 0);
+        }
+        /* Some follow each other for ever (#AC on a stack of ring 3 that is not aligned): others come between. */
+        if (n > 16 && atomic_load_explicit(&cpu->requests, memory_order_relaxed)) {
+            cpu->redelivers = true;
+            return true;
         }
         is_fault = true;
         arrival = arrival_of_fault(cpu);

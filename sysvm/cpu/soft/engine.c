@@ -56,7 +56,7 @@ void soft_take_sipi(struct soft_cpu *cpu) {
     cs->selector = (uint16_t)(vector << 8);
     cs->base = (uint64_t)vector << 12;
     cpu->rip = 0;
-    cpu->waits_for_sipi = cpu->halted = false;
+    cpu->waits_for_sipi = cpu->halted = cpu->redelivers = false;
     soft_mode_changed(cpu);
 }
 
@@ -258,7 +258,7 @@ static int set_state(void *vcpu, const struct vm_cpu_state *state) {
     struct soft_cpu *cpu = vcpu;
     memcpy(cpu->gpr, state->gpr, sizeof cpu->gpr);
     memcpy(cpu->segments, state->segments, sizeof cpu->segments);
-    if (cpu->rip != state->rip) cpu->halted = false;
+    if (cpu->rip != state->rip) cpu->halted = cpu->redelivers = false;
     cpu->rip = state->rip;
     cpu->rflags = state->rflags | SOFT_FLAG_ONE;
     cpu->gdt.base = state->gdt.base, cpu->gdt.limit = state->gdt.limit;

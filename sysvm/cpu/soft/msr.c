@@ -242,7 +242,7 @@ void soft_reset(struct soft_cpu *cpu, bool is_init) {
     cpu->dr[6] = SOFT_DR6_ONES;
     cpu->dr[7] = SOFT_DR7_ONES;
     cpu->cpl = 0;
-    cpu->interrupt_shadow = cpu->nmi_blocked = cpu->halted = false;
+    cpu->interrupt_shadow = cpu->nmi_blocked = cpu->halted = cpu->redelivers = false;
     if (!is_init) {
         soft_fp_reset(cpu);
         cpu->xcr0 = 1;

@@ -162,8 +162,8 @@ static bool take_requests(struct soft_cpu *cpu, struct vm_exit *out) {
     if (requests & SOFT_REQUEST_TLB) forget_writes(cpu);
     /* The flag only wakes: the APIC knows what waits. */
     uint32_t taken = requests & ~(uint32_t)(SOFT_REQUEST_NMI | SOFT_REQUEST_TLB);
-    bool nmi =
-        requests & SOFT_REQUEST_NMI && !cpu->nmi_blocked && !cpu->interrupt_shadow && !cpu->waits_for_sipi;
+    bool nmi = requests & SOFT_REQUEST_NMI && !cpu->nmi_blocked && !cpu->interrupt_shadow &&
+               !cpu->waits_for_sipi && !cpu->redelivers;
     if (nmi) taken |= SOFT_REQUEST_NMI;
     atomic_fetch_and(&cpu->requests, ~taken);
     if (requests & SOFT_REQUEST_CODE) soft_translations_check(cpu);
@@ -221,6 +221,10 @@ static bool run_once(struct soft_cpu *cpu, struct vm_exit *out) {
     if (cpu->waits_for_sipi) {
         wait_for_request(cpu);
         return true;
+    }
+    if (cpu->redelivers) {
+        cpu->redelivers = false;
+        return fault(cpu, out);
     }
     if (cpu->engine->counts) soft_count_run(cpu);
     cpu->interrupt_waits = !(cpu->rflags & SOFT_IF) && soft_apic_is_pending(cpu->apic);

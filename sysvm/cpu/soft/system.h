@@ -31,7 +31,7 @@ enum soft_event {
 };
 /* Takes the processor into the handler of `vector` (of a fault: cpu->fault.vector); faults on the way become double
  * faults as the manual's table says. Clears the interrupt shadow and `halted`.
- * False: shutdown (a triple fault). */
+ * False: shutdown (a triple fault). Where exceptions of exceptions go on and requests wait, cpu->redelivers: true, too. */
 bool soft_deliver(struct soft_cpu *cpu, enum soft_event event, unsigned vector);
 
 bool soft_load_segment(struct soft_cpu *cpu, unsigned segment, uint16_t selector); /* false: cpu->fault */

@@ -3,6 +3,7 @@
  * interrupts, doorbells, several processors. */
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,6 +134,42 @@ static void string_output_arrives_in_order(void **state) {
     assert_string_equal(got, "hello");
 }
 
+/* The first word lies on both sides of the edge. */
+static void string_io_goes_over_the_edge_of_a_page(void **state) {
+    static const uint8_t code[] = {0x0E, 0x07,             /* push cs; pop es */
+                                   0xBE, 0xFF, 0x0F,       /* mov si, 0xfff */
+                                   0xB9, 0x03, 0x00,       /* mov cx, 3 */
+                                   0xBA, 0xF8, 0x03,       /* mov dx, 0x3f8 */
+                                   0xFC, 0x2E, 0xF3, 0x6F, /* cld; rep outsw cs: */
+                                   0xBF, 0xFF, 0x1F,       /* mov di, 0x1fff */
+                                   0xB9, 0x02, 0x00,       /* mov cx, 2 */
+                                   0xF3, 0x6D,             /* rep insw */
+                                   0xE6, 0x80};            /* out 0x80, al */
+    struct fixture *f = *state;
+    char got[16] = "";
+    size_t n_out = 0, n_in = 0;
+    start_real(f, code, sizeof code);
+    put(f, 0x10FFF, "string", 6);
+    for (;;) {
+        struct vm_exit exit = run(f);
+        assert_int_equal(exit.kind, VM_EXIT_PORT);
+        if (exit.address == 0x80) break;
+        assert_int_equal(exit.n_bytes, 2);
+        if (exit.is_write) {
+            assert_in_range(n_out + 2 * exit.count, 2, 6);
+            memcpy(got + n_out, exit.data, 2 * exit.count);
+            n_out += 2 * exit.count;
+        } else {
+            assert_in_range(n_in + 2 * exit.count, 2, 4);
+            memcpy(exit.data, "page" + n_in, 2 * exit.count);
+            n_in += 2 * exit.count;
+        }
+    }
+    assert_string_equal(got, "string");
+    assert_true(vm_memory_read(f->memory, 0x11FFF, got, 5));
+    assert_memory_equal(got, "page", 5); /* and nothing behind it */
+}
+
 static void long_mode_reaches_memory_that_is_not_ram(void **state) {
     static const uint8_t code[] = {0xBB, 0x10, 0x00, 0x00, 0xC0, /* mov ebx, 0xc0000010 */
                                    0x48, 0x8B, 0x03,             /* mov rax, [rbx] */
@@ -244,6 +281,102 @@ static void a_kick_ends_a_loop_and_a_halt(void **state) {
         tear_down(state);
         set_up(state);
         f = *state;
+    }
+}
+
+/* ---- faults without end ---- */
+
+/* Guests that fault for ever, the processor itself being busy with it, from the time MARK is 1 on. */
+#define MARK 0x3000
+
+static const uint8_t iret16[] = {0xCF}, iret64[] = {0x48, 0xCF};
+
+/* ud2, whose handler goes back to it. */
+static void start_invalid(struct fixture *f) {
+    static const uint8_t code[] = {0xC6, 0x06, 0x00, 0x30, 0x01, /* movb $1, 0x3000 */
+                                   0x0F, 0x0B};                  /* ud2 */
+    start_real(f, code, sizeof code);
+    put(f, 0x10040, iret16, sizeof iret16);
+    put(f, 6 * 4, "\x40\x00\x00\x10", 4);
+}
+
+/* Single steps, whose handler goes back with TF on. */
+static void start_steps(struct fixture *f) {
+    static const uint8_t code[] = {0xC6, 0x06, 0x00, 0x30, 0x01, /* movb $1, 0x3000 */
+                                   0x68, 0x02, 0x01,             /* push 0x102 */
+                                   0x9D,                         /* popf */
+                                   0xEB, 0xFE};                  /* 1: jmp 1b */
+    start_real(f, code, sizeof code);
+    put(f, 0x10040, iret16, sizeof iret16);
+    put(f, 1 * 4, "\x40\x00\x00\x10", 4);
+}
+
+/* #DB on its own stack (IST 1, at 0x9000), where the frame's push is watched: CVE-2015-8104. */
+static void start_watched_frames(struct fixture *f) {
+    static const uint8_t code[] = {0xB8, 0xE0, 0x8F, 0,    0,                   /* mov eax, 0x8fe0 */
+                                   0x0F, 0x23, 0xC0,                            /* mov dr0, rax */
+                                   0xB8, 0x01, 0x00, 0x09, 0,                   /* writes, 8 bytes */
+                                   0x0F, 0x23, 0xF8,                            /* mov dr7, rax */
+                                   0xC6, 0x04, 0x25, 0x00, 0x30, 0x00, 0x00, 1, /* movb $1, 0x3000 */
+                                   0xCC,                                        /* 1: int3 */
+                                   0xEB, 0xFD};                                 /* jmp 1b */
+    static const uint64_t ist = 0x9000, gate[2] = {0x00008E0100100000 | 0x6000};
+    struct vm_cpu_state state;
+    start_long(f, code, sizeof code);
+    put(f, 0x4000 + 1 * 16, gate, sizeof gate);
+    put(f, 0x4000 + 3 * 16, gate, sizeof gate);
+    put(f, 0x5000 + 0x24, &ist, sizeof ist);
+    put(f, 0x6000, iret64, sizeof iret64);
+    assert_true(vm_state_long(&state, f->memory, VM_KERNEL_BASE));
+    state.idt.base = 0x4000, state.idt.limit = 0xFFF;
+    state.segments[VM_TR] =
+        (struct vm_segment){.base = 0x5000, .limit = 0x67, .selector = 0x20, .access = 0x8B};
+    assert_int_equal(ops->set_state(f->vcpus[0], &state), 0);
+}
+
+/* #AC in ring 3, delivered to ring 3 on a stack that is not aligned: CVE-2015-5307. */
+static void start_misaligned_frames(struct fixture *f) {
+    static const uint8_t code[] = {0xC6, 0x05, 0x00, 0x30, 0x00, 0x00, 1, /* movb $1, 0x3000 */
+                                   0xA1, 0x01, 0x30, 0x00, 0x00};         /* mov eax, [0x3001] */
+    static const uint64_t gdt[5] = {[3] = 0x00CFFB000000FFFF, [4] = 0x00CFF3000000FFFF};
+    static const uint64_t gate = 0x0000EE00001B6000;
+    struct vm_cpu_state state;
+    put(f, VM_KERNEL_BASE, code, sizeof code);
+    put(f, 0x4000 + 17 * 8, &gate, sizeof gate);
+    put(f, 0x5000, gdt, sizeof gdt);
+    put(f, 0x6000, "\xEB\xFE", 2);
+    vm_state_flat32(&state, VM_KERNEL_BASE);
+    for (int i = 0; i < VM_LDT; i++)
+        state.segments[i] = (struct vm_segment){.limit = UINT32_MAX,
+                                                .selector = i == VM_CS ? 0x1B : 0x23,
+                                                .access = i == VM_CS ? 0xC0FB : 0xC0F3};
+    state.gdt.base = 0x5000, state.gdt.limit = sizeof gdt - 1;
+    state.idt.base = 0x4000, state.idt.limit = 0x7FF;
+    state.cr0 |= 1 << 18;    /* AM */
+    state.rflags |= 1 << 18; /* AC */
+    state.gpr[VM_RSP] = 0x8001;
+    assert_int_equal(ops->set_state(f->vcpus[0], &state), 0);
+}
+
+/* It ends as the engine likes, but a kick ends the run. */
+static void faults_without_end_can_be_stopped(void **state) {
+    static void (*const guests[])(struct fixture * f) = {start_invalid, start_steps, start_watched_frames,
+                                                         start_misaligned_frames};
+    for (size_t i = 0; i < sizeof guests / sizeof *guests; i++) {
+        struct fixture *f = *state;
+        const volatile uint8_t *mark = vm_memory_at(f->memory, MARK, 1);
+        guests[i](f);
+        for (int round = 0; round < 3; round++) {
+            struct runner runner = {.f = f};
+            pthread_t thread;
+            assert_int_equal(pthread_create(&thread, NULL, run_on_thread, &runner), 0);
+            while (round == 0 && !*mark) sched_yield();
+            ops->kick(f->vcpus[0]);
+            pthread_join(thread, NULL);
+            if (runner.exit.kind != VM_EXIT_NONE) break; /* a triple fault, an engine that gave up */
+        }
+        tear_down(state);
+        set_up(state);
     }
 }
 
@@ -468,6 +601,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(real_mode_reads_and_writes_ports),
         TEST(string_output_arrives_in_order),
+        TEST(string_io_goes_over_the_edge_of_a_page),
         TEST(long_mode_reaches_memory_that_is_not_ram),
         TEST(guest_memory_is_the_hosts),
         TEST(state_comes_back_as_it_was_set),
@@ -475,6 +609,7 @@ int main(int argc, char **argv) {
         TEST(a_triple_fault_is_a_reset),
         TEST(a_kick_before_the_run_ends_it),
         TEST(a_kick_ends_a_loop_and_a_halt),
+        TEST(faults_without_end_can_be_stopped),
         TEST(a_message_interrupts),
         TEST(a_wire_sends_its_message),
         TEST(wires_run_out_and_come_back),
