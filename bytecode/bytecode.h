@@ -329,7 +329,7 @@ typedef uint64_t bc_features; /* bit set of enum bc_feature */
 #define BC_MAX_MEMORIES        100u
 #define BC_MAX_PARAMS          1000u
 #define BC_MAX_RESULTS         1000u
-#define BC_MAX_FUNC_BYTES      7654321u
+#define BC_MAX_FUNC_BYTES      16000000u
 #define BC_MAX_LOCALS          50000u   /* parameters included */
 #define BC_MAX_OPERANDS        1000000u /* on the stack at once; no frame of more fits the usual stack */
 #define BC_MAX_STRUCT_FIELDS   10000u

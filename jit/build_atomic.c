@@ -20,14 +20,12 @@ static uint16_t plain_load(uint16_t op) {
     }
 }
 
-/* Addresses that need more scratch registers than there are, and sums that may be too large before it is known whether
- * they are aligned. */
-static bool is_awkward(const struct build *b, const struct bc_instr *in, uint32_t address) {
-    const struct ir_func *f = b->f;
-    uint64_t offset = in->memarg_offset;
-    if (f->bc->memories[in->index].limits.is64 && offset) return true;
-    return build_plain_memory(b, in->index) &&
-           offset + (ir_is_const(f, address) ? f->ins[address].imm : 0) > INT32_MAX;
+/* A sum that is too large for an address is out of bounds, aligned or not. */
+static void trap_wrapped(struct build *b, const struct bc_instr *in, uint32_t address) {
+    struct ir_func *f = b->f;
+    if (!f->bc->memories[in->index].limits.is64 || !in->memarg_offset) return;
+    uint32_t last = ir_const(f, IR_I64, UINT64_MAX - in->memarg_offset);
+    build_trap_if(b, ir_binary(f, b->block, BC_I64_GT_U, IR_I32, address, last), RT_TRAP_MEMORY_BOUNDS);
 }
 
 static void trap_unaligned(struct build *b, const struct bc_instr *in, uint32_t address, unsigned size) {
@@ -56,9 +54,9 @@ bool build_atomic(struct build *b, const struct bc_instr *in) {
     const uint32_t *args = b->stack + b->n_stack - n;
     uint32_t at = args[0], value = loads ? IR_NONE : args[1],
              replacement = change == JIT_CMPXCHG ? args[2] : IR_NONE;
-    if (is_awkward(b, in, at)) return false;
     unsigned size = bc_op_infos[op].access;
     b->n_stack -= n;
+    trap_wrapped(b, in, at);
     trap_unaligned(b, in, at, size);
     uint64_t displacement;
     uint32_t absolute, a = build_address(b, in, size, at, &displacement, &absolute);

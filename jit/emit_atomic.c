@@ -18,17 +18,36 @@ static unsigned log2_of(const struct ir_ins *i) {
 
 static void lock(struct emit *e) { x86_bytes(&e->a, 0xF0, 1); }
 
-/* Its address is in that register, or is a constant: what the builder took for one that may change, too. */
-static struct x86_rm place(struct emit *e, const struct ir_ins *i, int reg) {
-    int32_t displacement = (int32_t)i->imm;
-    if (i->a == IR_NONE) return x86_mem(MEMORY, displacement);
-    if (e->f->ins[i->a].op == IR_CONST) {
-        uint64_t sum = e->f->ins[i->a].imm + i->imm;
-        if (i->index || sum > INT32_MAX)
-            e->f->declined = "an atomic access at a constant address beyond 2 GiB";
-        return x86_mem(MEMORY, (int32_t)sum);
+/* A constant address: what the builder took for one that may change, too. */
+static bool is_fixed(const struct emit *e, const struct ir_ins *i, uint64_t *at) {
+    *at = i->imm;
+    if (i->a == IR_NONE) return true;
+    if (e->f->ins[i->a].op != IR_CONST) return false;
+    *at += e->f->ins[i->a].imm;
+    return true;
+}
+
+/* There is no register to spare for one that no displacement reaches: that of the memory goes there and comes back. */
+static bool is_far(const struct emit *e, const struct ir_ins *i, uint64_t *at) {
+    return is_fixed(e, i, at) && *at > INT32_MAX;
+}
+
+static void move_memory(struct emit *e, int64_t distance) {
+    while (distance) {
+        int32_t step = (int32_t)(distance > INT32_MAX    ? INT32_MAX
+                                 : distance < -INT32_MAX ? -INT32_MAX
+                                                         : distance);
+        x86_op(&e->a, X86_LEA | X86_W, MEMORY, x86_mem(MEMORY, step));
+        distance -= step;
     }
-    return i->index ? x86_mem(reg, displacement) : x86_mem_index(MEMORY, reg, 0, displacement);
+}
+
+/* The address is in that register, or fixed. */
+static struct x86_rm place(struct emit *e, const struct ir_ins *i, int reg) {
+    uint64_t at;
+    if (is_far(e, i, &at)) return x86_mem(MEMORY, 0);
+    if (is_fixed(e, i, &at)) return x86_mem(MEMORY, (int32_t)at);
+    return i->index ? x86_mem(reg, (int32_t)i->imm) : x86_mem_index(MEMORY, reg, 0, (int32_t)i->imm);
 }
 
 static void zero_extend(struct emit *e, int dst, int src, unsigned log2) {
@@ -141,7 +160,7 @@ static void compare_and_exchange(struct emit *e, const struct ir_ins *i) {
     give_rax_back(e, i, &r);
 }
 
-void emit_atomic(struct emit *e, const struct ir_ins *i) {
+static void access(struct emit *e, const struct ir_ins *i) {
     if (i->type == IR_VOID) {
         store(e, i);
         return;
@@ -153,4 +172,12 @@ void emit_atomic(struct emit *e, const struct ir_ins *i) {
         logic(e, i, change);
     else
         add_or_exchange(e, i, change);
+}
+
+void emit_atomic(struct emit *e, const struct ir_ins *i) {
+    uint64_t at;
+    bool far = is_far(e, i, &at);
+    if (far) move_memory(e, (int64_t)at);
+    access(e, i);
+    if (far) move_memory(e, -(int64_t)at);
 }

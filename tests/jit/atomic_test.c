@@ -15,9 +15,18 @@ static void add(struct text *t, const char *format, ...) {
 }
 
 /* Where operands come from: parameters, constants that fit what is accessed or do not; plain memory or one with checks;
- * an offset that makes even addresses odd. */
-enum { WAYS = 6 };
-static const char *const memarg[WAYS] = {"", "", "", "1 ", "1 offset=8 ", "offset=1 "};
+ * an offset that makes even addresses odd; one that no displacement holds; addresses of 64 bits, whose sum with the
+ * offset may not fit. */
+enum { WAYS = 9, WIDE_WAY = 7 };
+static const char *const memarg[WAYS] = {"",
+                                         "",
+                                         "",
+                                         "1 ",
+                                         "1 offset=8 ",
+                                         "offset=1 ",
+                                         "offset=0x80000008 ",
+                                         "2 offset=8 ",
+                                         "2 offset=0xfffffffffffffff8 "};
 
 static void add_operand(struct text *t, int way, char type, int number) {
     static const char *const small[] = {"", "0x5a", "0x3c"}, *const large[] = {"", "-2", "0x12345678"};
@@ -38,7 +47,8 @@ static void add_function(struct text *t, const struct bc_op_info *op, int way) {
     add(t, "(local.set 3 (i64.rotl (local.get 1) (i64.const 7))) (local.set 4 (i64.extend_i32_u (local.get "
            "0)))");
     if (gives) add(t, "(local.set 5 %s", colon[1] == 'i' ? "(i64.extend_i32_u " : "");
-    add(t, "(%s %s(local.get 0)", op->text, memarg[way]);
+    add(t, "(%s %s(%slocal.get 0)", op->text, memarg[way], way >= WIDE_WAY ? "i64.extend_i32_s (" : "");
+    if (way >= WIDE_WAY) add(t, ")");
     for (int k = 1; operands + k - 1 < colon; k++) add_operand(t, way, operands[k - 1], k);
     add(t, ")%s", !gives ? "" : colon[1] == 'i' ? "))" : ")");
     add(t, "(i64.add (i64.xor (local.get 2) (local.get 3)) (i64.sub (i64.mul (local.get 5) (i64.const 31))"
@@ -94,7 +104,7 @@ static void atomics_do_the_same(void **state) {
     struct pair p;
     (void)state;
     assert_non_null(t.bytes);
-    add(&t, "(module (memory 1 1 shared) (memory 1 1 shared) (data (i32.const 0) "
+    add(&t, "(module (memory 1 1 shared) (memory 1 1 shared) (memory i64 1 1 shared) (data (i32.const 0) "
             "\"\\5a\\5a\\00\\01\\ff\\ff\\ff\\ff\")");
     for (int op = BC_I32_ATOMIC_LOAD; op <= BC_I64_ATOMIC_RMW32_CMPXCHG_U; op++)
         for (int way = 0; way < WAYS; way++) add_function(&t, bc_op_infos + op, way);
@@ -102,7 +112,8 @@ static void atomics_do_the_same(void **state) {
     for (int k = 0; k < 7; k++) add_late_constants(&t, changes[k]);
     add(&t, "(func (export \"memory\") (param i32 i64) (result i64) (local i64)"
             "(loop $l (local.set 2 (i64.add (i64.rotl (local.get 2) (i64.const 9))"
-            "  (i64.xor (i64.load (local.get 0)) (i64.load 1 (local.get 0)))))"
+            "  (i64.xor (i64.load (local.get 0)) (i64.xor (i64.load 1 (local.get 0))"
+            "    (i64.load 2 (i64.extend_i32_u (local.get 0)))))))"
             " (br_if $l (i32.lt_u (local.tee 0 (i32.add (local.get 0) (i32.const 8))) (i32.const 65536))))"
             " (local.get 2)))");
     open_pair(&p, t.bytes, NULL);
@@ -125,9 +136,63 @@ static void atomics_do_the_same(void **state) {
     free(t.bytes);
 }
 
+/* Constant addresses that no displacement holds, and one that is none until a loop has been looked at. */
+static void far_constant_addresses_do_the_same(void **state) {
+    static const char *const far[] = {"0x80000000", "0xF0000000", "0xFFFFFFF8"};
+    struct text t = {.room = 1 << 18, .bytes = malloc(1 << 18)};
+    struct pair p;
+    (void)state;
+    assert_non_null(t.bytes);
+    add(&t, "(module (memory 62000 62000 shared)");
+    for (int a = 0; a < 3; a++)
+        for (int k = 0; k < 7; k++) {
+            const char *second = k == 6 ? "(i64.const 5)" : "";
+            add(&t, "(func (export \"%s %d\") (param i32 i64) (result i64) (local i64)", changes[k], a);
+            add(&t, "(i64.atomic.store offset=16 (i32.const %s) (local.get 1))", far[a]);
+            add(&t, "(local.set 2 (i64.atomic.rmw.%s offset=16 (i32.const %s) (i64.const 0x5a) %s))",
+                changes[k], far[a], second);
+            add(&t,
+                "(local.set 2 (i64.mul (local.get 2) (i64.extend_i32_u (i32.atomic.rmw16.%s_u offset=18"
+                " (i32.const %s) (local.get 0) %s))))",
+                changes[k], far[a], k == 6 ? "(i32.const 9)" : "");
+            add(&t,
+                "(i64.add (local.get 2) (i64.rotl (i64.atomic.load offset=16 (i32.const %s)) (local.get "
+                "2))))",
+                far[a]);
+        }
+    for (int k = 0; k < 7; k++) {
+        add(&t, "(func (export \"late %s\") (param i32 i64) (result i64) (local $at i32) (local $old i64)",
+            changes[k]);
+        add(&t,
+            "(local.set $at (i32.const 0x9000_0000)) (loop $l (local.set $old (i64.add (local.get $old)"
+            " (i64.atomic.rmw.%s (local.get $at) (local.get 1) %s))) (local.set $at (local.get $at))"
+            " (br_if $l (local.tee 0 (i32.sub (local.get 0) (i32.const 1))))) (local.get $old))",
+            changes[k], k == 6 ? "(i64.const 5)" : "");
+    }
+    add(&t, ")");
+    open_pair(&p, t.bytes, NULL);
+    for (int k = 0; k < 7; k++) {
+        char name[32];
+        for (int a = 0; a < 3; a++) {
+            snprintf(name, sizeof name, "%s %d", changes[k], a);
+            assert_true(compiled(&p, name));
+            same(&p, name, 3, UINT64_C(0x123456789ABCDEF));
+            same(&p, name, 0x5A, 0x5A);
+            same(&p, name, 0, 0x5A);
+        }
+        snprintf(name, sizeof name, "late %s", changes[k]);
+        assert_true(compiled(&p, name));
+        same(&p, name, 4, 0);
+        same(&p, name, 3, 7);
+    }
+    close_pair(&p);
+    free(t.bytes);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(atomics_do_the_same),
+        cmocka_unit_test(far_constant_addresses_do_the_same),
     };
     install_fault_handlers();
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -288,6 +288,27 @@ static void a_loop_passes_thousands_of_values_on(void **state) {
     free(text);
 }
 
+/* Ten megabytes of instructions that all depend on each other. */
+static void an_enormous_function_runs(void **state) {
+    enum { TIMES = 420000, ROOM = 90 * TIMES };
+    struct pair p;
+    char *text = malloc(ROOM);
+    size_t n = 0;
+    (void)state;
+    assert_non_null(text);
+#define ADD(...) (n += (size_t)snprintf(text + n, ROOM - n, __VA_ARGS__))
+    ADD("(module (func (export \"f\") (param i64 i64) (result i64) (local v128) local.get 0 i64x2.splat "
+        "local.set 2\n");
+    for (int i = 0; i < TIMES; i++)
+        ADD("v128.const i64x2 %d 7 local.get 2 i64x2.sub local.set 2\n", 977 * i + 1);
+    ADD("local.get 2 i64x2.extract_lane 0))");
+#undef ADD
+    open_pair(&p, text, NULL);
+    same(&p, "f", 5, 7);
+    close_pair(&p);
+    free(text);
+}
+
 static void a_stop_ends_compilation(void **state) {
     struct world w;
     struct rt_instance *instance;
@@ -382,6 +403,7 @@ int main(void) {
         cmocka_unit_test(code_memory_is_used_again),
         cmocka_unit_test(a_crowded_function_is_compiled),
         cmocka_unit_test(a_loop_passes_thousands_of_values_on),
+        cmocka_unit_test(an_enormous_function_runs),
         cmocka_unit_test(a_stop_ends_compilation),
         cmocka_unit_test(what_has_no_machine_code_says_why),
     };
