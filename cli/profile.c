@@ -107,19 +107,32 @@ static uint32_t place_of(struct profile *p, const struct rt_module *module, uint
     return (uint32_t)p->n_places++;
 }
 
+/* At most `most` bytes of text, no character cut. */
+static size_t whole_characters(const char *text, size_t most) {
+    size_t n = strnlen(text, most);
+    while (n && ((uint8_t)text[n] & 0xC0) == 0x80) n--;
+    return n;
+}
+
 static void name_of(const struct place *place, char *out, size_t size) {
     struct bc_name name = {0};
+    struct bc_buf text;
     if (!place->module) {
         snprintf(out, size, "%s", place->func ? "[host or interpreter]" : "[not in compiled code]");
         return;
     }
     name = rt_module_func_name((struct rt_module *)(uintptr_t)place->module, place->func);
-    if (name.size)
-        snprintf(out, size, "%.*s", name.size < 120 ? (int)name.size : 120, name.bytes);
-    else
-        snprintf(out, size, "func[%" PRIu32 "]", place->func);
-    for (char *c = out; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 0x7F) *c = '?';
+    snprintf(out, size, "func[%" PRIu32 "]", place->func);
+    if (!name.size) return;
+    bc_buf_init(&text, &atoll_default_alloc);
+    rt_put_name(&text, name); /* nothing in it moves a terminal's cursor, or is no UTF-8 */
+    bc_buf_u8(&text, 0);
+    if (!text.failed) {
+        const size_t n = whole_characters((const char *)text.data, size - 1);
+        memcpy(out, text.data, n);
+        out[n] = 0;
+    }
+    bc_buf_fini(&text);
 }
 
 static struct node *child_of(struct node *node, uint32_t place) {
@@ -198,12 +211,17 @@ static uint32_t depth_of(const struct node *root) {
     return deepest;
 }
 
+/* As XML has it, which knows no U+FFFE and U+FFFF. At most so many characters. */
 static void put_escaped(struct bc_buf *out, const char *text, size_t most) {
-    for (size_t i = 0; text[i] && i < most; i++) {
-        if (strchr("<>&\"", text[i]))
-            bc_buf_text(out, "&#%d;", text[i]);
+    for (const uint8_t *c = (const uint8_t *)text; *c; c++) {
+        bool begins = (*c & 0xC0) != 0x80, none = c[0] == 0xEF && c[1] == 0xBF && c[2] >= 0xBE;
+        if (begins && !most--) return;
+        if (none)
+            bc_buf_u8(out, '?'), c += 2;
+        else if (strchr("<>&\"", *c))
+            bc_buf_text(out, "&#%d;", *c);
         else
-            bc_buf_u8(out, (uint8_t)text[i]);
+            bc_buf_u8(out, *c);
     }
 }
 

@@ -67,7 +67,9 @@ const struct rt_frame *rt_store_frame(const struct rt_store *store, uint32_t i) 
 void rt_put_name(struct bc_buf *out, struct bc_name name) {
     const uint8_t *c = (const uint8_t *)name.bytes;
     bool text = name.size && bc_utf8_valid(c, name.size);
-    for (uint32_t i = 0; i < name.size && i < 200; i++) {
+    uint32_t n = name.size < 200 ? name.size : 200;
+    while (text && n < name.size && (c[n] & 0xC0) == 0x80) n--; /* whole characters */
+    for (uint32_t i = 0; i < n; i++) {
         bool c1 = text && c[i] == 0xC2 && c[i + 1] < 0xA0;
         if (c[i] < 0x20 || c[i] == 0x7F || (!text && c[i] >= 0x80) || c1)
             bc_buf_text(out, "\\%02x", c[i]);

@@ -47,6 +47,24 @@ check "and escapes" grep -q "<title>&#60;outer&#62;: " "$dir/graph.svg"
 expect 0 . profile --tier=jit --invoke tails "$dir/p.wat" 300000000
 check "a caller is known behind a tail call that took a frame" \
     [ "$(awk '/tail caller/ { print int($2) }' "$dir/out")" -ge 90 ]
+# a name that XML, a terminal and a line would not take as it is: U+FFFE, a control character of two bytes, a cut in the
+# midst of a character
+letters=$(printf '%060d' 0 | sed 's/0/\\c3\\a9/g')
+cat >"$dir/name.wat" <<END
+(module (func \$"x\\ef\\bf\\be<\\c2\\9b\\1b$letters$letters" (export "f") (param i64) (result i64) (local i64)
+  (loop (local.set 1 (i64.mul (i64.add (local.get 1) (local.get 0)) (local.get 0)))
+    (br_if 0 (i64.ne (local.tee 0 (i64.sub (local.get 0) (i64.const 1))) (i64.const 0)))) (local.get 1)))
+END
+expect 0 'x' profile --svg "$dir/name.svg" --invoke f "$dir/name.wat" 100000000
+check "a graph is valid UTF-8" iconv -f UTF-8 -t UTF-16 -o "$dir/utf16" "$dir/name.svg"
+check "so is the table" iconv -f UTF-8 -t UTF-16 -o "$dir/utf16" "$dir/out"
+has() { LC_ALL=C grep -q "$(printf "$1")" "$2"; }
+check "the name is in the graph" has 'x?&#60;' "$dir/name.svg"
+for bytes in '\357\277\276' '\302\233' '\033'; do
+    check "no $bytes in the graph" [ "$(LC_ALL=C grep -c "$(printf "$bytes")" "$dir/name.svg")" -eq 0 ]
+done
+check "no control character in the table" [ "$(LC_ALL=C grep -c "$(printf '\302\233')" "$dir/out")" -eq 0 ]
+if command -v xmllint >/dev/null; then check "the graph is XML" xmllint --noout "$dir/name.svg"; fi
 expect 134 "unreachable" profile --invoke trap "$dir/p.wat" 100000000
 check "a program that traps is told of, too" grep -q "busy" "$dir/out"
 expect 2 "compiled code is sampled" profile --tier=interp "$dir/p.wat"
