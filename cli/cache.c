@@ -107,10 +107,19 @@ static bool read_key(int folder, uint8_t key[SAVED_HASH_BYTES]) {
     return ok;
 }
 
+/* What a machine that lost its power left of a key. */
+static void remove_cut_key(int folder) {
+    struct stat s;
+    if (!fstatat(folder, "key", &s, AT_SYMLINK_NOFOLLOW) && S_ISREG(s.st_mode) && s.st_uid == geteuid() &&
+        s.st_size < SAVED_HASH_BYTES)
+        unlinkat(folder, "key", 0);
+}
+
 /* Of several that make one at the same time, the first is everybody's. */
 static void make_key(int folder) {
     uint8_t key[SAVED_HASH_BYTES];
     char name[64];
+    remove_cut_key(folder);
     if (getrandom(key, sizeof key, 0) != sizeof key || !write_aside(folder, name, key, sizeof key)) return;
     linkat(folder, name, folder, "key", 0);
     unlinkat(folder, name, 0);
