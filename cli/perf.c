@@ -37,25 +37,37 @@ static void tell_perf(const struct native_name *name) {
 
 /* ---- functions of programs ---- */
 
-/* "wasm:NAME", letters that would break a line of the map replaced. */
-static void name_of(struct rt_module *module, uint32_t func, bool loop, char out[NAME_BYTES]) {
-    struct bc_name name = rt_module_func_name(module, func);
-    int most = name.size < 100 ? (int)name.size : 100;
-    const char *suffix = loop ? " (loop)" : "";
-    if (name.size)
-        snprintf(out, NAME_BYTES, "wasm:%.*s%s", most, name.bytes, suffix);
+/* "wasm:NAME" or, of thunks, "atoll:NAME"; letters that would break a line of the map replaced. */
+static void name_of(const struct rt_placed_code *code, char out[NAME_BYTES]) {
+    const char *suffix = code->loop ? " (loop)" : "";
+    struct bc_name name = {0};
+    if (code->module) name = rt_module_func_name(code->module, code->func);
+    if (!code->module)
+        snprintf(out, NAME_BYTES, "atoll:%s", code->name);
+    else if (name.size)
+        snprintf(out, NAME_BYTES, "wasm:%.*s%s", name.size < 100 ? (int)name.size : 100, name.bytes, suffix);
     else
-        snprintf(out, NAME_BYTES, "wasm:func[%" PRIu32 "]%s", func, suffix);
+        snprintf(out, NAME_BYTES, "wasm:func[%" PRIu32 "]%s", code->func, suffix);
     for (char *c = out; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7F) *c = '?';
 }
 
-void perf_code_placed(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes) {
-    char text[NAME_BYTES];
-    const struct native_name name = {code, n_bytes, text};
-    name_of(module, func, loop, text);
-    tell_perf(&name);
-    if (native_gdb_is_open()) native_gdb_tell(0, &name, 1);
+enum { AT_ONCE = 32 };
+
+static void tell_some(const struct rt_placed_code *codes, size_t n) {
+    struct native_name names[AT_ONCE];
+    char texts[AT_ONCE][NAME_BYTES];
+    for (size_t i = 0; i < n; i++) {
+        name_of(codes + i, texts[i]);
+        names[i] = (struct native_name){codes[i].code, codes[i].n_bytes, texts[i], codes[i].unwind,
+                                        codes[i].unwind_bytes};
+        tell_perf(names + i);
+    }
+    if (native_gdb_is_open()) native_gdb_tell(0, names, n);
+}
+
+void perf_code_placed(const struct rt_placed_code *codes, size_t n) {
+    for (size_t i = 0; i < n; i += AT_ONCE) tell_some(codes + i, n - i < AT_ONCE ? n - i : AT_ONCE);
 }
 
 /* ---- blocks of guests ---- */
@@ -84,7 +96,7 @@ static void keep_for_gdb(unsigned cpu, const struct native_name *name, bool at_o
 
 static void guest_code_placed(void *context, const struct vm_code *code) {
     char text[GUEST_NAME_BYTES] = "guest:entry";
-    const struct native_name name = {code->start, code->n_bytes, text};
+    const struct native_name name = {code->start, code->n_bytes, text, NULL, 0};
     (void)context;
     if (!code->is_common)
         snprintf(text, sizeof text, "guest:%s:%" PRIx64, code->is_user ? "user" : "kernel", code->linear);

@@ -12,7 +12,7 @@ void native_gdb_open(void);
 void native_gdb_close(void); /* when the code is going */
 
 /* rt_config.code_placed */
-void perf_code_placed(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
+void perf_code_placed(const struct rt_placed_code *codes, size_t n);
 /* The same of a machine. A debugger hears of a processor's code when there are some hundred pieces more. */
 struct vm_code_listener perf_guest_listener(void);
 
@@ -22,6 +22,8 @@ struct native_name {
     const void *code;
     size_t n_bytes;
     const char *text;
+    const uint8_t *unwind; /* as of struct rt_placed_code; NULL: nothing is known of its frame */
+    size_t unwind_bytes;
 };
 void native_gdb_tell(unsigned owner, const struct native_name *names, size_t n);
 void native_gdb_forget(unsigned owner); /* all that was told of it */

@@ -114,6 +114,7 @@ static enum atoll_status make_store(struct run *r, struct atoll_error *err) {
                                .viewer = code_dump_viewer(&o->dump),
                                .keep_code = !o->no_cache,
                                .code_placed = o->perf || o->native_gdb ? perf_code_placed : NULL,
+                               .breakable_code = o->native_gdb,
                                .stop = cli_stop_flag(),
                                .fuel = o->fuel_given,
                                .relaxed_deterministic = o->relaxed_deterministic,

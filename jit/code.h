@@ -46,6 +46,7 @@ struct jit_code { /* of one function */
     uint32_t func;
     uint8_t *start;             /* where it runs; NULL: it has no place yet */
     uint32_t size, frame_bytes; /* frame: from rsp inside the function up to its return address */
+    uint32_t pushes_at; /* where the frame begins to stand: in front of its first push, or its subtraction */
     uint32_t n_pcs, n_relocs;
     struct jit_pc *pcs;
     struct jit_reloc *relocs;

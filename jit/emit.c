@@ -306,6 +306,7 @@ static void prologue(struct emit *e) {
         s->trap = RT_TRAP_STACK_EXHAUSTED;
         x86_branch(a, CC_B, s->label);
     }
+    e->out->pushes_at = (uint32_t)a->size;
     for (size_t i = 0; i < JIT_N_SAVED; i++)
         if (e->al->used_saved >> jit_saved_registers[i] & 1) {
             if (jit_saved_registers[i] >= 8) x86_bytes(a, 0x41, 1);

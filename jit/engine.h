@@ -53,13 +53,34 @@ void jit_index_fini(struct jit_engine *engine);
 
 /* ---- thunk.c ---- */
 
+struct jit_unwind;
 /* rdi code, rsi slots, rdx instance, rcx store: the way into compiled code. */
 typedef enum rt_trap jit_entry(const void *code, union rt_slot *slots, struct rt_instance *instance,
                                struct rt_store *store);
-enum atoll_status jit_thunks_make(struct jit_engine *engine);
+enum atoll_status jit_thunks_make(struct jit_engine *engine, const struct rt_config *config);
 /* The entry for functions of this type, or for code that goes on at a loop in one of them, whose one argument is
  * the slots' address. False: out of memory. */
-bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop, struct x86 *a);
+bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop, struct x86 *a,
+                    struct jit_unwind *unwind);
+
+/* ---- unwind.c: what a debugger is told of a piece of code; until something else is said, the caller's frame ends at rsp
+ * + 8 and its registers are as they were ---- */
+
+struct jit_unwind {
+    uint8_t bytes[192];
+    uint32_t n, at; /* n: beyond the room where there was not enough */
+};
+/* From this offset in the code on it is as said next. */
+void jit_unwind_at(struct jit_unwind *u, uint32_t at);
+/* The caller's frame ends so many bytes above the register: there rsp was before the call. */
+void jit_unwind_end(struct jit_unwind *u, int reg, uint32_t distance);
+/* The caller's register is kept so far below the end; or nowhere. */
+void jit_unwind_kept(struct jit_unwind *u, int reg, uint32_t below);
+void jit_unwind_lost(struct jit_unwind *u, int reg);
+void jit_unwind_function(struct jit_unwind *u, const struct jit_code *code);
+/* Tells who wants to know of placed code. */
+void jit_tell_thunk(const struct rt_config *config, const char *name, const uint8_t *code, size_t n_bytes,
+                    const struct jit_unwind *u);
 
 /* ---- run.c ---- */
 

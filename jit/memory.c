@@ -11,7 +11,8 @@
 #define ALIGNMENT ((size_t)32)
 
 enum atoll_status jit_memory_open(struct jit_memory *memory, const struct atoll_alloc *alloc, size_t size) {
-    *memory = (struct jit_memory){.alloc = alloc, .fd = memfd_create("atoll-code", MFD_CLOEXEC)};
+    *memory =
+        (struct jit_memory){.alloc = alloc, .fd = memfd_create("atoll-code", MFD_CLOEXEC), .unit = ALIGNMENT};
     if (memory->fd < 0) return ATOLL_E_NOMEM;
     if (ftruncate(memory->fd, (off_t)size)) goto failed;
     void *base = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);
@@ -24,6 +25,14 @@ failed:
     return ATOLL_E_NOMEM;
 }
 
+enum atoll_status jit_memory_make_breakable(struct jit_memory *memory) {
+    void *base = mmap(memory->base, memory->size, PROT_READ | PROT_EXEC,
+                      MAP_PRIVATE | MAP_FIXED | MAP_NORESERVE, memory->fd, 0);
+    if (base == MAP_FAILED) return ATOLL_E_NOMEM;
+    memory->unit = PAGE;
+    return ATOLL_OK;
+}
+
 void jit_memory_close(struct jit_memory *memory) {
     if (!memory->base) return;
     munmap(memory->base, memory->size);
@@ -31,10 +40,12 @@ void jit_memory_close(struct jit_memory *memory) {
     atoll_free(memory->alloc, memory->holes, memory->cap_holes * sizeof *memory->holes);
 }
 
-static size_t rounded(size_t n) { return (n + ALIGNMENT - 1) & ~(ALIGNMENT - 1); }
+static size_t rounded(const struct jit_memory *memory, size_t n) {
+    return (n + memory->unit - 1) & ~(memory->unit - 1);
+}
 
 uint8_t *jit_memory_take(struct jit_memory *memory, size_t n) {
-    n = rounded(n);
+    n = rounded(memory, n);
     for (size_t i = 0; i < memory->n_holes; i++) {
         struct jit_hole *hole = memory->holes + i;
         if (hole->size < n) continue;
@@ -50,7 +61,7 @@ uint8_t *jit_memory_take(struct jit_memory *memory, size_t n) {
 }
 
 void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n) {
-    struct jit_hole hole = {(size_t)(at - memory->base), rounded(n)};
+    struct jit_hole hole = {(size_t)(at - memory->base), rounded(memory, n)};
     const struct jit_hole given = hole;
     for (size_t i = 0; i < memory->n_holes;) { /* join with neighbours */
         struct jit_hole *other = memory->holes + i;
@@ -82,9 +93,12 @@ void jit_memory_give_back(struct jit_memory *memory, const uint8_t *at, size_t n
 
 enum atoll_status jit_memory_write(struct jit_memory *memory, uint8_t *at, const uint8_t *bytes, size_t n) {
     off_t offset = at - memory->base;
+    const size_t n_bytes = n;
     for (ssize_t done; n; n -= (size_t)done, bytes += done, offset += done) {
         done = pwrite(memory->fd, bytes, n, offset);
         if (done < 0) return ATOLL_E_NOMEM;
     }
+    /* pages with breakpoints of what was there before */
+    if (memory->unit == PAGE && n_bytes) madvise(at, rounded(memory, n_bytes), MADV_DONTNEED);
     return ATOLL_OK;
 }

@@ -17,6 +17,7 @@ struct jit_memory {
     int fd;
     uint8_t *base; /* readable and executable, never writable */
     size_t size, used;
+    size_t unit; /* of what is taken: what lies in one is written at once, or never changed again */
     struct jit_hole *holes;
     size_t n_holes, cap_holes;
 };
@@ -26,6 +27,10 @@ struct jit_memory {
 /* Reserves `size` bytes of addresses; the host gives pages when they are written.
  * fails   E_NOMEM */
 enum atoll_status jit_memory_open(struct jit_memory *memory, const struct atoll_alloc *alloc, size_t size);
+/* For memory that was just opened: a debugger can write breakpoints into it, which it cannot where the file's pages are
+ * shared. So they are this mapping's own as soon as they are written by it, and no two pieces lie in one page.
+ * fails   E_NOMEM */
+enum atoll_status jit_memory_make_breakable(struct jit_memory *memory);
 void jit_memory_close(struct jit_memory *memory); /* one that failed to open, or all zero, is allowed */
 /* A place for n bytes, or NULL when the memory is full. */
 uint8_t *jit_memory_take(struct jit_memory *memory, size_t n);

@@ -13,7 +13,8 @@ static enum atoll_status engine_new(struct rt_engine *engine) {
     jit->alloc = engine->alloc;
     pthread_mutex_init(&jit->lock, NULL);
     enum atoll_status status = jit_memory_open(&jit->memory, engine->alloc, JIT_MEMORY_BYTES);
-    if (!status) status = jit_thunks_make(jit);
+    if (!status && engine->config.breakable_code) status = jit_memory_make_breakable(&jit->memory);
+    if (!status) status = jit_thunks_make(jit, &engine->config);
     if (status) {
         jit_memory_close(&jit->memory);
         pthread_mutex_destroy(&jit->lock);
@@ -42,15 +43,16 @@ static void engine_free(struct rt_engine *engine) {
 
 /* ---- entries ---- */
 
-static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *type, bool at_loop,
-                             uint32_t *bytes) {
+static jit_entry *make_entry(const struct rt_config *config, struct jit_engine *engine,
+                             const struct rt_type *type, bool at_loop, uint32_t *bytes) {
     struct x86 a;
+    struct jit_unwind unwind = {0};
     union {
         uint8_t *code;
         jit_entry *entry;
     } at = {NULL};
     x86_init(&a, engine->alloc);
-    if (jit_entry_emit(engine->alloc, type, at_loop, &a)) {
+    if (jit_entry_emit(engine->alloc, type, at_loop, &a, &unwind)) {
         pthread_mutex_lock(&engine->lock);
         at.code = jit_memory_take(&engine->memory, a.size);
         if (at.code && jit_memory_write(&engine->memory, at.code, a.bytes, a.size)) {
@@ -59,6 +61,7 @@ static jit_entry *make_entry(struct jit_engine *engine, const struct rt_type *ty
         }
         pthread_mutex_unlock(&engine->lock);
         *bytes = (uint32_t)a.size;
+        if (at.code) jit_tell_thunk(config, "entry", at.code, a.size, &unwind);
     }
     x86_fini(&a);
     return at.entry;
@@ -74,7 +77,8 @@ jit_entry *jit_entry_of(struct rt_func *func, bool at_loop) {
     pthread_mutex_lock(&jit->lock);
     entry = entries->code[type];
     if (!entry) {
-        entry = make_entry(module->engine->jit_data, func->type, at_loop, &entries->bytes[type]);
+        entry = make_entry(&module->engine->config, module->engine->jit_data, func->type, at_loop,
+                           &entries->bytes[type]);
         __atomic_store_n(&entries->code[type], entry, __ATOMIC_RELEASE);
     }
     pthread_mutex_unlock(&jit->lock);
@@ -218,12 +222,36 @@ static void drop_relocs(const struct rt_engine *engine, struct jit_code *code) {
     code->cap_relocs = 0;
 }
 
-static void tell(const struct jit_code *code) {
+/* Code to be told of: many pieces at a time, since a debugger stops for each time. */
+enum { MOST_TOLD = 32 };
+struct told {
+    const struct rt_config *config;
+    uint32_t n;
+    struct rt_placed_code codes[MOST_TOLD];
+    struct jit_unwind unwinds[MOST_TOLD];
+};
+
+static void tell_rest(struct told *t) {
+    if (t->n) t->config->code_placed(t->codes, t->n);
+    t->n = 0;
+}
+
+static void tell(struct told *t, const struct jit_code *code) {
     struct rt_module *module = (struct rt_module *)(uintptr_t)code->module;
     const struct jit_module *jit = module->jit_data;
-    bool loop = code != jit->codes + (code->func - module->bc->n_imported_funcs);
-    if (module->engine->config.code_placed)
-        module->engine->config.code_placed(module, code->func, loop, code->start, code->size);
+    struct jit_unwind *unwind = t->unwinds + t->n;
+    if (!t->config->code_placed) return;
+    jit_unwind_function(unwind, code);
+    t->codes[t->n++] = (struct rt_placed_code){
+        .module = module,
+        .func = code->func,
+        .loop = code != jit->codes + (code->func - module->bc->n_imported_funcs),
+        .code = code->start,
+        .n_bytes = code->size,
+        .unwind = unwind->bytes,
+        .unwind_bytes = unwind->n,
+    };
+    if (t->n == MOST_TOLD) tell_rest(t);
 }
 
 enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code, uint8_t *bytes) {
@@ -243,7 +271,9 @@ enum atoll_status jit_place_code(struct rt_module *module, struct jit_code *code
     }
     pthread_mutex_unlock(&engine->lock);
     drop_relocs(module->engine, code);
-    if (!status) tell(code);
+    struct told told = {.config = &module->engine->config};
+    if (!status) tell(&told, code);
+    tell_rest(&told);
     return status;
 }
 
@@ -280,10 +310,12 @@ enum atoll_status jit_region_publish(struct rt_module *module, struct jit_region
         }
     }
     pthread_mutex_unlock(&engine->lock);
+    struct told told = {.config = &module->engine->config};
     for (uint32_t i = 0; i < jit_n_own(module); i++) {
         drop_relocs(module->engine, jit->codes + i);
-        if (!status && jit->codes[i].size) tell(jit->codes + i);
+        if (!status && jit->codes[i].size) tell(&told, jit->codes + i);
     }
+    tell_rest(&told);
     return status;
 }
 

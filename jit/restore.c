@@ -222,6 +222,7 @@ static bool take_function(struct rt_module *module, const struct jit_saved_entry
     code->module = module;
     code->size = entry->code_bytes;
     code->frame_bytes = take_u32(&r);
+    code->pushes_at = take_u32(&r);
     code->self_at = take_u32(&r);
     code->n_pcs = take_u32(&r);
     code->n_relocs = take_u32(&r);

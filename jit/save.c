@@ -131,9 +131,9 @@ static uint32_t count_slows(const struct jit_code *code) {
 }
 
 static void put_function(struct bc_buf *out, const struct rt_module *module, const struct jit_code *code) {
-    const uint32_t head[JIT_SAVED_COUNTS] = {code->frame_bytes, code->self_at,    code->n_pcs,
-                                             code->n_relocs,    code->n_landings, code->used_saved,
-                                             code->n_inlined,   count_slows(code)};
+    const uint32_t head[JIT_SAVED_COUNTS] = {code->frame_bytes, code->pushes_at, code->self_at,
+                                             code->n_pcs,       code->n_relocs,  code->n_landings,
+                                             code->used_saved,  code->n_inlined, count_slows(code)};
     for (size_t i = 0; i < JIT_SAVED_COUNTS; i++) put_u32(out, head[i]);
     for (uint32_t i = 0; i < code->n_pcs; i++) {
         put_u32(out, code->pcs[i].at);

@@ -13,9 +13,9 @@ struct jit_saved_entry {
 /* What code depends on in its module, and in the configuration. */
 enum { JIT_SAVED_FUEL, JIT_SAVED_RELAXED, JIT_SAVED_LAYOUT, JIT_SAVED_WORDS = JIT_SAVED_LAYOUT + 8 };
 void jit_saved_words(const struct rt_module *module, uint32_t words[JIT_SAVED_WORDS]);
-/* What a function's bytes begin with: bytes of its frame, where its instance is kept, places, relocations, landings,
+/* What a function's bytes begin with: bytes of its frame, where that begins, where its instance is kept, places, relocations, landings,
  * registers kept, inlined calls, slow instructions. */
-#define JIT_SAVED_COUNTS 8
+#define JIT_SAVED_COUNTS 9
 /* A relocation's second word is its target, with its kind above. */
 #define JIT_SAVED_KIND_SHIFT 28
 #define JIT_SAVED_MAX_TARGET (1u << JIT_SAVED_KIND_SHIFT)

@@ -88,19 +88,27 @@ static void store_result(struct x86 *a, uint32_t k, uint8_t kind, int32_t slot) 
     x86_op(a, X86_MOV_STORE | X86_W, RAX, to);
 }
 
-bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop,
-                    struct x86 *a) {
+bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type, bool at_loop, struct x86 *a,
+                    struct jit_unwind *unwind) {
     struct jit_arg *args = atoll_new(alloc, type->n_params + 1u, sizeof *args);
     if (!args) return false;
     uint32_t area = at_loop ? 0 : jit_place_args(type->params, type->n_params, args);
     if (type->n_results > 1 && area < 16 * (type->n_results - 1)) area = 16 * (type->n_results - 1);
-    for (size_t i = 0; i < sizeof saved; i++) push(a, saved[i]);
+    uint32_t distance = 8;
+    for (size_t i = 0; i < sizeof saved; i++) {
+        push(a, saved[i]);
+        jit_unwind_at(unwind, (uint32_t)a->size);
+        jit_unwind_end(unwind, RSP, distance += 8);
+        jit_unwind_kept(unwind, saved[i], distance);
+    }
     store(a, RSP, RCX, offsetof(struct rt_store, native_entry));
     mov(a, RBX, RSI);
     mov(a, R14, RDX);
     load(a, R15, RDX, offsetof(struct rt_instance, memory0_base));
     mov(a, RAX, RDI);
     if (area) add_rsp(a, -(int32_t)area);
+    jit_unwind_at(unwind, (uint32_t)a->size);
+    jit_unwind_end(unwind, RSP, distance + area);
     store(a, RSP, RCX, offsetof(struct rt_store, native_call));
     int32_t slot = 0;
     if (at_loop) mov(a, jit_int_args[0], RBX);
@@ -126,6 +134,7 @@ bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type,
 /* ---- the engine's own ---- */
 
 enum {
+    LABEL_TRAPS, /* at 0 */
     LABEL_COMMON,
     LABEL_LEAVE,
     LABEL_BRIDGE,
@@ -138,6 +147,12 @@ enum {
     LABEL_REFUEL,
     LABEL_NO_FUEL,
     LABEL_FIRST,
+    /* where a frame stands, for jit_unwind; no jump leads there */
+    LABEL_COMMON_FRAMED,
+    LABEL_BRIDGE_FRAMED,
+    LABEL_UNWIND_FRAMED,
+    LABEL_FIRST_FRAMED,
+    LABEL_REFUEL_FRAMED,
     LABEL_TAILS
 };
 enum { /* behind LABEL_TAILS, a class */
@@ -163,6 +178,8 @@ static void trap_thunks(struct x86 *a, uint32_t *labels) {
     labels[LABEL_COMMON] = (uint32_t)a->size;
     x86_op(a, X86_LEA | X86_W, RSI, x86_mem(RSP, 8)); /* as it was before the call that got here */
     mov(a, RDX, R14);
+    mov(a, RBX, RSI);
+    labels[LABEL_COMMON_FRAMED] = (uint32_t)a->size;
     x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
     call_c(a, (uintptr_t)jit_trap);
     labels[LABEL_LEAVE] = (uint32_t)a->size;
@@ -189,6 +206,7 @@ static void bridge(struct x86 *a, uint32_t *labels) {
     while (!a->failed && a->size & 15) x86_bytes(a, 0xCC, 1);
     labels[LABEL_BRIDGE] = (uint32_t)a->size;
     save_arguments(a);
+    labels[LABEL_BRIDGE_FRAMED] = (uint32_t)a->size;
     mov(a, RDI, RAX);
     mov(a, RSI, RSP);
     mov(a, RCX, R14);
@@ -226,6 +244,8 @@ static void unwind(struct x86 *a, uint32_t *labels) {
     x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
     add_rsp(a, -(int32_t)sizeof(struct jit_resume));
     for (int i = 0; i < JIT_N_SAVED; i++) store(a, jit_saved_registers[i], RSP, saved_at + 8 * i);
+    mov(a, RBX, RSI);
+    labels[LABEL_UNWIND_FRAMED] = (uint32_t)a->size;
     mov(a, RDI, R14);
     mov(a, RCX, RSP);
     x86_op(a, X86_CODE(0, 0, 0xFF), 2, x86_reg(RAX));
@@ -245,6 +265,7 @@ static void first(struct x86 *a, uint32_t *labels) {
     _Static_assert(sizeof(struct jit_regs) + 8 <= BRIDGE_BYTES, "it has room for the function");
     align_label(a, labels, LABEL_FIRST);
     save_arguments(a);
+    labels[LABEL_FIRST_FRAMED] = (uint32_t)a->size;
     store(a, RAX, RSP, func_at);
     mov(a, RDI, RAX);
     mov(a, RSI, R14);
@@ -257,16 +278,21 @@ static void first(struct x86 *a, uint32_t *labels) {
     x86_op(a, X86_CODE(0, 0, 0xFF), 4, x86_mem(RAX, offsetof(struct rt_func, jit_code)));
 }
 
+#define REFUEL_INTS  RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11
+#define REFUEL_RBX   3 /* its place among them */
+#define REFUEL_BYTES (8 * 10 + 16 * 16)
+
 /* Out of a function's midst, all of whose registers stay as they are; or the trap, as from there. */
 static void refuel(struct x86 *a, uint32_t *labels) {
-    static const uint8_t ints[] = {RAX, RCX, RDX, RBX, RSI, RDI, R8, R9, R10, R11};
-    const int32_t floats_at = 8 * sizeof ints, bytes = floats_at + 16 * 16;
+    static const uint8_t ints[] = {REFUEL_INTS};
+    const int32_t floats_at = 8 * sizeof ints, bytes = REFUEL_BYTES;
     align_label(a, labels, LABEL_REFUEL);
     add_rsp(a, -bytes);
     for (int i = 0; i < (int)sizeof ints; i++) store(a, ints[i], RSP, 8 * i);
     for (int i = 0; i < 16; i++) x86_op(a, X86_MOVUPS_STORE, XMM0 + i, x86_mem(RSP, floats_at + 16 * i));
     mov(a, RDI, R14);
     mov(a, RBX, RSP);
+    labels[LABEL_REFUEL_FRAMED] = (uint32_t)a->size;
     x86_alu_imm(a, 4, X86_W, x86_reg(RSP), -16);
     call_c(a, (uintptr_t)jit_refuel);
     mov(a, RSP, RBX);
@@ -380,12 +406,60 @@ static void tail(struct x86 *a, uint32_t *labels, unsigned tail_class) {
 }
 
 static void tails(struct x86 *a, uint32_t *labels) {
+    x86_bytes(a, 0xCC, 1); /* the byte in front of what is returned to belongs to it (tell_thunks) */
     align_label(a, labels, LABEL_TAIL_BACKS);
     for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++) tail_back(a, labels, i);
     for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++) tail(a, labels, i);
 }
 
-enum atoll_status jit_thunks_make(struct jit_engine *engine) {
+/* ---- for debuggers ---- */
+
+/* From `label` on: the frame's end is `before` above rsp, and behind `framed` it is `distance` above `reg`. */
+struct framed {
+    const char *name;
+    unsigned label, next, framed;
+    uint32_t before, distance;
+    uint8_t reg;
+};
+
+static void tell_pieces(const struct rt_config *config, const uint8_t *base, const uint32_t *labels) {
+    static const struct framed pieces[] = {
+        {"trap", LABEL_TRAPS, LABEL_LEAVE, LABEL_COMMON_FRAMED, 8, 0, RBX},
+        {"bridge", LABEL_BRIDGE, LABEL_THROW, LABEL_BRIDGE_FRAMED, 8, BRIDGE_BYTES + 8, RSP},
+        {"throw", LABEL_THROW, LABEL_RAISE, LABEL_RAISE, 8, 8, RSP},
+        {"raise", LABEL_RAISE, LABEL_FIRST, LABEL_UNWIND_FRAMED, BRIDGE_BYTES + 8, 0, RBX},
+        {"first", LABEL_FIRST, LABEL_TAIL_BACKS, LABEL_FIRST_FRAMED, 8, BRIDGE_BYTES + 8, RSP},
+        {"refuel", LABEL_REFUEL, LABEL_NO_FUEL, LABEL_REFUEL_FRAMED, 8, REFUEL_BYTES + 8, RBX},
+    };
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        const struct framed *p = pieces + i;
+        const uint32_t from = labels[p->label];
+        struct jit_unwind unwind = {0};
+        if (p->before != 8) jit_unwind_end(&unwind, RSP, p->before);
+        jit_unwind_at(&unwind, labels[p->framed] - from);
+        jit_unwind_end(&unwind, p->reg, p->distance);
+        if (p->label == LABEL_REFUEL)
+            jit_unwind_kept(&unwind, RBX, 8 + REFUEL_BYTES - 8 * REFUEL_RBX);
+        else if (p->reg == RBX)
+            jit_unwind_lost(&unwind, RBX);
+        jit_tell_thunk(config, p->name, base + from, labels[p->next] - from, &unwind);
+    }
+}
+
+/* Debuggers look for a frame's code one byte in front of where it is returned to. */
+static void tell_thunks(const struct rt_config *config, const uint8_t *base, const uint32_t *labels) {
+    if (!config->code_placed) return;
+    tell_pieces(config, base, labels);
+    for (unsigned i = 0; i < JIT_TAIL_CLASSES; i++) {
+        struct jit_unwind unwind = {0};
+        jit_unwind_end(&unwind, RSP, jit_tail_room(i) + JIT_TAIL_FRAME + 8);
+        jit_unwind_kept(&unwind, R14, JIT_TAIL_FRAME);
+        jit_tell_thunk(config, "tail", base + labels[LABEL_TAIL_BACKS] + (size_t)i * JIT_TAIL_STRIDE - 1,
+                       JIT_TAIL_STRIDE, &unwind);
+    }
+}
+
+enum atoll_status jit_thunks_make(struct jit_engine *engine, const struct rt_config *config) {
     struct x86 a;
     uint32_t labels[N_LABELS] = {0};
     x86_init(&a, engine->alloc);
@@ -414,5 +488,6 @@ enum atoll_status jit_thunks_make(struct jit_engine *engine) {
     } from_host = {at + labels[LABEL_FROM_HOST]};
     engine->leave_from_host = from_host.function;
     x86_fini(&a);
+    if (!status) tell_thunks(config, at, labels);
     return status;
 }

@@ -95,6 +95,18 @@ struct rt_code_viewer {
                  const char *text, size_t n_bytes);
 };
 
+/* Machine code that has its place. */
+struct rt_placed_code {
+    struct rt_module *module; /* of the function; NULL: a thunk, which has a name */
+    const char *name;
+    uint32_t func;
+    bool loop; /* one loop of the function, not all of it */
+    const void *code;
+    size_t n_bytes;
+    const uint8_t *unwind; /* DWARF's call frame instructions, for a CIE as in jit/unwind.c */
+    size_t unwind_bytes;
+};
+
 struct rt_config {
     const struct atoll_alloc *alloc; /* NULL = default */
     bc_features features;            /* 0 = default */
@@ -102,9 +114,10 @@ struct rt_config {
     const bc_stop *stop;             /* ends the loading of modules; NULL = nobody does */
     bool fuel;                       /* count instructions: stores start with fuel 0 */
     bool relaxed_deterministic;      /* relaxed SIMD by the deterministic profile */
-    /* Told of compiled code (of one loop of the function, or all of it) that has its place, by the thread that compiles;
-     * NULL: nobody wants to know. */
-    void (*code_placed)(struct rt_module *module, uint32_t func, bool loop, const void *code, size_t n_bytes);
+    /* Told of compiled code that has its place, some pieces at a time, by the thread that compiles, before it runs; NULL:
+     * nobody wants to know. */
+    void (*code_placed)(const struct rt_placed_code *codes, size_t n);
+    bool breakable_code;                 /* a debugger of this process may set breakpoints in compiled code */
     const struct rt_code_viewer *viewer; /* lives as long as the engine; NULL: nobody looks */
     bool keep_code;                      /* compiled code can be saved: it keeps what it takes to move it */
     bool probes;        /* code asks the store's observer before each instruction: for debuggers */

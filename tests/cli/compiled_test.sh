@@ -180,6 +180,10 @@ chmod 700 "$cache"
 chmod 644 "$cache/key"
 expect 125 "others may read it" compile "$dir/p.wasm" -o "$dir/none"
 chmod 600 "$cache/key"
+head -c 7 "$cache/key" >"$dir/cut" && cat "$dir/cut" >"$cache/key"
+expect 0 "compiled 400 functions" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
+check "a key that was cut is made anew" [ "$(stat -c %s "$cache/key")" -eq 32 ]
 
 # many at the same time
 rm -rf "$cache"
@@ -201,5 +205,48 @@ if command -v gdb >/dev/null 2>&1; then
     gdb -nx -batch -ex "break jit_trap" -ex run -ex "print 'wasm:trap'" --args "$atoll" run --tier=jit --native-gdb --invoke trap \
         "$dir/p.wasm" 0 </dev/null >"$dir/out" 2>&1
     check "gdb finds names" grep -Eq '0x[0-9a-f]+ <wasm:trap>' "$dir/out"
+    cat >"$dir/frames.wat" <<'END'
+(module
+  (tag $e)
+  (func $throws (param i64) (result i64)
+    (if (i64.eqz (local.get 0)) (then (throw $e)))
+    (i64.mul (i64.const 3) (call $throws (i64.sub (local.get 0) (i64.const 1)))))
+  (func $kept (param i64) (result i64) (local i64 i64 i64)
+    (local.set 1 (i64.mul (local.get 0) (i64.const 7)))
+    (local.set 2 (i64.mul (local.get 1) (i64.const 5)))
+    (local.set 3 (i64.mul (local.get 2) (local.get 1)))
+    (drop (call $ends (local.get 0)))
+    (i64.add (i64.add (local.get 1) (local.get 2)) (i64.add (local.get 3) (call $ends (i64.const 0)))))
+  (func $many (param i64 i64 i64 i64 i64 i64 i64 i64 i64 i64) (result i64) (call $kept (i64.add (local.get 9) (local.get 0))))
+  (func $hop (param i64) (result i64)
+    (return_call $many (local.get 0) (i64.const 2) (i64.const 3) (i64.const 4) (i64.const 5) (i64.const 6) (i64.const 7)
+      (i64.const 8) (i64.const 9) (i64.const 10)))
+  (func $ends (param i64) (result i64)
+    (if (i64.gt_u (local.get 0) (i64.const 100)) (then (return (call $ends (i64.sub (local.get 0) (i64.const 1))))))
+    unreachable)
+  (func (export "run") (result i64)
+    (block $caught (drop (try_table (result i64) (catch $e $caught) (call $throws (i64.const 2)))))
+    (call $hop (i64.const 92))))
+END
+    # frames LINES: of a stop, from the innermost outwards; calls of a function by itself may be inlined
+    frames() {
+        sed -n "$1" "$dir/out" | sed -n 's/^#[0-9]* .* in \([^ ]*\) (.*/\1/p' | uniq | tr '\n' ' '
+    }
+    gdb -nx -batch -ex "set breakpoint pending on" -ex "break jit_throw" -ex "break -function wasm:kept" -ex "break jit_trap" \
+        -ex run -ex bt -ex continue -ex "echo kept\n" -ex bt -ex continue -ex "echo trap\n" -ex bt \
+        --args "$atoll" run --tier=jit --no-cache --native-gdb --invoke run "$dir/frames.wat" </dev/null >"$dir/out" 2>&1
+    is_walk() {
+        case $2 in "$3"*) return 0 ;; esac
+        echo "$1: $2"
+        cat "$dir/out"
+        return 1
+    }
+    check "gdb walks from a throw" is_walk throw "$(frames '1,/^kept/p')" \
+        "jit_throw atoll:raise wasm:throws wasm:run atoll:entry enter "
+    check "gdb stops in a function that it was told of before the start" is_walk stop "$(frames '/^kept/,/^trap/p')" \
+        "wasm:kept wasm:many atoll:tail wasm:run atoll:entry enter "
+    check "gdb walks from a trap" is_walk trap "$(frames '/^trap/,$p')" \
+        "jit_trap atoll:trap wasm:ends wasm:kept wasm:many atoll:tail wasm:run atoll:entry enter "
+    check "walks end where the process began" [ "$(grep -c ' in main ()' "$dir/out")" -eq 3 ]
 fi
 exit $failed
