@@ -208,6 +208,7 @@ if command -v gdb >/dev/null 2>&1; then
     cat >"$dir/frames.wat" <<'END'
 (module
   (tag $e)
+  (table funcref (elem $hop)) ;; what is called by it is not inlined
   (func $throws (param i64) (result i64)
     (if (i64.eqz (local.get 0)) (then (throw $e)))
     (i64.mul (i64.const 3) (call $throws (i64.sub (local.get 0) (i64.const 1)))))
@@ -226,7 +227,7 @@ if command -v gdb >/dev/null 2>&1; then
     unreachable)
   (func (export "run") (result i64)
     (block $caught (drop (try_table (result i64) (catch $e $caught) (call $throws (i64.const 2)))))
-    (call $hop (i64.const 92))))
+    (call_indirect (param i64) (result i64) (i64.const 92) (i32.const 0))))
 END
     # frames LINES: of a stop, from the innermost outwards; calls of a function by itself may be inlined
     frames() {
