@@ -256,20 +256,33 @@ static void split_edges(struct ir_func *f) {
 
 /* ---- loops ---- */
 
-static void find_loops(struct ir_func *f) {
-    for (uint32_t k = 0; k < f->n_order; k++) {
+/* A loop ends with the last block that leads back to its header, and not before one that begins in it: the way back may
+ * come out of the middle of that. `open` has room for all. */
+static void find_ends(struct ir_func *f, uint32_t *open) {
+    uint32_t n = 0; /* headers behind, that are in no other's loop */
+    for (uint32_t k = f->n_order; k-- > 0;) {
         struct ir_block *b = f->blocks + f->order[k];
         for (uint32_t i = 0; i < b->n_preds; i++) {
             uint32_t from = f->blocks[b->preds[i]].order;
             if (from >= k && (b->loop_end == IR_NONE || from > b->loop_end)) b->loop_end = from;
         }
+        if (b->loop_end == IR_NONE) continue;
+        for (; n && open[n - 1] <= b->loop_end; n--) {
+            uint32_t end = f->blocks[f->order[open[n - 1]]].loop_end;
+            if (end > b->loop_end) b->loop_end = end;
+        }
+        open[n++] = k;
     }
-    /* by nesting: loops are intervals of the order */
+}
+
+static void find_loops(struct ir_func *f) {
     uint32_t *ends = bc_arena_new(&f->arena, f->n_order + 1u, sizeof *ends), n = 0;
     if (!ends) {
         f->failed = true;
         return;
     }
+    find_ends(f, ends);
+    /* by nesting: loops are intervals of the order */
     for (uint32_t k = 0; k < f->n_order; k++) {
         struct ir_block *b = f->blocks + f->order[k];
         while (n && ends[n - 1] < k) n--;

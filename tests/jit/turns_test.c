@@ -157,6 +157,24 @@ static void fuel_ends_loops_where_it_ended_them(void **state) {
     }
 }
 
+/* The way back to the outer loop's start is in front of code of the inner one: what is wanted behind both lives there, too. */
+static void a_turn_begins_in_the_middle_of_an_inner_one(void **state) {
+    (void)state;
+    runs_alike(MODULE(
+        "(local $p i32) (local $q i32) (local.set $p (i32.mul (local.get $a) (i32.const 77)))"
+        " (local.set $q (i32.xor (local.get $a) (i32.const 99)))"
+        " (block $out (loop $l (br_if $out (i32.eqz " LESS(
+            "$i") "))"
+                  "  (local.set $k (i32.and (local.get $i) (i32.const 7)))"
+                  "  (loop $m (if (i32.eqz (local.get $k)) (then " NEXT("$i") " (br $l)))" ADD(
+                      "(i32.mul (i32.add (i32.rotl (local.get $sum) (local.get $k)) (i32.rotl (local.get $k)"
+                      " (local.get $sum))) (i32.add (i32.mul (local.get $sum) (local.get $sum))"
+                      " (i32.mul (i32.shl (local.get $k) (i32.const 9)) (i32.sub (local.get $k) (local.get "
+                      "$sum)))))") "   (local.set $k (i32.sub (local.get $k) (i32.const 1))) (br $m))))"
+                                   " (local.set $sum (i32.add (local.get $sum) (i32.mul (local.get $p) "
+                                   "(local.get $q))))"));
+}
+
 /* Loops in loops, each left at its start: only so many are looked at, and all run. */
 static void many_loops_stand_in_each_other(void **state) {
     enum { DEPTH = 200 };
@@ -185,6 +203,7 @@ int main(void) {
         cmocka_unit_test(what_leaves_a_loop_stands_behind_it),
         cmocka_unit_test(loops_run_alike),
         cmocka_unit_test(fuel_ends_loops_where_it_ended_them),
+        cmocka_unit_test(a_turn_begins_in_the_middle_of_an_inner_one),
         cmocka_unit_test(many_loops_stand_in_each_other),
     };
     install_fault_handlers();

@@ -133,15 +133,17 @@ static void loop(struct gen *g) {
     gen_op_index(g, BC_LOCAL_SET, counter);
     g->loops++;
     if (gen_rarely(g, 2)) {
-        gen_open(g, BC_BLOCK, "", true);
-        gen_open(g, BC_LOOP, "", true);
+        bool around = gen_rarely(g, 3); /* an if around all, or a branch out */
+        gen_open(g, around ? BC_LOOP : BC_BLOCK, "", true);
+        if (!around) gen_open(g, BC_LOOP, "", true);
         gen_op_index(g, BC_LOCAL_GET, counter);
-        gen_op(g, BC_I32_EQZ);
-        gen_op_index(g, BC_BR_IF, 1);
+        if (!around) gen_op(g, BC_I32_EQZ);
+        if (!around) gen_op_index(g, BC_BR_IF, 1);
+        if (around) gen_open(g, BC_IF, "", true);
         count_down(g, counter);
         gen_op_index(g, BC_LOCAL_SET, counter);
         gen_statements(g, 1 + gen_below(g, 4));
-        gen_op_index(g, BC_BR, 0);
+        if (!gen_rarely(g, 5)) gen_op_index(g, BC_BR, around); /* else only what is inside leads back */
         gen_close(g);
     } else {
         gen_open(g, BC_LOOP, "", false);
