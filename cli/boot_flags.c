@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include "cli/boot.h"
 #include "cli/control.h"
 #include "sysvm/layout.h"
@@ -260,6 +261,63 @@ static int take_text(struct boot_options *o, const struct cli_vm_entry *entry, c
     return CLI_USAGE;
 }
 
+static int read_entries(struct boot_options *o);
+
+/* The variables that libucl has by itself, of the file that is read: its folder, and its name from the root. */
+static char *variable(const struct boot_options *o, bool is_folder) {
+    char *path = realpath(o->file_path, NULL);
+    char *slash = path && is_folder ? strrchr(path, '/') : NULL;
+    if (slash) slash[slash == path] = 0;
+    return path;
+}
+
+/* Length of $NAME or ${NAME} at `at`; 0: it is not there. */
+static size_t names_variable(const char *at, const char *name) {
+    size_t n = strlen(name);
+    if (at[0] != '$') return 0;
+    if (at[1] == '{') return strncmp(at + 2, name, n) == 0 && at[2 + n] == '}' ? n + 3 : 0;
+    return strncmp(at + 1, name, n) == 0 ? n + 1 : 0;
+}
+
+static void put_variables(const struct boot_options *o, const char *from, FILE *out) {
+    while (*from) {
+        size_t folder = names_variable(from, "CURDIR"), file = names_variable(from, "FILENAME");
+        char *text = folder || file ? variable(o, folder) : NULL;
+        if (text)
+            fputs(text, out);
+        else
+            fputc(*from, out);
+        from += text ? folder + file : 1;
+        free(text);
+    }
+}
+
+/* entry->value with variables put in. */
+static int expand(struct boot_options *o, struct cli_vm_entry *entry) {
+    char *text = NULL;
+    size_t n;
+    if (entry->is_text || !strchr(entry->value, '$')) return CLI_OK;
+    FILE *out = open_memstream(&text, &n);
+    if (out) put_variables(o, entry->value, out);
+    if (out && fclose(out) == 0 && take_word(&o->owned, text) == CLI_OK) {
+        entry->value = text;
+        return CLI_OK;
+    }
+    free(text);
+    cli_message("out of memory");
+    return CLI_INTERNAL;
+}
+
+static int take_include(struct boot_options *o, const struct cli_vm_entry *entry) {
+    const char *including = o->file_path;
+    if (strcmp(entry->name, CLI_VM_TRY_INCLUDE) == 0 && access(entry->value, F_OK)) return CLI_OK;
+    o->file_path = entry->value;
+    int result = read_entries(o);
+    o->file_path = including;
+    if (result != CLI_OK) cli_message("%s:%u: included here", including, entry->line);
+    return result;
+}
+
 static int take_entry(struct boot_options *o, const struct cli_vm_entry *entry) {
     const char *names[sizeof flags / sizeof *flags];
     size_t n = 0;
@@ -273,33 +331,47 @@ static int take_entry(struct boot_options *o, const struct cli_vm_entry *entry) 
         if (status != CLI_OK) cli_message("%s:%u: this line is not taken", o->file_path, entry->line);
         return status;
     }
+    if (strncmp(entry->name, CLI_VM_INCLUDE, strlen(CLI_VM_INCLUDE)) == 0) return take_include(o, entry);
     names[n] = NULL;
     const char *near = cli_nearest(entry->name, names);
-    cli_message("%s:%u: there is no flag \"%s\"%s%s", o->file_path, entry->line, entry->name,
-                near ? "; perhaps " : "", near ? near : "");
+    cli_message("%s:%u: there is no flag \"%s\"%s%s%s", o->file_path, entry->line, entry->name,
+                near ? "; perhaps " : "", near ? near : "",
+                entry->after_comma ? " (a value with commas stands in quotes)" : "");
     return CLI_USAGE;
+}
+
+/* Of the file o->file_path. */
+static int read_entries(struct boot_options *o) {
+    struct cli_file bytes;
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
+    if (o->n_files == BOOT_FILES_MAX) {
+        cli_message("%s: more than %d files, one in another", o->file_path, BOOT_FILES_MAX);
+        return CLI_USAGE;
+    }
+    int result = boot_read_file(o->file_path, CLI_VM_FILE_MAX, &bytes);
+    if (result != CLI_OK) return result;
+    struct cli_vm_file *file = &o->files[o->n_files++];
+    enum atoll_status status = cli_vm_file_parse((const char *)bytes.bytes, bytes.size, file, &err);
+    cli_file_close(&bytes);
+    if (status != ATOLL_OK) {
+        cli_error(o->file_path, &err);
+        return status == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_USAGE;
+    }
+    for (size_t i = 0; i < file->n_entries && result == CLI_OK; i++) {
+        result = expand(o, file->entries + i);
+        if (result == CLI_OK) result = take_entry(o, file->entries + i);
+    }
+    return result;
 }
 
 /* What the file says counts as if it stood on the command line instead of the file's name. */
 static int take_file(struct boot_options *o, const char *path) {
-    struct cli_file file;
-    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     size_t size = strlen(path);
     if (size < 3 || strcmp(path + size - 3, ".vm"))
         return cli_usage(o->verb, "\"%s\" is no flag, and no file NAME.vm", path);
     if (o->file_path) return cli_usage(o->verb, "one file at a time, not \"%s\", too", path);
     o->file_path = path;
-    int result = boot_read_file(path, CLI_VM_FILE_MAX, &file);
-    if (result != CLI_OK) return result;
-    enum atoll_status status = cli_vm_file_parse((const char *)file.bytes, file.size, &o->file, &err);
-    cli_file_close(&file);
-    if (status != ATOLL_OK) {
-        cli_error(path, &err);
-        return status == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_USAGE;
-    }
-    for (size_t i = 0; i < o->file.n_entries && result == CLI_OK; i++)
-        result = take_entry(o, o->file.entries + i);
-    return result;
+    return read_entries(o);
 }
 
 static int take_flags(struct boot_options *o, struct cli_parser *p) {
@@ -329,7 +401,9 @@ void boot_options_free(struct boot_options *o) {
     boot_words_free(&o->folders.env);
     boot_words_free(&o->folders.args);
     free(o->default_kernel);
-    cli_vm_file_free(&o->file);
+    for (unsigned i = 0; i < o->n_files; i++) cli_vm_file_free(&o->files[i]);
+    for (size_t i = 0; i < o->owned.n; i++) free((char *)o->owned.items[i]);
+    boot_words_free(&o->owned);
 }
 
 const struct cli_verb cli_verb_boot = {
@@ -343,8 +417,9 @@ const struct cli_verb cli_verb_boot = {
         "guest that resets is booted again.\n\n"
         "NAME.vm is a machine as a file: a line \"flag = value\" for each flag, \"flag = true\" for one "
         "without "
-        "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. Flags behind it go "
-        "before "
+        "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. .include \"FILE\" "
+        "takes "
+        "another file in, and ${CURDIR} is the folder of the file. Flags behind it go before "
         "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
         "On a terminal, Ctrl-a x quits and Ctrl-a h helps. A serial port does not know the size of its "
         "terminal; with "

@@ -9,7 +9,8 @@
 struct reader {
     const char *at, *end, *line_start;
     uint32_t line;
-    char *out; /* where the next string goes */
+    char *out;           /* where the next string goes */
+    uint32_t comma_line; /* of the last comma between entries */
     struct cli_vm_file *file;
     struct atoll_error *err;
     enum atoll_status status;
@@ -40,13 +41,15 @@ static void end_line(struct reader *r) {
     r->line_start = r->at;
 }
 
+/* Comments may lie in comments. */
 static bool skip_comment(struct reader *r) {
-    for (r->at += 2; r->end - r->at >= 2; r->at++) {
-        if (r->at[0] == '*' && r->at[1] == '/') {
-            r->at += 2;
-            return true;
-        }
+    unsigned depth = 0;
+    while (r->end - r->at >= 2) {
+        bool begins = r->at[0] == '/' && r->at[1] == '*', ends = r->at[0] == '*' && r->at[1] == '/';
         if (*r->at == '\n') r->line++, r->line_start = r->at + 1;
+        r->at += begins || ends ? 2 : 1;
+        depth += begins;
+        if (ends && !--depth) return true;
     }
     r->at = r->end;
     return fail(r, "a comment has no end");
@@ -119,11 +122,29 @@ static bool take_quoted(struct reader *r, const char **out) {
     return true;
 }
 
+/* In single quotes everything but \' is itself. */
+static bool take_plain(struct reader *r, const char **out) {
+    const char *start = r->at++;
+    *out = r->out;
+    while (!next_is(r, '\'')) {
+        if (at_end(r) || *r->at == '\n') return fail_at(r, start, "a string has no end on its line");
+        if (*r->at == '\\' && r->end - r->at > 1 && r->at[1] == '\'') r->at++;
+        if (!(*r->out++ = *r->at++)) return fail(r, "a zero byte");
+    }
+    r->at++;
+    *r->out++ = 0;
+    return true;
+}
+
+static bool begins_comment(const struct reader *r) {
+    return *r->at == '#' || (r->end - r->at >= 2 && r->at[0] == '/' && r->at[1] == '*');
+}
+
 /* Up to the end of the line, or what ends a value; blanks at its end are not part of it. */
 static bool take_word(struct reader *r, const char **out) {
     const char *start = r->at, *last = start;
     for (; !at_end(r) && !strchr("\n;,]}", *r->at); r->at++) {
-        if (*r->at == '#' && r->at > start && is_blank(r->at[-1])) break;
+        if (r->at > start && is_blank(r->at[-1]) && begins_comment(r)) break;
         if (!is_blank(*r->at)) last = r->at + 1;
     }
     if (!at_end(r) && !*r->at) return fail(r, "a zero byte"); /* strchr finds it, too */
@@ -144,13 +165,14 @@ static bool add(struct reader *r, const char *name, const char *value, uint32_t 
         r->status = atoll_fail(r->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
         return false;
     }
-    file->entries[file->n_entries++] = (struct cli_vm_entry){name, value, line, false};
+    file->entries[file->n_entries++] =
+        (struct cli_vm_entry){name, value, line, false, r->comma_line && r->comma_line == line};
     return true;
 }
 
 static bool take_value(struct reader *r, const char **out) {
     if (next_is(r, '{')) return fail(r, "a value is text or a list");
-    return next_is(r, '"') ? take_quoted(r, out) : take_word(r, out);
+    return next_is(r, '"') ? take_quoted(r, out) : next_is(r, '\'') ? take_plain(r, out) : take_word(r, out);
 }
 
 static const char *line_end(const struct reader *r, const char *at) {
@@ -207,9 +229,27 @@ static bool take_list(struct reader *r, const char *name) {
 
 static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
 
+static bool take_text(struct reader *r, const char *text) {
+    size_t n = strlen(text);
+    if ((size_t)(r->end - r->at) < n || memcmp(r->at, text, n)) return false;
+    r->at += n;
+    return true;
+}
+
+/* .include, .include(try=true): the only macro. */
+static bool take_macro(struct reader *r, const char **out) {
+    if (!take_text(r, CLI_VM_INCLUDE)) return fail(r, "the only macro is .include");
+    bool try = take_text(r, "(try=true)");
+    const char *name = try ? CLI_VM_TRY_INCLUDE : CLI_VM_INCLUDE;
+    *out = r->out;
+    r->out = stpcpy(r->out, name) + 1;
+    return true;
+}
+
 /* As flags are called, or anything in quotes. */
 static bool take_name(struct reader *r, const char **out) {
     if (next_is(r, '"')) return take_quoted(r, out);
+    if (next_is(r, '.')) return take_macro(r, out);
     const char *start = r->at;
     *out = r->out;
     while (!at_end(r) && is_name(*r->at)) *r->out++ = *r->at++;
@@ -217,11 +257,20 @@ static bool take_name(struct reader *r, const char **out) {
     return r->at > start || fail(r, "the name of a flag is expected");
 }
 
+/* "=", ":", or a blank; *name_end is where blanks may begin. */
+static bool take_between(struct reader *r, const char *name_end) {
+    if (take(r, '=') || take(r, ':')) return true;
+    if (r->at > name_end && !at_end(r) && !strchr("\n;,}", *r->at)) return true;
+    return fail(r, r->comma_line == r->line ? "\"=\" is expected (a value with commas stands in quotes)"
+                                            : "\"=\" is expected");
+}
+
 static bool take_entry(struct reader *r) {
     const char *name, *value;
     uint32_t line = r->line;
-    if (!take_name(r, &name) || !skip(r, false)) return false;
-    if (!take(r, '=') && !take(r, ':')) return fail(r, "\"=\" is expected");
+    if (!take_name(r, &name)) return false;
+    const char *name_end = r->at;
+    if (!skip(r, false) || !take_between(r, name_end)) return false;
     if (!skip(r, false)) return false;
     bool is_text = r->end - r->at > 2 && r->at[0] == '<' && r->at[1] == '<';
     if (take(r, '[')
@@ -230,7 +279,11 @@ static bool take_entry(struct reader *r) {
         return false;
     if (is_text) r->file->entries[r->file->n_entries - 1].is_text = true;
     if (!skip(r, false)) return false;
-    if (at_end(r) || next_is(r, '\n') || next_is(r, '}') || take(r, ';') || take(r, ',')) return true;
+    if (at_end(r) || next_is(r, '\n') || next_is(r, '}') || take(r, ';')) return true;
+    if (take(r, ',')) {
+        r->comma_line = r->line;
+        return true;
+    }
     return fail(r, "the end of the line, \";\" or \",\" is expected");
 }
 

@@ -39,8 +39,11 @@ static void words_go_to_the_end_of_their_line(void **state) {
     ENTRIES("memory = 512M\ncpus=2\n", "memory", "512M", "cpus", "2");
     ENTRIES("append = console=ttyS0 quiet  \n", "append", "console=ttyS0 quiet");
     ENTRIES("append = a#b # said\n", "append", "a#b");
+    ENTRIES("append = a/*b /* said */ ; cpus = 2", "append", "a/*b", "cpus", "2");
     ENTRIES("a = 1; b : 2, c = 3", "a", "1", "b", "2", "c", "3");
     ENTRIES("kernel = /boot/vmlinuz\r\n", "kernel", "/boot/vmlinuz");
+    ENTRIES("memory 512M;\ncpus\t2 # two\nappend \"a b\"\ndisk [ a ]", "memory", "512M", "cpus", "2",
+            "append", "a b", "disk", "a");
 }
 
 static void strings_are_jsons(void **state) {
@@ -49,6 +52,8 @@ static void strings_are_jsons(void **state) {
             "a;b, \"c\" \\ \n \xC3\xA9\xE2\x82\xAC");
     ENTRIES("{ \"memory\": \"1G\", \"disk\": [ \"a\", \"b\" ] }\n", "memory", "1G", "disk", "a", "disk", "b");
     ENTRIES("a = \"\"", "a", "");
+    ENTRIES("a = 'b\\n \"c\", \\'d\\''; b = ''", "a", "b\\n \"c\", 'd'", "b", "");
+    ENTRIES("disk = [ 'a', 'b' ]", "disk", "a", "disk", "b");
 }
 
 static void text_is_lines_up_to_its_word(void **state) {
@@ -67,11 +72,18 @@ static void lists_are_several_entries(void **state) {
     ENTRIES("disk = []");
 }
 
+static void what_is_included_is_an_entry(void **state) {
+    (void)state;
+    ENTRIES(".include \"a.vm\"\n.include(try=true) b.vm; cpus = 1", CLI_VM_INCLUDE, "a.vm",
+            CLI_VM_TRY_INCLUDE, "b.vm", "cpus", "1");
+}
+
 static void comments_and_empty_files_say_nothing(void **state) {
     (void)state;
     ENTRIES("");
     ENTRIES("#!/usr/bin/env -S atoll boot\n\n# nothing\n");
     ENTRIES("/* not\n * this */ cpus = \"4\" /* nor this */ ; # end", "cpus", "4");
+    ENTRIES("/* out /* of */ use */ cpus = 4", "cpus", "4");
     ENTRIES("cpus /* how many */ = /* so many */ 4", "cpus", "4");
     ENTRIES("{}");
 }
@@ -83,7 +95,16 @@ static void what_is_wrong_has_its_place(void **state) {
         uint32_t line, column;
         const char *message;
     } rows[] = {
-        {"cpus 4", 1, 6, "\"=\" is expected"},
+        {"cpus", 1, 5, "\"=\" is expected"},
+        {"cpus \n4", 1, 6, "\"=\" is expected"},
+        {"cpus\"4\"", 1, 5, "\"=\" is expected"},
+        {"memory = 64M,shared\n", 1, 20, "value with commas stands in quotes"},
+        {"a = 'b", 1, 5, "string has no end"},
+        {"a = 1 /* /* */", 1, 15, "comment has no end"},
+        {"/* /* */ a", 1, 11, "comment has no end"},
+        {".load \"x\"", 1, 1, "only macro"},
+        {".include\n", 1, 9, "\"=\" is expected"},
+        {"disk { file = a }", 1, 6, "text or a list"},
         {"\n  = 4", 2, 3, "name of a flag"},
         {"a = 1\nb =\nc = 2", 2, 4, "value is missing"},
         {"a = \"b", 1, 5, "string has no end"},
@@ -138,6 +159,7 @@ int main(void) {
         cmocka_unit_test(strings_are_jsons),
         cmocka_unit_test(text_is_lines_up_to_its_word),
         cmocka_unit_test(lists_are_several_entries),
+        cmocka_unit_test(what_is_included_is_an_entry),
         cmocka_unit_test(comments_and_empty_files_say_nothing),
         cmocka_unit_test(what_is_wrong_has_its_place),
         cmocka_unit_test(zero_bytes_and_endless_files_are_refused),

@@ -38,8 +38,17 @@ printf '{ "stats": maybe }' >"$dir/bool.vm"
 expect "a flag without a value in a file" 2 '' 'bool.vm:1: stats is true or false' -- "$dir/bool.vm"
 printf 'cpus = 1\nmemory = "lots"\n' >"$dir/value.vm"
 expect "a value that is none in a file" 2 '' 'value.vm:2: this line' -- "$dir/value.vm"
-printf 'cpus 1' >"$dir/syntax.vm"
+printf 'cpus ' >"$dir/syntax.vm"
 expect "a file that is none" 2 '' 'syntax.vm:1:6: "=" is expected' -- "$dir/syntax.vm"
+printf 'net = user,hostfwd=tcp::80-:80\n' >"$dir/comma.vm"
+expect "a value with a comma" 2 '' 'comma.vm:1: there is no flag "hostfwd" (a value with commas stands in quotes)' -- "$dir/comma.vm"
+printf '.include "%s"' "$dir/typo.vm" >"$dir/outer.vm"
+expect "what is wrong in a file that is included" 2 '' 'typo.vm:2: there is no flag "memry"' -- "$dir/outer.vm"
+expect "and where that is" 2 '' 'outer.vm:1: included here' -- "$dir/outer.vm"
+printf '.include "${FILENAME}"' >"$dir/loop.vm"
+expect "a file that includes itself" 2 '' 'more than 16 files, one in another' -- "$dir/loop.vm"
+printf '.include "/nonexistent/b.vm"' >"$dir/lacks.vm"
+expect "no such file to be included" 127 '' 'b.vm: No such file' -- "$dir/lacks.vm"
 expect "no such file" 127 '' 'No such file' -- /nonexistent/a.vm
 expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- guest
 mkdir "$dir/root"
@@ -99,6 +108,8 @@ stats = true
 END
 expect "a machine as a file" 0 '^tiny: off from a file$' "engine $engine, [0-9]* exits" -- "$dir/machine.vm"
 expect "a flag behind the file" 0 '^tiny: off by a flag$' '' -- "$dir/machine.vm" --append "off by a flag"
+printf '.include "${CURDIR}/machine.vm"\n.include(try=true) "/nonexistent/x.vm"\nappend "off $CURDIR $OTHER $$"\n' >"$dir/more.vm"
+expect "a file that includes another" 0 "^tiny: off $dir \$OTHER \$\$\$" 'exits' -- "$dir/more.vm"
 chmod +x "$dir/machine.vm"
 mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
 PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
