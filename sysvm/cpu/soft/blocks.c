@@ -87,10 +87,9 @@ static void stop_writers(struct soft_cpu *cpu, const struct soft_block *block) {
 }
 
 /* False: an instruction that is none, or that the page does not hold whole. */
-static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8_t *page,
+static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8_t *page, uint64_t offset,
                      uint64_t *in_out_marks) {
     uint8_t bytes[SOFT_INSN_MAX];
-    uint64_t offset = block->gpa % VM_PAGE + block->n_bytes;
     unsigned n = VM_PAGE - offset < sizeof bytes ? (unsigned)(VM_PAGE - offset) : sizeof bytes;
     struct soft_insn *insn = block->insns + block->n_insns;
     if (!n) return false;
@@ -106,10 +105,39 @@ static bool add_insn(struct soft_cpu *cpu, struct soft_block *block, const uint8
     return true;
 }
 
+/* Calls that a block goes on into, which it comes back from. */
+enum { CALLS_MAX = 8 };
+struct calls {
+    uint16_t returns[CALLS_MAX];
+    unsigned n;
+};
+
+/* False: the block ends with the instruction. Else where it goes on: where a direct jump forward, or a call, leads in its
+ * page, and where a return comes back to from such a call. */
+static bool goes_on(const struct soft_block *block, struct calls *calls, uint64_t *out_offset) {
+    const struct soft_insn *insn = block->insns + block->n_insns - 1;
+    const uint64_t behind = insn->offset + insn->length, target = behind + insn->immediate;
+    *out_offset = behind;
+    if (!ends_block(insn)) return true;
+    if (block->mode != SOFT_LONG64 || insn->operand_bytes < 4) return false;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_RET) {
+        if (!calls->n) return false;
+        *out_offset = calls->returns[--calls->n];
+        return true;
+    }
+    if (insn->operands[0].kind != SOFT_IMM || target >= VM_PAGE) return false;
+    *out_offset = target;
+    if (insn->mnemonic == ZYDIS_MNEMONIC_JMP) return target > insn->offset;
+    if (insn->mnemonic != ZYDIS_MNEMONIC_CALL || calls->n == CALLS_MAX || behind >= VM_PAGE) return false;
+    calls->returns[calls->n++] = (uint16_t)behind;
+    return true;
+}
+
 static bool fill(struct soft_cpu *cpu, struct soft_block *block, const uint8_t *page) {
-    uint64_t marks = 0;
-    while (block->n_insns < INSNS_MAX && add_insn(cpu, block, page, &marks))
-        if (ends_block(block->insns + block->n_insns - 1)) break;
+    uint64_t marks = 0, offset = block->gpa % VM_PAGE;
+    struct calls calls = {.n = 0};
+    while (block->n_insns < INSNS_MAX && add_insn(cpu, block, page, offset, &marks))
+        if (!goes_on(block, &calls, &offset)) break;
     /* Marks that are lost were lost to a write: what was read may be old, and later writes would go unseen. */
     return block->n_insns && (atomic_load(&block->page->chunks) & marks) == marks;
 }

@@ -179,6 +179,7 @@ static bool stands_lag(const struct piece *piece) {
     case FORM_EXTEND:
     case FORM_LEA:
     case FORM_NOTHING: return true;
+    case FORM_JMP: return o->kind == SOFT_IMM;
     case FORM_MOV:
     case FORM_SAME: return !is_stack(&piece->reg) && !is_stack(&piece->rm) && !is_stack(&piece->vvvv);
     case FORM_PUSH:
@@ -195,7 +196,10 @@ static bool keeps_a(const struct piece *piece) {
     const struct soft_insn *insn = piece->insn;
     switch ((enum form)piece->form) {
     case FORM_NOTHING:
-    case FORM_JCC: return true;
+    case FORM_CALL:
+    case FORM_JMP:
+    case FORM_RET:
+    case FORM_JCC: return true; /* where the block goes on */
     case FORM_PUSH: return !piece->memory_bytes;
     case FORM_POP: return dbt_host(insn->operands[0].reg) != HOST_NONE;
     case FORM_LEA:

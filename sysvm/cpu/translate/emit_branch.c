@@ -227,8 +227,15 @@ static void indirect(struct translation *t, int32_t pops, const struct cold *col
 
 static bool is_direct(const struct piece *piece) { return piece->insn->operands[0].kind == SOFT_IMM; }
 
+/* Whether the block goes on where the jump, call or return leads. */
+static bool is_within(const struct translation *t, const struct piece *piece) {
+    return piece + 1 < t->pieces + t->n_pieces;
+}
+
 void dbt_jmp(struct translation *t, const struct piece *piece) {
+    if (is_within(t, piece)) return;
     if (is_direct(piece)) {
+        dbt_stack_to_host(t);
         go_out(t, dbt_target_of(piece));
         t->ended = true;
         return;
@@ -250,7 +257,6 @@ static void store_return(struct translation *t, const struct piece *piece, struc
     x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
     t->stack_lag -= 8;
-    dbt_stack_to_host(t);
 }
 
 static void call_indirect(struct translation *t, const struct piece *piece) {
@@ -265,6 +271,7 @@ static void call_indirect(struct translation *t, const struct piece *piece) {
     canonical_or(t, cold->label); /* before anything is pushed */
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
     store_return(t, piece, second_reach(t, cold));
+    dbt_stack_to_host(t);
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
     indirect(t, 0, NULL);
     dbt_cold_done(t, cold);
@@ -278,18 +285,46 @@ void dbt_call(struct translation *t, const struct piece *piece) {
         return;
     }
     store_return(t, piece, dbt_reach(t, piece, &cold));
+    if (is_within(t, piece)) { /* a handler does not come back here */
+        dbt_cold_done(t, cold);
+        return;
+    }
+    dbt_stack_to_host(t);
     go_out(t, dbt_target_of(piece));
     t->ended = true;
     dbt_cold_done(t, cold);
 }
 
-void dbt_ret(struct translation *t, const struct piece *piece) {
-    const bool pops = piece->insn->n_operands;
+int32_t dbt_pops_of(const struct piece *piece) {
+    const struct soft_insn *insn = piece->insn;
+    return 8 + (insn->n_operands ? (int32_t)(insn->immediate & 0xFFFF) : 0);
+}
+
+/* Back from a call of the block, unless the address was changed. */
+static void return_within(struct translation *t, const struct piece *piece) {
     struct cold *cold;
+    dbt_stack_to_host(t);
+    dbt_spoil_flags(t, piece);
+    const struct x86_rm place = dbt_reach(t, piece, &cold);
+    if (!cold) cold = dbt_cold(t, piece);
+    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
+    x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, piece[1].insn->offset));
+    x86_op(&t->a, X86_CMP | X86_W, HOST_B, place);
+    x86_branch(&t->a, CC_NE, cold->label);
+    t->stack_lag += dbt_pops_of(piece);
+    dbt_cold_done(t, cold);
+}
+
+void dbt_ret(struct translation *t, const struct piece *piece) {
+    struct cold *cold;
+    if (is_within(t, piece)) {
+        return_within(t, piece);
+        return;
+    }
     dbt_flags_to_memory(t);
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, dbt_reach(t, piece, &cold));
     struct cold *faults = dbt_cold(t, piece);
-    indirect(t, 8 + (pops ? (int32_t)(piece->insn->immediate & 0xFFFF) : 0), faults);
+    indirect(t, dbt_pops_of(piece), faults);
     dbt_cold_done(t, cold);
     dbt_cold_done(t, faults);
 }

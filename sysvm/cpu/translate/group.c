@@ -85,8 +85,10 @@ static void follow(struct state *s, const struct piece *piece) {
     } else if (is_simple_lea(insn)) {
         s->values[insn->operands[0].reg] = s->values[insn->base];
         s->values[insn->operands[0].reg].distance += insn->displacement;
-    } else if (piece->form == FORM_PUSH) {
+    } else if (piece->form == FORM_PUSH || piece->form == FORM_CALL) {
         s->values[VM_RSP].distance -= 8;
+    } else if (piece->form == FORM_RET) {
+        s->values[VM_RSP].distance += dbt_pops_of(piece);
     } else if (piece->form == FORM_POP) {
         s->values[VM_RSP].distance += 8;
         lose(s, 1u << insn->operands[0].reg);
@@ -222,7 +224,8 @@ void dbt_group(struct translation *t) {
         piece->distance = (int16_t)(s.distances[i] - c->low);
         led[s.of[i]] = true;
         t->groups[s.of[i]] = (struct group){(uint16_t)(c->high - c->low), c->written};
-        if (!piece->leads) piece->observes = piece->form == FORM_DIV || piece->form == FORM_IDIV;
+        if (!piece->leads)
+            piece->observes = piece->form == FORM_DIV || piece->form == FORM_IDIV || piece->form == FORM_RET;
     }
 }
 

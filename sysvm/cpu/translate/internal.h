@@ -182,6 +182,8 @@ bool dbt_can_remake_for_all(const struct translation *t, const struct piece *pro
                             const struct piece *from);
 /* Where a direct jump or call leads, relative to page_base. */
 int64_t dbt_target_of(const struct piece *piece);
+/* How far a return moves the stack. */
+int32_t dbt_pops_of(const struct piece *piece);
 static inline bool dbt_is_same_page(int64_t target) { return target >= 0 && target < (int64_t)VM_PAGE; }
 
 /* ---- registers ---- */

@@ -7,7 +7,7 @@
 #include "tests/fuzz/translate/guest.h"
 
 /* The largest is a call of the largest that put_frame makes. */
-enum { INSNS_MAX = 40, INSN_ROOM = 120, COUNTERS = CASE_DATA + 0xF00 };
+enum { INSNS_MAX = 40, INSN_ROOM = 125, COUNTERS = CASE_DATA + 0xF00 };
 
 struct maker {
     struct case_random *random;
@@ -225,8 +225,11 @@ static void put_call(struct maker *m) {
         put_frame(&inner);
     else
         put_form(&inner);
-    PUT(m, 0xE8, 2, 0, 0, 0, 0xEB, (uint8_t)(inner.n + 1)); /* call; jmp behind what it calls */
+    const bool comes_back_elsewhere = one_in(m, 4);
+    const uint8_t n = (uint8_t)(inner.n + 1 + (comes_back_elsewhere ? 5 : 0));
+    PUT(m, 0xE8, 2, 0, 0, 0, 0xEB, n); /* call; jmp behind what it calls */
     put(m, body, inner.n);
+    if (comes_back_elsewhere) PUT(m, 0x48, 0x83, 0x04, 0x24, (uint8_t)(n + 2)); /* add [rsp]: behind itself */
     PUT(m, 0xC3);
 }
 

@@ -33,6 +33,23 @@ guest:
     dec %ecx
     jnz 2b
 
+    /* a function near by, called again and again, that changes on the way and at last comes back elsewhere */
+    xor %eax, %eax
+    mov $200, %ecx
+5:  call 6f
+    dec %ecx
+    jnz 5b
+    ud2
+6:  add $1, %eax
+    cmp $100, %ecx
+    jne 7f
+    movb $2, 6b + 2
+7:  cmp $1, %ecx
+    jne 8f
+    movq $9f, (%rsp)
+8:  ret
+9:  out %eax, $PORT_VALUE           /* 101 times 1, 99 times 2: 12b */
+
     /* a string that becomes the code behind it */
     mov $3f, %edi
     mov $4, %ecx
