@@ -92,7 +92,7 @@ int boot_disks_close(struct boot_disks *disks) {
         int error = img_close(disk->img);
         disk->img = NULL;
         if (!error) continue;
-        cli_message("%s: %s", disk->spec.path, strerror(error));
+        cli_message("%s: what was written last is not on it: %s", disk->spec.path, strerror(error));
         result = CLI_INTERNAL;
     }
     return result;

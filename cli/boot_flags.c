@@ -99,17 +99,23 @@ static bool parse_engine(const char *text, enum vm_engine_choice *out) {
 }
 
 /* SIZE[,shared|,private] */
-static bool parse_memory(const char *text, struct boot_options *o) {
+static int take_memory(struct boot_options *o, const char *text) {
     static const char *const kinds[] = {[VM_MEMORY_SHARED] = "shared", [VM_MEMORY_PRIVATE] = "private"};
     const char *comma = strchr(text, ',');
     char size[32];
     int n = snprintf(size, sizeof size, "%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
-    if (n < 0 || (size_t)n >= sizeof size || !cli_parse_size(size, &o->memory_bytes)) return false;
+    bool is_size = n >= 0 && (size_t)n < sizeof size && cli_parse_size(size, &o->memory_bytes);
     o->memory_kind = VM_MEMORY_CHEAP;
     for (size_t i = VM_MEMORY_SHARED; comma && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(comma + 1, kinds[i]) == 0) o->memory_kind = (enum vm_memory_kind)i;
-    return (!comma || o->memory_kind) && o->memory_bytes >= VM_BOOT_MEMORY_MIN &&
-           o->memory_bytes <= VM_MEMORY_MAX && o->memory_bytes % VM_PAGE == 0;
+    if (!is_size || (comma && !o->memory_kind))
+        return cli_usage(o->verb, "--memory takes SIZE, SIZE,shared or SIZE,private, not \"%s\"", text);
+    if (o->memory_bytes >= VM_BOOT_MEMORY_MIN && o->memory_bytes <= VM_MEMORY_MAX &&
+        o->memory_bytes % VM_PAGE == 0)
+        return CLI_OK;
+    return cli_usage(o->verb, "--memory takes 16M to 1T, in pages of 4 KiB, not \"%s\"%s", text,
+                     size[strlen(size) - 1] >= '0' && size[strlen(size) - 1] <= '9' ? ", which are bytes"
+                                                                                    : "");
 }
 
 static int take_net(struct boot_options *o, const char *value) {
@@ -187,7 +193,7 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
     case BOOT_INITRD: o->initrd_path = value; break;
     case BOOT_DISK: return boot_disks_add(&o->disks, o->verb, value);
     case BOOT_APPEND: o->cmdline = value; break;
-    case BOOT_MEMORY: valid = parse_memory(value, o); break;
+    case BOOT_MEMORY: return take_memory(o, value);
     case BOOT_CPUS:
         valid = cli_parse_count(value, &o->n_cpus) && o->n_cpus >= 1 && o->n_cpus <= VM_CPUS_MAX;
         break;

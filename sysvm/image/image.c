@@ -127,7 +127,8 @@ int img_close(struct img *img) {
     int error = 0;
     while (img) {
         struct img *backing = img->backing;
-        if (img->driver && !img->readonly) error = img->driver->flush(img);
+        bool kept = !img->readonly && !(img->file && img->file->throw_away);
+        if (img->driver && kept) error = img->driver->flush(img);
         if (img->driver) img->driver->free(img);
         if (img->file) img->file->ops->close(img->file);
         if (img->disk.folder_fd >= 0) close(img->disk.folder_fd);

@@ -25,10 +25,11 @@ expect() {
 expect "no such kernel" 127 '' 'No such file' -- --kernel /nonexistent/vmlinuz
 expect "no such initrd" 127 '' 'No such file' -- --kernel "$kernel" --initrd /nonexistent/initrd
 expect "no such engine" 2 '' 'does not take "fast"' -- --kernel "$kernel" --engine fast
-expect "no memory" 2 '' 'does not take "1M"' -- --kernel "$kernel" --memory 1M
-expect "memory of no kind" 2 '' 'does not take "64M,common"' -- --kernel "$kernel" --memory 64M,common
-expect "memory without a kind behind its comma" 2 '' 'does not take "64M,"' -- --kernel "$kernel" --memory 64M,
-expect "a kind of memory without a size" 2 '' 'does not take ",shared"' -- --kernel "$kernel" --memory ,shared
+expect "no memory" 2 '' 'takes 16M to 1T, .* not "1M";' -- --kernel "$kernel" --memory 1M
+expect "memory in bytes" 2 '' 'not "512", which are bytes' -- --kernel "$kernel" --memory 512
+expect "memory of no kind" 2 '' 'SIZE,shared or SIZE,private, not "64M,common"' -- --kernel "$kernel" --memory 64M,common
+expect "memory without a kind behind its comma" 2 '' 'not "64M,"' -- --kernel "$kernel" --memory 64M,
+expect "a kind of memory without a size" 2 '' 'not ",shared"' -- --kernel "$kernel" --memory ,shared
 expect "no processors" 2 '' 'does not take "0"' -- --kernel "$kernel" --cpus 0
 expect "too many processors" 2 '' 'does not take "129"' -- --kernel "$kernel" --cpus 129
 expect "no time" 2 '' 'does not take "soon"' -- --kernel "$kernel" --timeout soon

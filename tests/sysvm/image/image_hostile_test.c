@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <signal.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -405,6 +407,38 @@ static void two_writers_are_kept_apart(void **state) {
     sb_free(sb);
 }
 
+/* Where there is no room for tables, what a guest has thrown away anyway is no fault. */
+static void a_throw_away_image_ends_without_a_fault(void **state) {
+    (void)state;
+    struct sandbox *sb = sandbox();
+    struct atoll_error err;
+    struct rlimit before, small;
+    for (int kept = 0; kept < 2; kept++) {
+        struct img *base, *img;
+        const char *path = kept ? at("in/kept.qcow2") : at("in/base.img");
+        uint8_t bytes[512] = "x";
+        struct iovec iov = {bytes, sizeof bytes};
+        if (kept)
+            assert_int_equal(make(sb, path, 1 << 20, NULL, IMG_RAW), ATOLL_OK);
+        else
+            write_text(path, bytes, sizeof bytes);
+        assert_int_equal(sb_grant_disk(sb, path, false, NULL), ATOLL_OK);
+        assert_int_equal(img_open(path, &(struct img_options){.sb = sb, .readonly = !kept}, &base, &err),
+                         ATOLL_OK);
+        img = base;
+        if (!kept) assert_int_equal(img_open_snapshot(base, sb, root, &img, &err), ATOLL_OK);
+        assert_int_equal(img_writev(img, &iov, 1, 0), 0);
+        signal(SIGXFSZ, SIG_IGN);
+        assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+        small = (struct rlimit){0, before.rlim_max}; /* as a full disk, to tables */
+        assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+        int closed = img_close(img);
+        setrlimit(RLIMIT_FSIZE, &before);
+        assert_int_equal(closed, kept ? EFBIG : 0);
+    }
+    sb_free(sb);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_header_out_of_range_is_refused),
@@ -417,6 +451,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(backing_files_outside_of_the_folder_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(chains_that_loop_or_have_no_end_are_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sparse_bomb_takes_little_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_throw_away_image_ends_without_a_fault, set_up, tear_down),
         cmocka_unit_test_setup_teardown(two_writers_are_kept_apart, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
