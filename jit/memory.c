@@ -1,6 +1,7 @@
 /* jit/memory.c: memory for machine code. One range of addresses an owner, so that any code reaches any other
  * by a 32-bit distance; its pages are readable and executable. They are written as the file that they are: no
  * mapping of them is ever writable. */
+#include <errno.h>
 #include <string.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -10,9 +11,18 @@
 #define PAGE      ((size_t)4096)
 #define ALIGNMENT ((size_t)32)
 
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 8u /* since Linux 6.3 */
+#endif
+
+/* A file that is no program: where the administrator allows no others (vm.memfd_noexec), and where nobody cares. */
+static int open_file(void) {
+    int fd = memfd_create("atoll-code", MFD_CLOEXEC | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? memfd_create("atoll-code", MFD_CLOEXEC) : fd;
+}
+
 enum atoll_status jit_memory_open(struct jit_memory *memory, const struct atoll_alloc *alloc, size_t size) {
-    *memory =
-        (struct jit_memory){.alloc = alloc, .fd = memfd_create("atoll-code", MFD_CLOEXEC), .unit = ALIGNMENT};
+    *memory = (struct jit_memory){.alloc = alloc, .fd = open_file(), .unit = ALIGNMENT};
     if (memory->fd < 0) return ATOLL_E_NOMEM;
     if (ftruncate(memory->fd, (off_t)size)) goto failed;
     void *base = mmap(NULL, size, PROT_READ | PROT_EXEC, MAP_SHARED | MAP_NORESERVE, memory->fd, 0);

@@ -5,14 +5,24 @@
 #include <time.h>
 #include "jit/engine.h"
 
+#define LEAST_MEMORY_BYTES ((size_t)64 << 20)
+
 /* ---- the engine ---- */
+
+/* As much as the process may have: limits of addresses and of the size of files count for it. */
+static enum atoll_status open_memory(struct jit_memory *memory, const struct atoll_alloc *alloc) {
+    enum atoll_status status = ATOLL_E_NOMEM;
+    for (size_t size = JIT_MEMORY_BYTES; status && size >= LEAST_MEMORY_BYTES; size /= 4)
+        status = jit_memory_open(memory, alloc, size);
+    return status;
+}
 
 static enum atoll_status engine_new(struct rt_engine *engine) {
     struct jit_engine *jit = atoll_new(engine->alloc, 1, sizeof *jit);
     if (!jit) return ATOLL_E_NOMEM;
     jit->alloc = engine->alloc;
     pthread_mutex_init(&jit->lock, NULL);
-    enum atoll_status status = jit_memory_open(&jit->memory, engine->alloc, JIT_MEMORY_BYTES);
+    enum atoll_status status = open_memory(&jit->memory, engine->alloc);
     if (!status && engine->config.breakable_code) status = jit_memory_make_breakable(&jit->memory);
     if (!status) status = jit_thunks_make(jit, &engine->config);
     if (status) {
@@ -26,9 +36,11 @@ static enum atoll_status engine_new(struct rt_engine *engine) {
     return ATOLL_OK;
 }
 
+/* Where there is no memory for code all stays interpreted. */
 static enum atoll_status auto_engine_new(struct rt_engine *engine) {
-    enum atoll_status status = engine_new(engine);
-    return status ? status : jit_hot_new(engine);
+    if (!engine_new(engine)) return jit_hot_new(engine);
+    engine->config.tier = &interp_tier;
+    return ATOLL_OK;
 }
 
 static void engine_free(struct rt_engine *engine) {

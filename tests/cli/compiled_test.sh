@@ -195,6 +195,17 @@ for i in 1 2 3 4 5 6 7 8; do check "answer $i" cmp "$dir/out1" "$dir/out$i"; don
 check "one entry and one key" no_leftovers "$cache" 2
 expect 0 "400 functions were compiled before" run --tier=jit --stats --invoke f7 "$dir/large.wasm" 3 9
 
+# limits that leave no room for code
+limited() {
+    (ulimit "$1" "$2" && "$atoll" run --no-cache --tier="$3" --stats --invoke f7 "$dir/large.wasm" 3 9) >"$dir/out" 2>&1
+}
+check "a file of code that would be too large is made smaller" limited -f 300000 jit
+check "and holds it" grep -q "compiled 400 functions" "$dir/out"
+check "without memory for code a program is interpreted" limited -f 1 auto
+check "its answer is the same" grep -qx 52 "$dir/out"
+check "which --stats tells" grep -q "nothing is compiled" "$dir/out"
+check "--tier=jit does not start" [ "$(limited -f 1 jit; echo $?)" -eq 125 ]
+
 # names for perf and gdb
 "$atoll" run --tier=jit --perf --invoke sum "$dir/p.wasm" 10 >"$dir/out" 2>&1 &
 pid=$!
