@@ -59,8 +59,9 @@ struct interp_loop {
         heights; /* operands below the parameters of each block around the loop, outermost first; then of the loop */
     uint32_t n_blocks;
 };
-/* For the `loop` at byte `offset`. *out is owned by the caller (interp_loop_fini). fails E_NOMEM */
-enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, uint32_t offset,
+/* For the `loop` at byte `offset`, in instances whose memory 0 has guard pages or has none. *out is owned by the caller
+ * (interp_loop_fini). fails E_NOMEM */
+enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, bool guarded, uint32_t offset,
                                  struct interp_loop *out);
 void interp_loop_fini(const struct atoll_alloc *alloc, struct interp_loop *loop);
 

@@ -210,14 +210,14 @@ static bool take_loop(const struct lower *l, struct interp_loop *out) {
     return true;
 }
 
-enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, uint32_t offset,
+enum atoll_status interp_loop_at(const struct rt_module *module, uint32_t func, bool guarded, uint32_t offset,
                                  struct interp_loop *out) {
     struct interp_code code;
     struct lower l;
     struct bc_instr in;
     const struct bc_func *body = &module->bc->funcs[func];
     *out = (struct interp_loop){0};
-    bool started = init(&l, module, func, true, &code);
+    bool started = init(&l, module, func, guarded, &code);
     l.failed |= bc_decode_instr(module->bc, offset, body->body.offset + body->body.size, &in, NULL) != 0;
     l.stop_at = in.next;
     if (started && !l.failed) lower_function(&l);

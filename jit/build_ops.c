@@ -116,7 +116,7 @@ static void slow_special(struct build *b, const struct bc_instr *in) {
 
 bool build_plain_memory(const struct build *b, uint32_t memory) {
     const struct bc_limits *limits = &b->f->bc->memories[memory].limits;
-    return memory == 0 && !limits->is64 && limits->page_size_log2 == 16;
+    return memory == 0 && !limits->is64 && limits->page_size_log2 == 16 && !jit_is_checked(b->f->module);
 }
 
 /* x << k & mask, and x >> k & mask that leaves the low bits out, as a shift to the left of what is left of them: that

@@ -143,7 +143,8 @@ static enum atoll_status compile(const struct task *t, struct jit_code *out, uin
     *out = (struct jit_code){.func = t->func, .module = module};
     *bytes = NULL;
     if (!f.failed && t->loop_offset != JIT_WHOLE) {
-        f.failed = interp_loop_at(module, t->func, t->loop_offset, &loop) != ATOLL_OK;
+        bool guarded = !jit_is_checked(module);
+        f.failed = interp_loop_at(module, t->func, guarded, t->loop_offset, &loop) != ATOLL_OK;
         f.loop = &loop;
         f.loop_offset = t->loop_offset;
         f.type = &type;

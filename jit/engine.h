@@ -151,6 +151,7 @@ struct jit_module {
     pthread_mutex_t lock;
     struct jit_layout layout; /* known from the first instance on */
     bool laid_out;
+    bool checked;    /* from the first instance on: its memory 0 has no guard pages */
     bool compiled;   /* all of it, in advance */
     uint8_t *region; /* code of all functions, then stubs; NULL: each function has a place of its own */
     size_t region_bytes;

@@ -27,6 +27,9 @@ struct jit_cpu { /* what this machine's CPU has beyond SSE4.2 */
 };
 const struct jit_cpu *jit_cpu(void);
 
+/* Whether the module's instances may have a memory 0 without guard pages: accesses look at its size. */
+bool jit_is_checked(const struct rt_module *module);
+
 /* ---- slow.c: instructions run by the interpreter's code ---- */
 
 struct jit_slow;

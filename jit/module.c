@@ -426,6 +426,19 @@ static void lay_out(struct jit_module *jit, const struct rt_instance *instance, 
     jit->laid_out = true;
 }
 
+bool jit_is_checked(const struct rt_module *module) {
+    const struct jit_module *jit = module->jit_data;
+    return jit && jit->checked;
+}
+
+/* Plain accesses to memory 0 rely on its guard pages. */
+static bool is_guarded(const struct rt_instance *instance) {
+    const struct bc_module *bc = instance->module->bc;
+    if (!bc->n_memories) return true;
+    const struct bc_limits *limits = &bc->memories[0].limits;
+    return limits->is64 || limits->page_size_log2 != 16 || instance->memories[0]->guarded;
+}
+
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 
 enum atoll_status jit_module_data(struct rt_module *module) {
@@ -439,7 +452,9 @@ enum atoll_status jit_module_open(struct rt_instance *instance) {
     struct rt_module *module = instance->module;
     enum atoll_status status = jit_module_data(module);
     pthread_mutex_lock(&opening);
-    if (!status) lay_out(module->jit_data, instance, instance);
+    struct jit_module *jit = module->jit_data;
+    if (!status && !jit->laid_out) jit->checked = !is_guarded(instance);
+    if (!status) lay_out(jit, instance, instance);
     pthread_mutex_unlock(&opening);
     return status;
 }
@@ -478,15 +493,6 @@ static enum atoll_status module_prepare(struct rt_instance *instance) {
     return status;
 }
 
-/* Plain accesses to memory 0 rely on its guard pages. */
-static bool is_for_compiled_code(const struct rt_instance *instance) {
-    const struct bc_module *bc = instance->module->bc;
-    if (instance->store->engine->config.probes) return false;
-    if (!bc->n_memories) return true;
-    const struct bc_limits *limits = &bc->memories[0].limits;
-    return limits->is64 || limits->page_size_log2 != 16 || instance->memories[0]->guarded;
-}
-
 void jit_use(struct rt_func *func, const struct jit_code *code) {
     __atomic_store_n(&func->jit_code, (const void *)code->start, __ATOMIC_RELEASE);
     interp_use_compiled(func);
@@ -522,11 +528,23 @@ static enum atoll_status fail_prepare(enum atoll_status status, struct atoll_err
     return status ? atoll_fail(err, status, ATOLL_NO_OFFSET, "%s", why) : ATOLL_OK;
 }
 
-static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
+/* All is interpreted so far. *out: the instance may run compiled code. */
+static enum atoll_status prepare_interpreted(struct rt_instance *instance, bool *out,
+                                             struct atoll_error *err) {
     enum atoll_status status = interp_tier.prepare(instance, err);
+    *out = false;
     if (status) return status;
     use_bridge(instance);
-    if (!is_for_compiled_code(instance)) return ATOLL_OK;
+    if (instance->store->engine->config.probes) return ATOLL_OK;
+    status = jit_module_open(instance);
+    *out = !status && (is_guarded(instance) || jit_is_checked(instance->module));
+    return fail_prepare(status, err);
+}
+
+static enum atoll_status prepare(struct rt_instance *instance, struct atoll_error *err) {
+    bool compiles;
+    enum atoll_status status = prepare_interpreted(instance, &compiles, err);
+    if (status || !compiles) return status;
     status = module_prepare(instance);
     if (status) return fail_prepare(status, err);
     struct jit_module *jit = instance->module->jit_data;
@@ -537,10 +555,9 @@ static enum atoll_status prepare(struct rt_instance *instance, struct atoll_erro
 }
 
 static enum atoll_status auto_prepare(struct rt_instance *instance, struct atoll_error *err) {
-    enum atoll_status status = interp_tier.prepare(instance, err);
-    if (status) return status;
-    use_bridge(instance);
-    return is_for_compiled_code(instance) ? fail_prepare(jit_hot_prepare(instance), err) : ATOLL_OK;
+    bool compiles;
+    enum atoll_status status = prepare_interpreted(instance, &compiles, err);
+    return status || !compiles ? status : fail_prepare(jit_hot_prepare(instance), err);
 }
 
 static enum rt_trap call(struct rt_store *store, struct rt_func *func, union rt_slot *args_results) {

@@ -103,6 +103,7 @@ void jit_saved_words(const struct rt_module *module, uint32_t words[JIT_SAVED_WO
     const struct jit_layout *layout = &((const struct jit_module *)module->jit_data)->layout;
     const uint32_t all[JIT_SAVED_WORDS] = {[JIT_SAVED_FUEL] = config->fuel,
                                            [JIT_SAVED_RELAXED] = config->relaxed_deterministic,
+                                           [JIT_SAVED_CHECKED] = jit_is_checked(module),
                                            [JIT_SAVED_LAYOUT] = (uint32_t)layout->funcs,
                                            (uint32_t)layout->globals,
                                            (uint32_t)layout->tables,

@@ -11,7 +11,13 @@ struct jit_saved_entry {
     uint32_t code_bytes;  /* the last of them; 0: it was declined */
 };
 /* What code depends on in its module, and in the configuration. */
-enum { JIT_SAVED_FUEL, JIT_SAVED_RELAXED, JIT_SAVED_LAYOUT, JIT_SAVED_WORDS = JIT_SAVED_LAYOUT + 8 };
+enum {
+    JIT_SAVED_FUEL,
+    JIT_SAVED_RELAXED,
+    JIT_SAVED_CHECKED,
+    JIT_SAVED_LAYOUT,
+    JIT_SAVED_WORDS = JIT_SAVED_LAYOUT + 8
+};
 void jit_saved_words(const struct rt_module *module, uint32_t words[JIT_SAVED_WORDS]);
 /* What a function's bytes begin with: bytes of its frame, where that begins, where its instance is kept, places, relocations, landings,
  * registers kept, inlined calls, slow instructions. */
