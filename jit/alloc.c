@@ -275,7 +275,7 @@ static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c
     uint32_t best_until = 0;
     for (unsigned i = 0; i < c->n; i++) {
         uint8_t reg = c->class[i];
-        if (s->active[reg] != IR_NONE) continue;
+        if (s->active[reg] != IR_NONE || (saved(reg) && p->from < a->framed)) continue;
         uint32_t until = destroyed(reg, c->call, c->division);
         for (uint32_t w = s->inactive[reg]; w != IR_NONE; w = s->waiting[w]) {
             uint32_t at = meeting(a, w, piece);
@@ -289,7 +289,8 @@ static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c
     }
     if (best == LOC_NONE || best_until <= (p->from | 3)) return false;
     if (best_until < p->to) {
-        uint32_t pos = best_cut(a, p->from, best_until);
+        uint32_t pos =
+            p->from < a->framed && a->framed < best_until ? a->framed : best_cut(a, p->from, best_until);
         if (pos <= p->from) return false;
         uint32_t rest = cut(a, piece, pos);
         if (rest == IR_NONE) return true;
@@ -346,6 +347,7 @@ static void take_another(struct scan *s, uint32_t piece, const struct candidates
     uint32_t best_use = 0;
     for (unsigned i = 0; i < c->n; i++) {
         uint8_t reg = c->class[i];
+        if (saved(reg) && p->from < a->framed) continue;
         uint32_t use = FOREVER, blocked = destroyed(reg, c->call, c->division);
         if (s->active[reg] != IR_NONE) use = next_use(a, s->active[reg], p->from, false);
         for (uint32_t w = s->inactive[reg]; w != IR_NONE; w = s->waiting[w]) {
@@ -504,6 +506,16 @@ static void write_back(struct alloc *a) {
     if (a->n_moves) qsort(a->moves, a->n_moves, sizeof *a->moves, by_pos);
 }
 
+/* Whether something wants memory in front of the frame. */
+static bool wants_frame_early(const struct alloc *a) {
+    for (uint32_t i = 0; i < a->n_pieces && a->framed; i++) {
+        const struct piece *p = a->pieces + i;
+        if (p->ranges == IR_NONE || p->from >= a->framed) continue;
+        if (p->reg == LOC_SPILL || (i < a->f->n_ins && a->slots[i] != IR_NONE && !a->late[i])) return true;
+    }
+    return false;
+}
+
 uint8_t alloc_at(struct alloc *a, uint32_t value, uint32_t pos) {
     if (a->f->ins[value].op == IR_CONST) return LOC_NONE;
     uint8_t reg = a->pieces[value].reg;
@@ -517,6 +529,7 @@ void alloc_run(struct alloc *a, struct ir_func *f) {
     alloc_lifetimes(a);
     if (f->failed || f->declined) return;
     struct scan s = {.a = a};
+    a->framed = f->frame_place ? f->blocks[f->order[f->frame_place]].from : 0;
     memset(s.active, 0xFF, sizeof s.active);
     memset(s.inactive, 0xFF, sizeof s.inactive);
     a->slots = bc_arena_new(&f->arena, f->n_ins + 1, sizeof *a->slots);
@@ -539,9 +552,14 @@ void alloc_run(struct alloc *a, struct ir_func *f) {
         if (a->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too much to find registers for";
     }
     if (!f->failed && !f->declined) alloc_place_stores(a);
-    if (!f->failed && !f->declined) write_back(a);
+    bool again = !f->failed && !f->declined && wants_frame_early(a);
+    if (!f->failed && !f->declined && !again) write_back(a);
     atoll_free(f->alloc, s.heap, s.cap_heap * sizeof *s.heap);
     atoll_free(f->alloc, s.waiting, s.cap_waiting * sizeof *s.waiting);
+    if (!again) return;
+    alloc_fini(a);
+    f->frame_place = 0; /* then the frame is there from the start */
+    alloc_run(a, f);
 }
 
 void alloc_fini(struct alloc *a) {

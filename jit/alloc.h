@@ -65,6 +65,9 @@ struct alloc {
     bool *late; /* by value: it is stored on its ways to memory, not where it is made (spill.c) */
     struct alloc_move *moves; /* by position */
     size_t n_moves, cap_moves;
+    uint32_t
+        framed; /* position from which on there is a frame: values may be in memory, and in registers of the
+                            caller's */
     uint32_t used_saved; /* registers of the caller's that the function uses: bit a register */
 };
 

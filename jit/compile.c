@@ -3,7 +3,7 @@
  *   wasm --build--> IR --number--> --sweep--> --hoist--> --split--> --select--> --alloc--> IR + registers
  *        build*.c      opt.c                  hoist.c    opt.c      select.c    live.c         |
  *        fold.c                               loops.c                           alloc.c        +--emit--> bytes + places
- *        idiom.c                                                                spill.c        emit*.c
+ *        idiom.c                                         frame.c                spill.c        emit*.c
  *        (calls of small functions become their bodies: build_inline.c; where code stands: emit_layout.c)
  *
  *   shown:       ir        number     sweep      hoist      split      select     alloc                code */

@@ -53,7 +53,7 @@ static uint32_t place_in_code(struct emit *e, uint32_t where) {
 void emit_pc(struct emit *e, uint32_t where) {
     struct jit_code *out = e->out;
     e->call = call_of(e->f, where);
-    where = place_in_code(e, where);
+    where = place_in_code(e, e->framed ? where : where | JIT_NO_FRAME);
     if (out->n_pcs == e->cap_pcs &&
         atoll_grow(e->f->alloc, (void **)&out->pcs, &e->cap_pcs, out->n_pcs + 1, sizeof *out->pcs)) {
         e->a.failed = true;
@@ -134,6 +134,7 @@ struct stub *emit_stub(struct emit *e, unsigned kind, uint32_t where) {
         return &e->no_stub;
     }
     struct stub *s = e->stubs + e->n_stubs++;
+    if (!e->framed) where |= JIT_NO_FRAME;
     *s = (struct stub){.kind = (uint8_t)kind, .label = emit_label(e), .where = where};
     return s;
 }
@@ -277,7 +278,9 @@ static void edge_moves(struct emit *e, uint32_t from, uint32_t to) {
 
 /* ---- entry and return ---- */
 
-static uint32_t caller_area(const struct emit *e) { return e->frame_bytes + 8 * e->n_saved + 8; }
+static uint32_t caller_area(const struct emit *e) {
+    return (e->framed ? e->frame_bytes + 8 * e->n_saved : 0) + 8;
+}
 
 static void lay_out_frame(struct emit *e) {
     const struct ir_func *f = e->f;
@@ -289,6 +292,8 @@ static void lay_out_frame(struct emit *e) {
     /* the return address and the pushes before us: rsp is a multiple of 16 behind the frame, if anybody looks */
     if ((bytes || f->has_calls) && (bytes + 8 * e->n_saved + 8) & 15) bytes += 8;
     e->frame_bytes = bytes;
+    if (bytes > SMALL_FRAME)
+        e->f->frame_place = 0; /* to look at the stack's end takes a register that may be in use */
 }
 
 static void prologue(struct emit *e) {
@@ -313,10 +318,12 @@ static void prologue(struct emit *e) {
             x86_bytes(a, 0x50u | (jit_saved_registers[i] & 7), 1);
         }
     if (e->frame_bytes) x86_alu_imm(a, 5, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
+    e->framed = true;
 }
 
 static void leave_frame(struct emit *e) {
     struct x86 *a = &e->a;
+    if (!e->framed) return;
     if (e->frame_bytes) x86_alu_imm(a, 0, X86_W, x86_reg(RSP), (int32_t)e->frame_bytes);
     for (size_t i = JIT_N_SAVED; i-- > 0;)
         if (e->al->used_saved >> jit_saved_registers[i] & 1) {
@@ -549,7 +556,7 @@ static void find_aliases(struct emit *e) {
         while (move < e->al->n_moves && e->al->moves[move].pos < b->from) move++;
         bool moves = move < e->al->n_moves && e->al->moves[move].pos < b->to;
         if (f->ins[b->first].op != IR_JUMP || b->n_preds != 1 || moves || b->succs[0] == block) continue;
-        if (!ir_forks(f->blocks + b->preds[0])) continue;
+        if (!ir_forks(f->blocks + b->preds[0]) || k == f->frame_place) continue;
         if (edge_is_free(e, b->preds[0], block) && edge_is_free(e, block, b->succs[0]))
             e->alias[block] = b->succs[0];
     }
@@ -577,6 +584,8 @@ static void emit_block(struct emit *e, uint32_t place) {
     emit_note(e, NOTE_BLOCK, block);
     if (e->aligned[block]) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
     emit_bind(e, block);
+    e->framed = !f->frame_place || b->order > f->frame_place;
+    if (!e->framed && b->order == f->frame_place) prologue(e);
     if (place == 0) {
         take_params(e);
     } else if (b->n_preds == 1 && ir_forks(f->blocks + b->preds[0])) {
@@ -635,12 +644,13 @@ void emit_function(struct emit *e) {
     emit_lay_out(e);
     if (e->a.failed) return;
     emit_note(e, NOTE_ENTRY, 0);
-    prologue(e);
+    if (!f->frame_place) prologue(e);
     for (uint32_t k = 0; k < e->n_code && !e->a.failed && !f->declined; k++) {
         emit_block(e, k);
         if (e->al->work > ALLOC_MAX_WORK || ir_stopped(f)) f->declined = "too many moves between blocks";
     }
     e->in_loop = false;
+    e->framed = true;
     emit_stubs(e);
     emit_note(e, NOTE_LITERALS, 0);
     e->out->size = (uint32_t)e->a.size;

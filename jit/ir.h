@@ -137,8 +137,9 @@ struct ir_func {
     size_t n_items, cap_items;
     uint8_t (*pool)[16]; /* v128 constants */
     size_t n_pool, cap_pool;
-    uint32_t out_bytes; /* outgoing area: arguments and results of calls */
-    uint32_t where;     /* of new instructions */
+    uint32_t out_bytes;   /* outgoing area: arguments and results of calls */
+    uint32_t frame_place; /* in the order, of the block that makes the frame (frame.c) */
+    uint32_t where;       /* of new instructions */
     bool has_calls;
     struct jit_inlined *places; /* of the instructions of inlined functions */
     size_t n_places, cap_places;
@@ -287,6 +288,7 @@ bool ir_pure(const struct ir_ins *i);
 void ir_build(struct ir_func *f);
 void ir_optimize(struct ir_func *f);
 void ir_hoist(struct ir_func *f);
+void ir_place_frame(struct ir_func *f);
 void ir_select(struct ir_func *f);
 
 #endif

@@ -313,6 +313,7 @@ void ir_optimize(struct ir_func *f) {
         if (!f->failed) split_edges(f);
     }
     if (!f->failed) find_loops(f);
+    if (!f->failed) ir_place_frame(f);
     ir_show(f, JIT_STAGE_SPLIT);
     atoll_free(f->alloc, o.same, n * sizeof *o.same);
     atoll_free(f->alloc, o.chain, n * sizeof *o.chain);

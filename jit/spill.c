@@ -1,6 +1,7 @@
 /* jit/spill.c: where values that are in memory for a part of their lifetime are stored. Usually that is where they are
  * made: then no cut of a lifetime costs a store, however many ways lead to it. One that is made in a loop, and goes to
- * memory only behind it, or further out, is stored there instead: on all ways from a register to memory. */
+ * memory only behind it, or further out, is stored there instead: on all ways from a register to memory. So is one that
+ * is made in front of the function's frame. */
 #include "bytecode/stress.h"
 #include "jit/alloc.h"
 
@@ -65,6 +66,8 @@ void alloc_place_stores(struct alloc *a) {
     for (uint32_t v = 0; v < f->n_ins; v++) {
         if (a->slots[v] == IR_NONE || a->global[v] == IR_NONE || a->pieces[v].reg >= 32) continue;
         uint32_t depth = f->blocks[f->ins[v].block].loop_depth;
-        a->late[v] = cost_behind(a, v) < ATOLL_LIMIT(depth ? weight(depth) : 0, UINT64_MAX);
+        uint64_t most = ATOLL_LIMIT(depth ? weight(depth) : 0, UINT64_MAX);
+        if (f->ins[v].pos < a->framed) most = UINT64_MAX; /* where it is made there is no memory yet */
+        a->late[v] = cost_behind(a, v) < most;
     }
 }
