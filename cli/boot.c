@@ -16,6 +16,7 @@
 #include "cli/perf.h"
 #include "cli/run.h"
 #include "sandbox/sandbox.h"
+#include "sysvm/dev/host_stream.h"
 #include "sysvm/dev/virtio/console.h"
 #include "sysvm/layout.h"
 #include "sysvm/net/net.h"
@@ -47,6 +48,7 @@ struct boot {
     /* why it was stopped from here */
     bool timed_out, panicked, quit, command_ended, script_failed, killed;
     int signal, command_status;
+    int output_error; /* errno of the first that standard output failed with, in any machine */
 };
 
 /* ---- what ends a machine from outside ---- */
@@ -406,6 +408,7 @@ static int run_machine(struct boot *boot, bool *out_again) {
     }
     if (end != VM_END_STOPPED || boot->panicked) pass_on_the_rest(boot);
     if (end == VM_END_OFF) boot_script_gone(boot->o.script, true, "powered off");
+    if (!boot->output_error) boot->output_error = vm_host_stream_error(boot_console_stream(boot->console));
     result = status_of(boot, end, &err);
     if (result == CLI_PANIC || result == CLI_SCRIPT) boot_console_print_last(boot->console);
     *out_again = end == VM_END_RESET && result == CLI_OK;
@@ -498,6 +501,8 @@ static int run_all(struct boot *boot) {
         if (closed != CLI_OK) result = closed, again = false;
     } while (again);
     boot_files_free(&boot->files);
+    if (boot->output_error) cli_message("standard output: %s", strerror(boot->output_error));
+    if (boot->output_error && result == CLI_OK) result = CLI_INTERNAL;
     boot_gdb_finish(boot->gdb, result);
     native_gdb_close();
     perf_close();

@@ -27,6 +27,7 @@ struct vm_host_stream {
     struct vm_stream_device device;
     enum out_kind out_kind;
     int out; /* ours to close when OUT_OWN */
+    int out_error;
     struct vm_watch *in_watch, *out_watch;
     bool in_is_file; /* cannot be waited for: always ready */
     bool in_ended, pumping;
@@ -43,7 +44,8 @@ static void open_output(struct vm_host_stream *s) {
     s->out_kind = S_ISREG(st.st_mode) || S_ISBLK(st.st_mode) ? OUT_FILE
                   : S_ISSOCK(st.st_mode)                     ? OUT_SOCKET
                                                              : OUT_SHARED;
-    if (s->out_kind != OUT_SHARED) return;
+    /* what cannot be written shall say so, and is not opened to be written */
+    if (s->out_kind != OUT_SHARED || (fcntl(s->out, F_GETFL) & O_ACCMODE) == O_RDONLY) return;
     char path[32];
     snprintf(path, sizeof path, "/proc/self/fd/%d", s->out);
     int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
@@ -94,8 +96,11 @@ static size_t stream_write(void *end, const uint8_t *bytes, size_t n) {
             continue;
         else if (wrote < 0 && errno == EAGAIN && wait_for_room(s))
             return done;
-        else
+        else {
+            bool gone = wrote < 0 && (errno == EPIPE || errno == ECONNRESET);
+            s->out_error = gone ? 0 : wrote < 0 ? errno : ENOSPC;
             close_output(s);
+        }
     }
     return n;
 }
@@ -192,6 +197,8 @@ struct vm_stream_end vm_host_stream_end(struct vm_host_stream *s) {
 }
 
 bool vm_host_stream_is_closed(const struct vm_host_stream *s) { return s->out_kind == OUT_NONE; }
+
+int vm_host_stream_error(const struct vm_host_stream *s) { return s->out_error; }
 
 void vm_host_stream_join_output(struct vm_host_stream *s, struct vm_stream_device device) {
     s->device = device;

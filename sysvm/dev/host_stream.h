@@ -39,4 +39,7 @@ void vm_host_stream_join_output(struct vm_host_stream *stream, struct vm_stream_
 /* Output is swallowed: its reader has gone, or it failed. */
 bool vm_host_stream_is_closed(const struct vm_host_stream *stream);
 
+/* The errno that output failed with first; 0: it did not, or its reader has gone. */
+int vm_host_stream_error(const struct vm_host_stream *stream);
+
 #endif

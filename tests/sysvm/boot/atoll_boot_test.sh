@@ -212,6 +212,13 @@ printf 'hello\n' | "$atoll" boot --engine "$engine" --kernel "$kernel" --append 
 "$atoll" boot --engine "$engine" --kernel "$kernel" --append flood --timeout 60 </dev/null 2>"$dir/err" | head -n 1 >"$dir/out"
 [ "$(cat "$dir/out")" = "tiny: flood" ] || { echo "FAILED: a reader that leaves"; failed=1; }
 
+"$atoll" boot --engine "$engine" --kernel "$kernel" --append off --timeout 60 </dev/null >/dev/full 2>"$dir/err"
+[ $? -eq 125 ] && grep -q '^atoll: standard output: No space left on device$' "$dir/err" ||
+    { echo "FAILED: output that is lost is told"; cat "$dir/err"; failed=1; }
+"$atoll" boot --engine "$engine" --kernel "$kernel" --append off --timeout 60 </dev/null >&- 2>"$dir/err"
+[ $? -eq 125 ] && grep -q '^atoll: standard output: Bad file descriptor$' "$dir/err" ||
+    { echo "FAILED: output that is not there is told"; cat "$dir/err"; failed=1; }
+
 # ---- guest memory, seen from another process ----
 # The kernel's command line lies at 0x20000 (sysvm/layout.h); the machine after a reset has memory of its own, and the first one's is gone.
 command_line() { # PID: of the one memfd that the process has
