@@ -268,6 +268,17 @@ static struct candidates candidates_for(struct alloc *a, uint32_t piece) {
     return c;
 }
 
+/* Whether the piece, which has its value from another place, would lose its register at pos without a use of it, in a
+ * loop that begins meanwhile: each turn would bring it back. */
+static bool is_for_nothing(const struct alloc *a, uint32_t piece, uint32_t pos) {
+    const struct ir_func *f = a->f;
+    const struct piece *p = a->pieces + piece;
+    if (!p->split || (p->uses != IR_NONE && a->uses[p->uses].pos < pos)) return false;
+    const struct ir_block *b = f->blocks + f->order[alloc_block_at(a, p->from)];
+    uint32_t depth = b->from == p->from ? entry_depth(b) : b->loop_depth;
+    return f->blocks[f->order[alloc_block_at(a, pos)]].loop_depth > depth;
+}
+
 static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c) {
     struct alloc *a = s->a;
     struct piece *p = a->pieces + piece;
@@ -291,7 +302,7 @@ static bool take_free(struct scan *s, uint32_t piece, const struct candidates *c
     if (best_until < p->to) {
         uint32_t pos =
             p->from < a->framed && a->framed < best_until ? a->framed : best_cut(a, p->from, best_until);
-        if (pos <= p->from) return false;
+        if (pos <= p->from || is_for_nothing(a, piece, pos)) return false;
         uint32_t rest = cut(a, piece, pos);
         if (rest == IR_NONE) return true;
         put_off(s, rest);
@@ -314,7 +325,10 @@ static uint32_t leaves_at(struct alloc *a, uint32_t victim, uint32_t pos) {
 /* Frees the register of what is in it from the piece's start on. */
 static void evict(struct scan *s, uint32_t victim, uint32_t pos) {
     struct alloc *a = s->a;
-    if (a->pieces[victim].from >= pos) { /* it starts here, too: back to the queue in memory */
+    /* it starts here, too, or might as well: back to the queue in memory */
+    bool all = a->pieces[victim].from >= pos ||
+               (next_use(a, victim, pos, true) > (pos | 3) && is_for_nothing(a, victim, pos));
+    if (all) {
         to_memory(s, victim, pos);
         return;
     }
