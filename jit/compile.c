@@ -119,6 +119,22 @@ static struct rt_type loop_type(const struct rt_type *type) {
     return t;
 }
 
+/* Gives back the room that a list does not need: it stays as long as its function. */
+static void trim(const struct atoll_alloc *alloc, void **list, size_t *capacity, size_t n, size_t item_size) {
+    if (n >= *capacity) return;
+    void *p = alloc->resize(alloc->context, *list, *capacity * item_size, n * item_size);
+    if (!p && n) return;
+    *list = p;
+    *capacity = n;
+}
+
+static void trim_lists(const struct atoll_alloc *alloc, struct jit_code *code) {
+    trim(alloc, (void **)&code->pcs, &code->cap_pcs, code->n_pcs, sizeof *code->pcs);
+    trim(alloc, (void **)&code->relocs, &code->cap_relocs, code->n_relocs, sizeof *code->relocs);
+    trim(alloc, (void **)&code->landings, &code->cap_landings, code->n_landings, sizeof *code->landings);
+    trim(alloc, (void **)&code->inlined, &code->cap_inlined, code->n_inlined, sizeof *code->inlined);
+}
+
 /* What a function is compiled from, and for. */
 struct task {
     struct rt_module *module;
@@ -166,7 +182,10 @@ static enum atoll_status compile(const struct task *t, struct jit_code *out, uin
     out->declined = f.failed ? "out of memory" : f.declined;
     *again = !f.failed && f.declined && f.n_places && !ir_stopped(&f);
     jit_dump_end(&f, out->declined, !*again);
-    if (status) jit_code_fini(module->engine->alloc, out);
+    if (status)
+        jit_code_fini(module->engine->alloc, out);
+    else
+        trim_lists(module->engine->alloc, out);
     alloc_fini(&al);
     ir_fini(&f);
     if (f.loop) interp_loop_fini(module->engine->alloc, &loop);
