@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include "cli/code_dump.h"
 #include "cli/link.h"
@@ -18,6 +19,8 @@
 #include "interp/interp.h"
 #include "jit/jit.h"
 #include "stdlib/stdlib.h"
+
+#define STACK_OF_ATOLL ((rlim_t)1 << 20) /* what is on it beside the program */
 
 struct run {
     struct run_options options; /* as the flags say */
@@ -348,6 +351,16 @@ static int run_watched(struct run *r) {
     return result;
 }
 
+/* Compiled code runs on this thread's own stack. Its limit, which counts when it grows, is raised to what the program may
+ * have, as far as that is allowed; the kernel leaves some 100 MiB below it for that. */
+static void make_room_for_stack(size_t bytes) {
+    struct rlimit limit;
+    const rlim_t want = bytes + STACK_OF_ATOLL;
+    if (getrlimit(RLIMIT_STACK, &limit) || limit.rlim_cur >= want) return;
+    limit.rlim_cur = want < limit.rlim_max ? want : limit.rlim_max;
+    setrlimit(RLIMIT_STACK, &limit);
+}
+
 static int set_up_and_run(struct run *r) {
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = make_sandbox(r, &err);
@@ -357,6 +370,7 @@ static int set_up_and_run(struct run *r) {
         cli_message("run: %s", err.text);
         return !granted && status != ATOLL_E_NOMEM ? CLI_USAGE : CLI_INTERNAL;
     }
+    make_room_for_stack(r->engine->config.stack_bytes);
     signal(SIGPIPE, SIG_IGN); /* the program gets EPIPE as its answer */
     cli_stop_watch(r->store, r->options.timeout_ns);
     int result = run_watched(r);

@@ -13,7 +13,7 @@
 #include "stdlib/wasi.h"
 
 #define TID_MAX            0x1FFFFFFFu
-#define NATIVE_STACK_BYTES ((size_t)4 << 20)
+#define NATIVE_STACK_BYTES ((size_t)1 << 20) /* beside the program's compiled code */
 
 struct thread {
     struct thread *next;
@@ -192,7 +192,7 @@ static int create(struct thread *th) {
     sigfillset(&blocked);
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) sigdelset(&blocked, kept[i]);
     if (pthread_attr_init(&attr)) return ENOMEM;
-    pthread_attr_setstacksize(&attr, NATIVE_STACK_BYTES);
+    pthread_attr_setstacksize(&attr, NATIVE_STACK_BYTES + th->program->module->engine->config.stack_bytes);
     pthread_sigmask(SIG_SETMASK, &blocked, &before);
     int error = pthread_create(&th->handle, &attr, run, th);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -30,6 +30,21 @@ one_line
 expect 0 10000 run --invoke deep "$dir/deep.wat" 10000
 expect 134 "call stack exhausted" run --invoke deep "$dir/deep.wat" 100000000
 expect 134 "call stack exhausted" run --max-stack 64k --invoke deep "$dir/deep.wat" 10000
+# a stack that is asked for is there in all tiers, whatever the shell's limit for that of the process is
+cat >"$dir/nest.wat" <<'END'
+(module (func $deep (export "deep") (param i32) (result i32)
+  (if (result i32) (local.get 0)
+    (then (i32.add (i32.const 1) (call_indirect (param i32) (result i32) (i32.sub (local.get 0) (i32.const 1)) (i32.const 0))))
+    (else (i32.const 0))))
+  (table funcref (elem $deep)))
+END
+nest() { (ulimit -S -s 1000 && "$atoll" run --tier="$1" --max-stack 60M --invoke deep "$dir/nest.wat" 600000) >"$dir/out" 2>&1; }
+if [ -z "$ATOLL_TSAN" ]; then
+    for tier in interp jit auto; do
+        check "600000 calls on 60 MB with --tier=$tier" nest $tier
+        check "they return with --tier=$tier" grep -qx 600000 "$dir/out"
+    done
+fi
 expect 134 "fuel" run --fuel 1000 "$dir/loop.wat"
 expect 134 "out of memory" run --max-gc-heap 32M "$dir/heap.wat"
 expect 134 "out of memory" run --max-gc-heap 32M "$dir/array.wat"
