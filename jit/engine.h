@@ -67,7 +67,7 @@ bool jit_entry_emit(const struct atoll_alloc *alloc, const struct rt_type *type,
  * + 8 and its registers are as they were ---- */
 
 struct jit_unwind {
-    uint8_t bytes[192];
+    uint8_t bytes[256];
     uint32_t n, at; /* n: beyond the room where there was not enough */
 };
 /* From this offset in the code on it is as said next. */

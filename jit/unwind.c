@@ -5,7 +5,18 @@
 #include <string.h>
 #include "jit/engine.h"
 
-enum { ADVANCE1 = 0x02, ADVANCE4 = 0x04, UNDEFINED = 0x07, DEF_CFA = 0x0C, OFFSET = 0x80 };
+enum {
+    ADVANCE1 = 0x02,
+    ADVANCE4 = 0x04,
+    UNDEFINED = 0x07,
+    REMEMBER_STATE = 0x0A,
+    RESTORE_STATE = 0x0B,
+    DEF_CFA = 0x0C,
+    OFFSET = 0x80,
+    RESTORE = 0xC0
+};
+#define CALL_BYTES  5
+#define MOST_A_CALL (5 + 1 + 3 + JIT_N_SAVED + 2 + 1)
 
 static void put(struct jit_unwind *u, uint8_t byte) {
     if (u->n < sizeof u->bytes) u->bytes[u->n] = byte;
@@ -47,6 +58,25 @@ void jit_unwind_lost(struct jit_unwind *u, int reg) {
     put_leb(u, number_of(reg));
 }
 
+/* The call at a place that belongs to code without the frame, as ways to traps do which stand behind all code. */
+static void frameless_call(struct jit_unwind *u, const struct jit_code *code, uint32_t returns_to) {
+    jit_unwind_at(u, returns_to - CALL_BYTES);
+    put(u, REMEMBER_STATE);
+    jit_unwind_end(u, RSP, 8);
+    for (unsigned i = 0; i < JIT_N_SAVED; i++)
+        if (code->used_saved >> jit_saved_registers[i] & 1)
+            put(u, (uint8_t)(RESTORE | number_of(jit_saved_registers[i])));
+    jit_unwind_at(u, returns_to);
+    put(u, RESTORE_STATE);
+}
+
+static void frameless_calls(struct jit_unwind *u, const struct jit_code *code) {
+    for (uint32_t i = 0; i < code->n_pcs && u->n + MOST_A_CALL <= sizeof u->bytes; i++) {
+        const struct jit_pc *pc = code->pcs + i;
+        if (pc->where & JIT_NO_FRAME && pc->at >= u->at + CALL_BYTES) frameless_call(u, code, pc->at);
+    }
+}
+
 /* As emit.c's prologue has it: pushes, then one subtraction. */
 void jit_unwind_function(struct jit_unwind *u, const struct jit_code *code) {
     uint32_t at = code->pushes_at, distance = 8;
@@ -61,9 +91,11 @@ void jit_unwind_function(struct jit_unwind *u, const struct jit_code *code) {
         jit_unwind_kept(u, reg, distance);
     }
     uint32_t rest = code->frame_bytes + 8 - distance;
-    if (!rest) return;
-    jit_unwind_at(u, at + (rest <= INT8_MAX ? 4 : 7));
-    jit_unwind_end(u, RSP, code->frame_bytes + 8);
+    if (rest) {
+        jit_unwind_at(u, at + (rest <= INT8_MAX ? 4 : 7));
+        jit_unwind_end(u, RSP, code->frame_bytes + 8);
+    }
+    frameless_calls(u, code);
 }
 
 void jit_tell_thunk(const struct rt_config *config, const char *name, const uint8_t *code, size_t n_bytes,

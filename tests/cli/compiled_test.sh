@@ -259,6 +259,21 @@ END
         "wasm:kept wasm:many atoll:tail wasm:run atoll:entry enter "
     check "gdb walks from a trap" is_walk trap "$(frames '/^trap/,$p')" \
         "jit_trap atoll:trap wasm:ends wasm:kept wasm:many atoll:tail wasm:run atoll:entry enter "
-    check "walks end where the process began" [ "$(grep -c ' in main ()' "$dir/out")" -eq 3 ]
+    cat >"$dir/early.wat" <<'END'
+(module
+  (table funcref (elem $early))
+  (func $early (param i64) (result i64) (local i64)
+    (if (i64.eqz (local.get 0)) (then (return (i64.const 1))))
+    (if (i64.eq (local.get 0) (i64.const 7)) (then unreachable))
+    (local.set 1 (i64.mul (local.get 0) (i64.const 3)))
+    (i64.add (local.get 1)
+      (call_indirect (param i64) (result i64) (i64.sub (local.get 0) (i64.const 1)) (i32.const 0))))
+  (func (export "run") (param i64) (result i64)
+    (i64.mul (local.get 0) (call_indirect (param i64) (result i64) (local.get 0) (i32.const 0)))))
+END
+    gdb -nx -batch -ex "break jit_trap" -ex run -ex bt --args "$atoll" run --tier=jit --no-cache --native-gdb --invoke run \
+        "$dir/early.wat" 9 </dev/null >>"$dir/out" 2>&1
+    check "gdb walks from a trap in front of a function's frame" [ "$(grep -c 'in wasm:early ()' "$dir/out")" -eq 3 ]
+    check "walks end where the process began" [ "$(grep -c ' in main ()' "$dir/out")" -eq 4 ]
 fi
 exit $failed
