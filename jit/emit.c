@@ -7,9 +7,6 @@
 #define SMALL_FRAME                                                                                          \
     2048 /* leaf functions with no more need no look at the stack's end: it leaves them room */
 
-/* The CPU decodes and keeps code by this. */
-#define LOOP_ALIGNMENT 32
-
 /* ---- labels, stubs, places ---- */
 
 uint32_t emit_label(struct emit *e) {
@@ -582,7 +579,7 @@ static void emit_block(struct emit *e, uint32_t place) {
     e->in_loop = b->loop_depth > 0;
     e->next_move = first_move(e->al, b);
     emit_note(e, NOTE_BLOCK, block);
-    if (e->aligned[block]) x86_nops(&e->a, -(unsigned)e->a.size % LOOP_ALIGNMENT);
+    if (e->alignment[block]) x86_nops(&e->a, -(unsigned)e->a.size % e->alignment[block]);
     emit_bind(e, block);
     e->framed = !f->frame_place || b->order > f->frame_place;
     if (!e->framed && b->order == f->frame_place) prologue(e);

@@ -68,7 +68,7 @@ struct emit {
     uint32_t *alias;     /* by block: the block whose code is reached by a jump to it */
     uint32_t *code;      /* blocks in the order of their code */
     uint32_t n_code;
-    bool *aligned; /* by block: a loop's first code */
+    uint8_t *alignment; /* by block: of its code, in bytes; 0: any will do */
     struct moves *moves;
     bool in_loop;             /* the code that is made now */
     size_t ins_start;         /* of the instruction that is made now */
@@ -124,7 +124,7 @@ static inline uint32_t emit_width(unsigned type) { return type == IR_I64 ? X86_W
 
 /* ---- emit_layout.c ---- */
 
-/* Fills e->code and e->aligned, from what e->alias tells. */
+/* Fills e->code and e->alignment, from what e->alias tells. */
 void emit_lay_out(struct emit *e);
 
 /* ---- emit_moves.c: parallel moves ---- */

@@ -1,5 +1,5 @@
-/* jit/emit_layout.c: where the code of blocks stands. Passes have them in an order in which each comes behind what dominates
- * it, and a loop's header first. Code may stand otherwise, so that the turns of loops take fewer jumps:
+/* jit/emit_layout.c: where the code of blocks stands. Passes have them in an order in which each comes behind what
+ * dominates it, and a loop's header first. Code may stand otherwise, so that the turns of loops take fewer jumps:
  *
  *   what leaves an inner loop stands behind it        a loop whose end jumps to its start is turned around
  *
@@ -14,6 +14,7 @@
 #include "jit/emit.h"
 
 #define MOST_PARTINGS 64 /* places looked at, at which a loop might be turned around */
+#define MOST_IN_LINE  14 /* instructions: more take two lines anyway */
 #define MOST_WORK     16 /* steps a block: beyond, loops around others stay as they are */
 
 struct layout {
@@ -65,7 +66,7 @@ static uint32_t put_behind(struct layout *l, uint32_t from, uint32_t to) {
 
 enum parting { NONE, AT_NO_COST, AT_EXIT };
 
-/* Whether what stands at the place can stand elsewhere than behind what is in front of it, and no turn pays for that. */
+/* Whether what stands at the place can stand elsewhere than behind what is in front of it, and no turn pays for it. */
 static enum parting parting_at(const struct layout *l, uint32_t from, uint32_t to, uint32_t place) {
     const struct ir_block *b = block_at(l, place - 1);
     uint32_t here = l->e->code[place];
@@ -112,6 +113,18 @@ static void turn_around(struct layout *l, uint32_t from, uint32_t to) {
     for (uint32_t i = 0; i < n; i++) put(l, to - n + i, l->spare[i]);
 }
 
+/* ---- alignment ---- */
+
+/* The CPU fetches code by lines of 64 bytes, and decodes and keeps it by halves of them. */
+static uint8_t alignment_of(const struct layout *l, uint32_t from, uint32_t to) {
+    const struct ir_ins *ins = l->e->f->ins;
+    unsigned n = 0;
+    for (uint32_t k = from; k < to && n <= MOST_IN_LINE; k++)
+        for (uint32_t v = block_at(l, k)->first; v != IR_NONE && n <= MOST_IN_LINE; v = ins[v].next)
+            n += !ins[v].folded && ins[v].op != IR_PHI;
+    return n <= MOST_IN_LINE ? 64 : 32;
+}
+
 /* ---- the whole ---- */
 
 static void lay_out_loop(struct layout *l, const struct ir_block *header) {
@@ -123,7 +136,7 @@ static void lay_out_loop(struct layout *l, const struct ir_block *header) {
     if (inner) to = put_behind(l, from, to);
     turn_around(l, from, to);
     for (uint32_t k = from + 1; k < to; k++) l->glued[k] = true;
-    if (inner && to - from <= MOST_PARTINGS) l->e->aligned[l->e->code[from]] = true;
+    if (inner && to - from <= MOST_PARTINGS) l->e->alignment[l->e->code[from]] = alignment_of(l, from, to);
 }
 
 /* Blocks with code, as they come. */
@@ -142,13 +155,13 @@ void emit_lay_out(struct emit *e) {
     struct layout l = {.e = e};
     size_t n = f->n_blocks + 1;
     e->code = bc_arena_new(&f->arena, n, sizeof *e->code);
-    e->aligned = bc_arena_new(&f->arena, n, sizeof *e->aligned);
+    e->alignment = bc_arena_new(&f->arena, n, sizeof *e->alignment);
     l.place = bc_arena_new(&f->arena, n, sizeof *l.place);
     l.starts = bc_arena_new(&f->arena, n, sizeof *l.starts);
     l.spare = bc_arena_new(&f->arena, n, sizeof *l.spare);
     l.glued = bc_arena_new(&f->arena, n, sizeof *l.glued);
     l.stays = bc_arena_new(&f->arena, n, sizeof *l.stays);
-    if (!e->code || !e->aligned || !l.place || !l.starts || !l.spare || !l.glued || !l.stays) {
+    if (!e->code || !e->alignment || !l.place || !l.starts || !l.spare || !l.glued || !l.stays) {
         e->a.failed = true;
         return;
     }

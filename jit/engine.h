@@ -187,7 +187,7 @@ struct jit_region {
     size_t size, capacity;
     bool failed;
 };
-#define JIT_FUNCTION_ALIGNMENT ((size_t)32) /* what loops in it are aligned to */
+#define JIT_FUNCTION_ALIGNMENT ((size_t)64) /* what loops in it are aligned to */
 static inline size_t jit_region_next(const struct jit_region *r) {
     return (r->size + JIT_FUNCTION_ALIGNMENT - 1) & ~(JIT_FUNCTION_ALIGNMENT - 1);
 }

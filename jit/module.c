@@ -23,6 +23,7 @@ static enum atoll_status engine_new(struct rt_engine *engine) {
     jit->alloc = engine->alloc;
     pthread_mutex_init(&jit->lock, NULL);
     enum atoll_status status = open_memory(&jit->memory, engine->alloc);
+    jit->memory.unit = JIT_FUNCTION_ALIGNMENT;
     if (!status && engine->config.breakable_code) status = jit_memory_make_breakable(&jit->memory);
     if (!status) status = jit_thunks_make(jit, &engine->config);
     if (status) {
