@@ -13,8 +13,8 @@ static void decline(struct ir_func *f, const char *why) {
     if (!f->declined) f->declined = why;
 }
 
-struct opened { /* number of the loop, of the attempt, or IR_NONE */
-    uint32_t loop, attempt;
+struct opened { /* number of the loop, of the attempt, of the loop whose test ends with this if; or IR_NONE */
+    uint32_t loop, attempt, tested;
 };
 struct scan {
     struct build *b;
@@ -28,7 +28,7 @@ static void open_block(struct scan *s, uint32_t loop, uint32_t attempt) {
         s->b->f->failed = true;
         return;
     }
-    s->open[s->n_open++] = (struct opened){loop, attempt};
+    s->open[s->n_open++] = (struct opened){loop, attempt, IR_NONE};
 }
 
 static void mark(struct scan *s, uint32_t local) {
@@ -80,6 +80,63 @@ static void scan_instr(struct scan *s, const struct bc_instr *in, bool marking, 
     }
 }
 
+/* ---- tests of loops ---- */
+
+static void note_branch(struct scan *s, uint32_t depth, bool always) {
+    uint32_t loop = depth < s->n_open ? s->open[s->n_open - 1 - depth].loop : IR_NONE;
+    if (loop != IR_NONE) s->b->turns[loop].back = always;
+}
+
+static void note_table(struct scan *s, const struct bc_instr *in) {
+    uint32_t at = in->at;
+    for (uint32_t i = 0; i <= in->count; i++) note_branch(s, bc_read_u32(s->b->f->bc, &at), false);
+}
+
+/* A block ends. The if of a test stands alone in its loop. */
+static void close_test(struct scan *s, const struct bc_instr *in) {
+    const struct opened *top = s->open + s->n_open - 1;
+    struct turn *turns = s->b->turns;
+    if (top->tested != IR_NONE) turns[top->tested].if_end = in->next;
+    if (top->loop == IR_NONE) return;
+    struct turn *t = turns + top->loop;
+    if (t->test != IR_NONE && t->if_end == in->offset) t->kind = TURN_IF;
+    if (!t->back) t->kind = TURN_PLAIN;
+}
+
+/* In front of what opens or closes a block. */
+static void scan_test(struct scan *s, const struct bc_instr *in) {
+    struct build *b = s->b;
+    size_t n = s->n_open;
+    if (b->n_turns && b->turns[b->n_turns - 1].reading)
+        build_read_test(b, (uint32_t)b->n_turns - 1, in, (uint32_t)n);
+    switch (in->op) {
+    case BC_LOOP:
+        if (!build_new_turn(b, in)) b->f->failed = true;
+        break;
+    case BC_END:
+        if (n) close_test(s, in);
+        break;
+    case BC_ELSE:
+        if (n) s->open[n - 1].tested = IR_NONE;
+        break;
+    case BC_BR: note_branch(s, in->index, true); break;
+    case BC_BR_IF:
+    case BC_BR_ON_NULL:
+    case BC_BR_ON_NON_NULL:
+    case BC_BR_ON_CAST:
+    case BC_BR_ON_CAST_FAIL: note_branch(s, in->index, false); break;
+    case BC_BR_TABLE: note_table(s, in); break;
+    default: break;
+    }
+}
+
+/* The if that ends the test of the newest loop is open. */
+static void open_test(struct scan *s, const struct bc_instr *in) {
+    const struct build *b = s->b;
+    if (b->n_turns && b->turns[b->n_turns - 1].test == in->offset)
+        s->open[s->n_open - 1].tested = (uint32_t)b->n_turns - 1;
+}
+
 /* Walks the body once: counts loops and finds handlers, or marks what loops write. */
 static void scan_body(struct build *b, bool marking) {
     struct ir_func *f = b->f;
@@ -90,7 +147,9 @@ static void scan_body(struct build *b, bool marking) {
     struct bc_instr in;
     for (uint32_t at = func->code_offset; at < end && !f->failed && !f->declined; at = in.next) {
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
+        if (!marking && !f->failed) scan_test(&s, &in);
         scan_instr(&s, &in, marking, &n_loops);
+        if (!marking && in.op == BC_IF && !f->failed) open_test(&s, &in);
         if (ir_stopped(f)) decline(f, "the program was stopped");
     }
     b->n_loops = n_loops;
@@ -113,8 +172,7 @@ static void find_loop_writes(struct build *b) {
         f->failed = true;
 }
 
-/* The byte as struct ir_ins.where. */
-static uint32_t where_at(struct build *b, uint32_t at) {
+uint32_t build_where(struct build *b, uint32_t at) {
     struct ir_func *f = b->f;
     if (!b->outer) return at;
     if (f->n_places == f->cap_places &&
@@ -146,7 +204,7 @@ static void place_locals(struct build *b) {
         return;
     }
     uint32_t n = 0, zeros[6] = {0};
-    f->where = where_at(b, func->code_offset);
+    f->where = build_where(b, func->code_offset);
     for (; n < type->n_params; n++) {
         b->local_types[n] = (uint8_t)ir_type_of(type->params[n]);
         b->locals[n] = parameter(b, n, type->n_params);
@@ -193,7 +251,7 @@ static void begin_fuel(struct build *b) {
         f->failed = true;
         return;
     }
-    f->where = where_at(b, f->bc->funcs[b->func].code_offset);
+    f->where = build_where(b, f->bc->funcs[b->func].code_offset);
     if (!f->loop || b->outer) take_fuel(b, b->fuels.items);
     b->next_fuel = 1;
 }
@@ -215,7 +273,7 @@ static void build_body(struct build *b) {
         struct bc_instr in;
         if (bc_decode_instr(f->bc, at, end, &in, NULL)) f->failed = true;
         uint32_t here = at;
-        f->where = where_at(b, here);
+        f->where = build_where(b, here);
         at = in.next;
         if (b->block == IR_NONE)
             build_unreachable_code(b, &in);
@@ -239,6 +297,7 @@ void build_function(struct build *b) {
     atoll_free(f->alloc, b->local_types, b->n_locals + 1u);
     atoll_free(f->alloc, b->attempts, b->cap_attempts * sizeof *b->attempts);
     atoll_free(f->alloc, b->clauses, b->cap_clauses * sizeof *b->clauses);
+    atoll_free(f->alloc, b->turns, b->cap_turns * sizeof *b->turns);
     atoll_free(f->alloc, b->frames, b->cap_frames * sizeof *b->frames);
     if (b->written)
         atoll_free(f->alloc, b->written, (b->n_loops * b->written_words + 1) * sizeof *b->written);

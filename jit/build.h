@@ -21,6 +21,17 @@ struct attempt {          /* a try or try_table */
     uint32_t delegate;    /* what is thrown in it is as thrown at this label; IR_NONE */
     bool rethrown;        /* a handler of it throws its exception again */
 };
+enum turn_kind { TURN_PLAIN, TURN_BRANCH, TURN_IF };
+struct turn { /* of a loop: what the look ahead found */
+    uint32_t from,
+        test; /* bytes: what it begins with; the branch or if that ends its test, IR_NONE: it has none */
+    uint32_t if_end;   /* the byte behind that if */
+    uint32_t n_blocks; /* that open in front of the test */
+    int height;        /* while it is read: of operands */
+    uint8_t n_instrs;
+    bool reading, back; /* the test is being read; the last branch to the loop, so far, goes there always */
+    uint8_t kind;       /* of the test */
+};
 struct frame { /* of a wasm block */
     /* BC_BLOCK, BC_LOOP, BC_IF, BC_ELSE, BC_TRY, BC_CATCH, BC_TRY_TABLE, or BC_CALL for the function */
     uint16_t op;
@@ -30,6 +41,8 @@ struct frame { /* of a wasm block */
     uint32_t height; /* of the operand stack below its parameters */
     struct merge end;
     uint32_t header, *phis; /* LOOP: phis by local (IR_NONE = never written in it), then of its parameters */
+    uint32_t loop, where;   /* LOOP: its number; its byte as struct ir_ins.where */
+    struct merge again;     /* LOOP that is turned: what goes round, in front of the test */
     uint32_t else_block, *else_values; /* IF: locals and parameters as they were */
 };
 struct build {
@@ -49,6 +62,9 @@ struct build {
     size_t n_frames, cap_frames;
     uint64_t *written; /* a row of bits a loop, in the order of the loops: locals written in it */
     size_t written_words, n_loops, next_loop;
+    struct turn *turns; /* by loop */
+    size_t n_turns, cap_turns;
+    size_t testing;           /* the frame of the loop whose test is being built, + 1 */
     struct attempt *attempts; /* in the order of their instructions */
     struct clause *clauses;
     size_t n_attempts, cap_attempts, next_attempt, n_clauses, cap_clauses;
@@ -100,9 +116,28 @@ void build_merge(struct build *b, struct merge *m, uint32_t n);
 uint32_t build_block_after(struct build *b);
 /* Branches with what the label wants on the stack, or returns, when the value is not zero. */
 void build_branch_if(struct build *b, uint32_t condition, uint32_t depth);
+void build_jump(struct build *b, uint32_t target);
+void build_branch_on(struct build *b, uint32_t condition, uint32_t taken, uint32_t other);
+void build_phi_append(struct build *b, uint32_t phi, uint32_t v);
+/* Locals become the first of the values, the operands of the frame the n behind them. */
+void build_restore(struct build *b, const struct frame *frame, const uint32_t *values, uint32_t n);
 void build_trap_if(struct build *b, uint32_t condition, enum rt_trap trap);
 /* Pops a reference that must not be null. */
 uint32_t build_pop_non_null(struct build *b, enum rt_trap trap);
+
+/* ---- build_loop.c ---- */
+
+/* The body was read ahead: a loop opens (false: out of memory); in its test comes the instruction, n_open blocks being
+ * open, the loop and those in it among them. */
+bool build_new_turn(struct build *b, const struct bc_instr *in);
+void build_read_test(struct build *b, uint32_t loop, const struct bc_instr *in, uint32_t n_open);
+void build_enter_loop(struct build *b, uint32_t block_type);
+/* The current state goes to the loop's label; returns the block. */
+uint32_t build_loop_edge(struct build *b, struct frame *frame);
+/* Whether the instruction, br_if or if, ended the test of a loop: then it is built. */
+bool build_test(struct build *b, const struct bc_instr *in);
+/* In front of the end of the loop, which is the innermost block. */
+void build_leave_loop(struct build *b);
 
 /* ---- build_try.c ---- */
 
@@ -130,6 +165,8 @@ bool build_inline(struct build *b, uint32_t func);
 
 /* The body of b->func, from its locals on, with what has to be freed then. */
 void build_function(struct build *b);
+/* The byte of it as struct ir_ins.where. */
+uint32_t build_where(struct build *b, uint32_t at);
 
 /* ---- build_osr.c ---- */
 

@@ -13,7 +13,7 @@ static uint32_t new_phi(struct build *b, uint32_t block, unsigned type) {
 }
 
 /* Lists of growing phis have room for a power of two. */
-static void phi_append(struct build *b, uint32_t phi, uint32_t v) {
+void build_phi_append(struct build *b, uint32_t phi, uint32_t v) {
     struct ir_func *f = b->f;
     uint32_t n = f->ins[phi].b == IR_NONE ? 0 : f->ins[phi].b;
     if (!(n & (n - 1))) {
@@ -36,10 +36,10 @@ static void merge_value(struct build *b, struct merge *m, uint32_t i, uint32_t v
             f->ins[known].imm == f->ins[v].imm && f->ins[known].type == f->ins[v].type)
             return;
         uint32_t phi = new_phi(b, m->block, f->ins[known].type);
-        for (uint32_t k = 0; k < n_before && !f->failed; k++) phi_append(b, phi, known);
+        for (uint32_t k = 0; k < n_before && !f->failed; k++) build_phi_append(b, phi, known);
         m->values[i] = known = phi;
     }
-    if (!f->failed) phi_append(b, known, v);
+    if (!f->failed) build_phi_append(b, known, v);
 }
 
 /* The topmost n operands; NULL when n is 0, since there may be no stack then. */
@@ -70,26 +70,14 @@ void build_merge(struct build *b, struct merge *m, uint32_t n) {
     ir_add_pred(f, m->block, b->block);
 }
 
-static uint32_t loop_edge(struct build *b, struct frame *frame) {
-    struct ir_func *f = b->f;
-    uint32_t n = frame->sig.n_params;
-    const uint32_t *top = topmost(b, n);
-    b->work += b->n_locals;
-    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++)
-        if (frame->phis[i] != IR_NONE)
-            phi_append(b, frame->phis[i], i < b->n_locals ? b->locals[i] : top[i - b->n_locals]);
-    ir_add_pred(f, frame->header, b->block);
-    return frame->header;
-}
-
 /* The state goes to the label; returns its block. */
 static uint32_t edge_to(struct build *b, struct frame *frame) {
-    if (frame->op == BC_LOOP) return loop_edge(b, frame);
+    if (frame->op == BC_LOOP) return build_loop_edge(b, frame);
     build_merge(b, &frame->end, frame->sig.n_results);
     return frame->end.block;
 }
 
-static void jump(struct build *b, uint32_t target) {
+void build_jump(struct build *b, uint32_t target) {
     build_new(b, IR_JUMP, IR_VOID);
     ir_set_succs(b->f, b->block, 1, &target);
     build_dead(b);
@@ -97,7 +85,7 @@ static void jump(struct build *b, uint32_t target) {
 
 static void emit_return(struct build *b) {
     if (b->outer) { /* inlined: to the end of the function's body */
-        jump(b, edge_to(b, b->frames));
+        build_jump(b, edge_to(b, b->frames));
         return;
     }
     uint32_t n = b->f->type->n_results;
@@ -112,14 +100,14 @@ static void branch(struct build *b, struct frame *frame) {
     if (frame->op == BC_CALL)
         emit_return(b);
     else
-        jump(b, edge_to(b, frame));
+        build_jump(b, edge_to(b, frame));
 }
 
 void build_branch(struct build *b, uint32_t depth) { branch(b, frame_at(b, depth)); }
 
 /* ---- conditions ---- */
 
-static void branch_on(struct build *b, uint32_t condition, uint32_t taken, uint32_t other) {
+void build_branch_on(struct build *b, uint32_t condition, uint32_t taken, uint32_t other) {
     uint32_t i = build_new(b, IR_BRANCH, IR_VOID);
     if (b->f->failed) return;
     b->f->ins[i].a = condition;
@@ -151,12 +139,12 @@ void build_branch_if(struct build *b, uint32_t condition, uint32_t depth) {
     if (frame->op == BC_CALL) {
         uint32_t leave = build_block_after(b);
         next = build_block_after(b);
-        branch_on(b, condition, leave, next);
+        build_branch_on(b, condition, leave, next);
         return_from(b, leave);
     } else {
         next = build_block_after(b);
         uint32_t target = edge_to(b, frame);
-        branch_on(b, condition, target, next);
+        build_branch_on(b, condition, target, next);
     }
     build_start(b, next);
 }
@@ -211,7 +199,7 @@ struct frame *build_open_block(struct build *b, uint16_t op, uint32_t block_type
         return NULL;
     }
     struct frame *frame = b->frames + b->n_frames++;
-    *frame = (struct frame){.op = op, .end.block = IR_NONE, .else_block = IR_NONE};
+    *frame = (struct frame){.op = op, .end.block = IR_NONE, .again.block = IR_NONE, .else_block = IR_NONE};
     bc_block_signature(f->bc, block_type, &frame->sig);
     frame->height = (uint32_t)b->n_stack - frame->sig.n_params;
     return frame;
@@ -237,7 +225,7 @@ static uint32_t *snapshot(struct build *b, uint32_t n) {
     return values;
 }
 
-static void restore(struct build *b, const struct frame *frame, const uint32_t *values, uint32_t n) {
+void build_restore(struct build *b, const struct frame *frame, const uint32_t *values, uint32_t n) {
     b->work += b->n_locals;
     memcpy(b->locals, values, b->n_locals * sizeof *values);
     b->n_stack = frame->height;
@@ -267,51 +255,16 @@ static void join_osr(struct build *b) {
     if (f->declined) return;
     build_merge(b, &m, n);
     if (f->failed) return;
-    jump(b, m.block);
+    build_jump(b, m.block);
     b->block = side;
     memcpy(b->locals, b->osr_values, b->n_locals * sizeof *b->locals);
     memcpy(b->stack, b->osr_values + b->n_locals, n * sizeof *b->stack);
     build_merge(b, &m, n);
     if (f->failed) return;
-    jump(b, m.block);
+    build_jump(b, m.block);
     memcpy(b->locals, m.values, b->n_locals * sizeof *b->locals);
     memcpy(b->stack, m.values + b->n_locals, n * sizeof *b->stack);
     build_start(b, m.block);
-}
-
-static void enter_loop(struct build *b, uint32_t block_type) {
-    struct ir_func *f = b->f;
-    if (b->osr_block != IR_NONE && f->where == f->loop_offset) join_osr(b);
-    uint32_t header = ir_new_block(f), loop = (uint32_t)b->next_loop++;
-    struct frame *frame = build_open_block(b, BC_LOOP, block_type);
-    if (f->failed) return;
-    uint32_t n = frame->sig.n_params;
-    frame->header = header;
-    frame->phis = bc_arena_new(&f->arena, b->n_locals + n + 1u, sizeof *frame->phis);
-    if (!frame->phis) {
-        f->failed = true;
-        return;
-    }
-    const uint64_t *written = b->written + loop * b->written_words;
-    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++) {
-        bool param = i >= b->n_locals;
-        uint32_t v = param ? b->stack[frame->height + i - b->n_locals] : b->locals[i];
-        frame->phis[i] = IR_NONE;
-        if (!param && !(written[i / 64] >> i % 64 & 1)) continue;
-        frame->phis[i] = new_phi(b, header, f->ins[v].type);
-        if (!f->failed) f->ins[frame->phis[i]].lane = 1;
-    }
-    loop_edge(b, frame);
-    jump(b, header);
-    build_start(b, header);
-    for (uint32_t i = 0; i < b->n_locals + n && !f->failed; i++) {
-        if (frame->phis[i] == IR_NONE) continue;
-        if (i < b->n_locals)
-            b->locals[i] = frame->phis[i];
-        else
-            b->stack[frame->height + i - b->n_locals] = frame->phis[i];
-    }
-    build_new(b, IR_POLL, IR_VOID);
 }
 
 static void enter_if(struct build *b, uint32_t block_type) {
@@ -321,15 +274,15 @@ static void enter_if(struct build *b, uint32_t block_type) {
     uint32_t then = build_block_after(b);
     frame->else_block = build_block_after(b);
     frame->else_values = snapshot(b, frame->sig.n_params);
-    branch_on(b, condition, then, frame->else_block);
+    build_branch_on(b, condition, then, frame->else_block);
     build_start(b, then);
 }
 
 static void enter_else(struct build *b) {
     struct frame *frame = frame_at(b, 0);
-    if (b->block != IR_NONE) jump(b, edge_to(b, frame));
+    if (b->block != IR_NONE) build_jump(b, edge_to(b, frame));
     if (b->f->failed || frame->else_block == IR_NONE) return; /* its start was passed: nobody comes here */
-    restore(b, frame, frame->else_values, frame->sig.n_params);
+    build_restore(b, frame, frame->else_values, frame->sig.n_params);
     build_start(b, frame->else_block);
     frame->op = BC_ELSE;
 }
@@ -343,6 +296,7 @@ static void leave(struct build *b) {
         return;
     }
     if (frame->op == BC_IF) enter_else(b);
+    if (frame->op == BC_LOOP) build_leave_loop(b);
     if (frame->op == BC_TRY || frame->op == BC_TRY_TABLE) build_close_attempt(b, frame);
     bool falls = b->block != IR_NONE;
     if (frame->end.block == IR_NONE) { /* nobody branches here: the code goes on */
@@ -352,11 +306,11 @@ static void leave(struct build *b) {
     if (falls) {
         uint16_t op = frame->op;
         frame->op = BC_BLOCK; /* a loop's end is not its label */
-        jump(b, edge_to(b, frame));
+        build_jump(b, edge_to(b, frame));
         frame->op = op;
     }
     if (f->failed) return;
-    restore(b, frame, frame->end.values, frame->sig.n_results);
+    build_restore(b, frame, frame->end.values, frame->sig.n_results);
     build_start(b, frame->end.block);
     b->n_frames--;
 }
@@ -543,13 +497,19 @@ void build_control(struct build *b, const struct bc_instr *in) {
     switch (in->op) {
     case BC_UNREACHABLE: unreachable(b); break;
     case BC_BLOCK: build_open_block(b, BC_BLOCK, in->block_type); break;
-    case BC_LOOP: enter_loop(b, in->block_type); break;
-    case BC_IF: enter_if(b, in->block_type); break;
+    case BC_LOOP:
+        if (b->osr_block != IR_NONE && b->f->where == b->f->loop_offset) join_osr(b);
+        build_enter_loop(b, in->block_type);
+        break;
+    case BC_IF:
+        if (!build_test(b, in)) enter_if(b, in->block_type);
+        break;
     case BC_ELSE: enter_else(b); break;
     case BC_END:
     case BC_DELEGATE: leave(b); break;
     case BC_BR: branch(b, frame_at(b, in->index)); break;
     case BC_BR_IF: {
+        if (build_test(b, in)) break;
         uint32_t condition = build_pop(b);
         build_branch_if(b, condition, in->index);
         break;

@@ -4,7 +4,8 @@
  *        build*.c      opt.c                  hoist.c    opt.c      select.c    live.c         |
  *        fold.c                               loops.c                           alloc.c        +--emit--> bytes + places
  *        idiom.c                                         frame.c                spill.c        emit*.c
- *        (calls of small functions become their bodies: build_inline.c; where code stands: emit_layout.c)
+ *        (calls of small functions become their bodies, build_inline.c; tests of loops go to their ends, build_loop.c;
+ *         where code stands, emit_layout.c)
  *
  *   shown:       ir        number     sweep      hoist      split      select     alloc                code */
 #include <cpuid.h>

@@ -237,15 +237,26 @@ static void each_instruction(struct measure *m, void (*visit)(struct measure *m,
     }
 }
 
+/* Where v uses its operand k: a phi at the end of the block that it comes from. */
+static uint32_t place_of_use(const struct measure *m, uint32_t v, uint32_t k) {
+    const struct ir_func *f = m->l->f;
+    const struct ir_ins *i = f->ins + v;
+    if (i->op != IR_PHI) return m->place;
+    const struct ir_block *b = f->blocks + i->block, *from = f->blocks + b->preds[k];
+    return from->order < b->order ? m->l->uses[from->last].last : m->place;
+}
+
 static void visit_uses(struct measure *m, uint32_t v) {
     struct ir_func *f = m->l->f;
     struct value_use *uses = m->l->uses;
+    uint32_t k = 0;
     uses[v].last = m->place;
     if (f->ins[v].op == IR_PHI && f->ins[v].block == m->loop->header) return;
     IR_EACH_OPERAND(f, v, p, {
+        uint32_t place = place_of_use(m, v, k++);
         if (ir_is_const(f, *p)) continue;
         if (!loops_known_before(m->l, m->number, *p)) {
-            uses[*p].last = m->place;
+            if (place > uses[*p].last) uses[*p].last = place;
         } else if (uses[*p].seen != m->number + 1) {
             uses[*p].seen = m->number + 1;
             m->outside[loops_class(f->ins + *p)]++;

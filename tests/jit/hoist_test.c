@@ -154,6 +154,27 @@ static void loads_leave_loops_that_store_nothing(void **state) {
     all_stand(ROWS(rows));
 }
 
+/* A loop whose test is at its start is one with the test at its end; a test that is known in front of it is not made there. */
+static void loops_are_turned_around(void **state) {
+#define WHILE(first, test, body)                                                                             \
+    MEMORY "(func (export \"f\") (param $n i32) (param $a i32) (result i32) (local $k i32) (local $sum i32)" \
+           " (local.set $k " first ") (block $out (loop $l (br_if $out (i32.eqz " test ")) " body            \
+           " (local.set $k (i32.add (local.get $k) (i32.const 1))) (br $l))) (local.get $sum)))"
+    static const struct row rows[] = {
+        {WHILE("(i32.const 0)", "(i32.lt_u (local.get $k) (local.get $n))",
+               ADD("(i32.load16_u (local.get $a))")),
+         "LOAD.i32.load16_u", 0},
+        {WHILE("(i32.const 0)", "(i32.le_s (local.get $k) (i32.const 9))",
+               ADD("(i32.load16_u (local.get $a))")),
+         "i32.gt_s", 1},
+        {WHILE("(local.get $a)", "(i32.lt_u (local.get $k) (i32.const 9))",
+               "(if (i32.and (local.get $k) (i32.const 1)) (then " ADD("(i32.load16_u (local.get $a))") "))"),
+         "LOAD.i32.load16_u", 1},
+    };
+    (void)state;
+    all_stand(ROWS(rows));
+}
+
 static void globals_and_sizes_leave_loops_that_do_not_change_them(void **state) {
 #define GLOBALS                                                                                              \
     "(module (memory 1) (table 1 funcref) (global $g (mut i32) (i32.const 5)) (global $h (mut i32) "         \
@@ -398,6 +419,7 @@ int main(void) {
         cmocka_unit_test(what_only_some_turns_go_past_stays_unless_it_is_dear),
         cmocka_unit_test(constants_that_want_a_register_get_one),
         cmocka_unit_test(loads_leave_loops_that_store_nothing),
+        cmocka_unit_test(loops_are_turned_around),
         cmocka_unit_test(globals_and_sizes_leave_loops_that_do_not_change_them),
         cmocka_unit_test(imported_globals_may_be_one),
         cmocka_unit_test(traps_stay_behind_what_came_before_them),
