@@ -392,6 +392,7 @@ static uint32_t new_call(struct build *b, unsigned op, uint32_t at, uint32_t n, 
     b->f->ins[call].b = n;
     b->f->ins[call].imm = imm;
     b->f->has_calls = true;
+    b->f->has_far_calls |= op != IR_CALL || imm < b->f->bc->n_imported_funcs;
     return call;
 }
 

@@ -285,7 +285,7 @@ static void lay_out_frame(struct emit *e) {
     e->spills_at = out;
     e->self_at = out + ((e->al->spill_bytes + 15) & ~15u);
     e->n_saved = (uint32_t)__builtin_popcount(e->al->used_saved);
-    uint32_t bytes = e->self_at + (f->has_calls ? 16 : 0);
+    uint32_t bytes = e->self_at + (f->has_far_calls ? 16 : 0);
     /* the return address and the pushes before us: rsp is a multiple of 16 behind the frame, if anybody looks */
     if ((bytes || f->has_calls) && (bytes + 8 * e->n_saved + 8) & 15) bytes += 8;
     e->frame_bytes = bytes;

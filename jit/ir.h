@@ -141,6 +141,7 @@ struct ir_func {
     uint32_t frame_place; /* in the order, of the block that makes the frame (frame.c) */
     uint32_t where;       /* of new instructions */
     bool has_calls;
+    bool has_far_calls;         /* of them: such as may lead into another instance */
     struct jit_inlined *places; /* of the instructions of inlined functions */
     size_t n_places, cap_places;
     uint32_t inline_bytes; /* of functions' bodies that may still be inlined */
