@@ -1,5 +1,6 @@
 /* sysvm/image/open.c: an image, its lock and the images below it; new images. */
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "sysvm/image/internal.h"
@@ -258,7 +259,11 @@ enum atoll_status img_open_snapshot(struct img *base, struct sandbox *sb, const 
     const struct img_options o = {.alloc = base->alloc, .sb = sb};
     struct sb_disk disk;
     int error = sb_disk_temporary(sb, folder, &disk);
-    if (error) return img_fail_io(NULL, error, "cannot make a throw-away file", err);
+    if (error) {
+        char what[320];
+        snprintf(what, sizeof what, "cannot make a throw-away file in '%.250s'", folder);
+        return img_fail_io(NULL, error, what, err);
+    }
     struct img *img = img_new(base->alloc, base->name);
     int copy = img ? fcntl(disk.fd, F_DUPFD_CLOEXEC, 0) : -1; /* formatting closes its own */
     enum atoll_status status = ATOLL_OK;

@@ -194,6 +194,8 @@ mkdir "$dir/tmp"
 export TMPDIR="$dir/tmp"
 guest "a machine with disks" 0 '^tiny: off$' '' off --disk "$dir/a.qcow2" --disk "$dir/b.img:snapshot" \
     --disk "$dir/b.img:ro" --disk "$dir/b.img:overlay"
+export TMPDIR=/nonexistent
+guest "a snapshot without a place" 127 '' "b.img: cannot make a throw-away file in '/nonexistent': No such file" off --disk "$dir/b.img:snapshot"
 unset TMPDIR
 [ -z "$(ls -A "$dir/tmp")" ] || { echo "FAILED: a snapshot left something"; failed=1; }
 "$atoll" disk check "$dir/b.img.overlay.qcow2" >/dev/null || { echo "FAILED: no overlay"; failed=1; }
