@@ -29,7 +29,7 @@ enum soft_view {
     SOFT_N_VIEWS
 };
 
-enum { SOFT_TLB_ENTRIES = 4096, SOFT_TLB_GLOBAL = 0x80 };
+enum { SOFT_TLB_ENTRIES = 8192, SOFT_TLB_GLOBAL = 0x80 };
 
 /* The tag that no access finds at entry i: a page far from all that this entry serves, so that neither the page of an
  * access nor its distance from the tag tells otherwise. */
