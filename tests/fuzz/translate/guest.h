@@ -41,7 +41,7 @@ enum guest_mode {
     GUEST_LUKEWARM = 128 /* now and then an instruction is interpreted in between */
 };
 
-enum { GUEST_FAR = 1 << 24 };
+enum { GUEST_FAR = 1 << 25 };
 enum { GUEST_CODE_PAGES = 4, GUEST_CODE_MAX = 0x2000, GUEST_REGISTER_NIBBLES = 16 };
 
 /* As bytes: the input has no alignment. */
