@@ -61,7 +61,7 @@ struct emit {
     uint32_t *inlined;  /* by number of ir_func.places: the number in the code's list, + 1 */
     uint32_t call; /* where the function is called that the last pc is in; IR_NONE: it is no inlined one */
     uint32_t frame_bytes, n_saved;
-    bool framed; /* the code that is made now has the frame */
+    bool framed;                 /* the code that is made now has the frame */
     uint32_t spills_at, self_at; /* from rsp: spill slots; where the instance is kept over a call elsewhere */
     size_t next_move;
     uint32_t next_block; /* the block whose code follows, or IR_NONE */

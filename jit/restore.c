@@ -5,7 +5,8 @@
  *   a direct call of a function that still waits -> its stub, which looks at rt_func.jit_code; for good
  *
  * A function whose bytes cannot be had any more, because somebody wrote into the file, is compiled again: by `jit` at its
- * first call, by `auto` when it is hot, until when it is interpreted. jit_module.saved_states is guarded by the module's lock, which comes before that of jit_hot. */
+ * first call, by `auto` when it is hot, until when it is interpreted. jit_module.saved_states is guarded by the module's
+ * lock, which comes before that of jit_hot. */
 #include <stddef.h>
 #include <string.h>
 #include "bytecode/stress.h"

@@ -19,8 +19,8 @@ enum {
     JIT_SAVED_WORDS = JIT_SAVED_LAYOUT + 8
 };
 void jit_saved_words(const struct rt_module *module, uint32_t words[JIT_SAVED_WORDS]);
-/* What a function's bytes begin with: bytes of its frame, where that begins, where its instance is kept, places, relocations, landings,
- * registers kept, inlined calls, slow instructions. */
+/* What a function's bytes begin with: bytes of its frame, where that begins, where its instance is kept, places,
+ * relocations, landings, registers kept, inlined calls, slow instructions. */
 #define JIT_SAVED_COUNTS 9
 /* A relocation's second word is its target, with its kind above. */
 #define JIT_SAVED_KIND_SHIFT 28

@@ -154,7 +154,8 @@ static void loads_leave_loops_that_store_nothing(void **state) {
     all_stand(ROWS(rows));
 }
 
-/* A loop whose test is at its start is one with the test at its end; a test that is known in front of it is not made there. */
+/* A loop whose test is at its start is one with the test at its end; a test that is known in front of it is not made
+ * there. */
 static void loops_are_turned_around(void **state) {
 #define WHILE(first, test, body)                                                                             \
     MEMORY "(func (export \"f\") (param $n i32) (param $a i32) (result i32) (local $k i32) (local $sum i32)" \

@@ -185,7 +185,8 @@ static void fuel_ends_loops_where_it_ended_them(void **state) {
     }
 }
 
-/* The way back to the outer loop's start is in front of code of the inner one: what is wanted behind both lives there, too. */
+/* The way back to the outer loop's start is in front of code of the inner one: what is wanted behind both lives there,
+ * too. */
 static void a_turn_begins_in_the_middle_of_an_inner_one(void **state) {
     (void)state;
     runs_alike(MODULE(
