@@ -161,7 +161,7 @@ static void string_io_goes_over_the_edge_of_a_page(void **state) {
             n_out += 2 * exit.count;
         } else {
             assert_in_range(n_in + 2 * exit.count, 2, 4);
-            memcpy(exit.data, "page" + n_in, 2 * exit.count);
+            memcpy(exit.data, &"page"[n_in], 2 * exit.count);
             n_in += 2 * exit.count;
         }
     }
