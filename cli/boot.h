@@ -226,6 +226,7 @@ struct boot_options {
     unsigned n_files;
     const char *file_path;   /* the one that is read */
     struct boot_words owned; /* strings that variables were put into */
+    size_t owned_bytes;      /* at most CLI_VM_FILE_MAX */
     struct boot_folders folders;
     struct boot_disks disks;
     struct boot_script *script; /* NULL: none */

@@ -285,8 +285,9 @@ static size_t names_variable(const char *at, const char *name) {
     return strncmp(at + 1, name, n) == 0 ? n + 1 : 0;
 }
 
-static void put_variables(const struct boot_options *o, const char *from, FILE *out) {
-    while (*from) {
+/* False: with those before, it became longer than a file may be, which a short one can ask for. */
+static bool put_variables(const struct boot_options *o, const char *from, FILE *out) {
+    while (*from && o->owned_bytes + (size_t)ftell(out) <= CLI_VM_FILE_MAX) {
         size_t folder = names_variable(from, "CURDIR"), file = names_variable(from, "FILENAME");
         char *text = folder || file ? variable(o, folder) : NULL;
         if (text)
@@ -296,6 +297,7 @@ static void put_variables(const struct boot_options *o, const char *from, FILE *
         from += text ? folder + file : 1;
         free(text);
     }
+    return !*from;
 }
 
 /* entry->value with variables put in. */
@@ -304,9 +306,15 @@ static int expand(struct boot_options *o, struct cli_vm_entry *entry) {
     size_t n;
     if (entry->is_text || !strchr(entry->value, '$')) return CLI_OK;
     FILE *out = open_memstream(&text, &n);
-    if (out) put_variables(o, entry->value, out);
-    if (out && fclose(out) == 0 && take_word(&o->owned, text) == CLI_OK) {
+    bool fits = !out || put_variables(o, entry->value, out), whole = out && fclose(out) == 0;
+    if (!fits) {
+        free(text);
+        cli_message("%s:%u: more than %zu bytes by variables", o->file_path, entry->line, CLI_VM_FILE_MAX);
+        return CLI_USAGE;
+    }
+    if (whole && take_word(&o->owned, text) == CLI_OK) {
         entry->value = text;
+        o->owned_bytes += n;
         return CLI_OK;
     }
     free(text);

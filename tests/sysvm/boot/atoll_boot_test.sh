@@ -111,6 +111,8 @@ expect "a machine as a file" 0 '^tiny: off from a file$' "engine $engine, [0-9]*
 expect "a flag behind the file" 0 '^tiny: off by a flag$' '' -- "$dir/machine.vm" --append "off by a flag"
 printf '.include "${CURDIR}/machine.vm"\n.include(try=true) "/nonexistent/x.vm"\nappend "off $CURDIR $OTHER $$"\n' >"$dir/more.vm"
 expect "a file that includes another" 0 "^tiny: off $dir \$OTHER \$\$\$" 'exits' -- "$dir/more.vm"
+awk 'BEGIN { printf "append = "; for (i = 0; i < 90000; i++) printf "$FILENAME"; print "" }' >"$dir/long.vm"
+expect "a file that grows by variables" 2 '' 'long.vm:1: more than 1048576 bytes by variables' -- "$dir/long.vm"
 chmod +x "$dir/machine.vm"
 mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
 PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
