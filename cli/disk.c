@@ -295,25 +295,43 @@ static bool same_file(const char *a, const char *b) {
     return !stat(a, &st) && !stat(b, &other) && st.st_dev == other.st_dev && st.st_ino == other.st_ino;
 }
 
+/* Keeps others from an image that shall be replaced, and is refused where a machine has it open. *out is NULL where
+ * there is none; a block device is locked when it is written. */
+static enum atoll_status hold_target(struct disk *d, const char *path, struct img **out,
+                                     struct atoll_error *err) {
+    struct stat st;
+    *out = NULL;
+    if (stat(path, &st) || !S_ISREG(st.st_mode)) return ATOLL_OK;
+    enum atoll_status status = sb_grant_disk(d->sb, path, false, err);
+    struct img_options as_bytes = {.sb = d->sb, .format = IMG_RAW};
+    return status ? status : img_open(path, &as_bytes, out, err);
+}
+
 static int convert(struct disk *d) {
     const char *path = d->names[0], *target = d->names[1];
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     struct cli_output out;
-    struct img *from;
+    struct img *from, *replaced;
     if (d->to == IMG_BY_NAME) d->to = img_format_of_name(target);
     if (same_file(path, target)) return cli_usage(d->verb, "%s would be replaced while it is read", path);
     if (strcmp(target, "-") == 0) return cli_usage(d->verb, "an image cannot be written to standard output");
     enum atoll_status status =
         open_image(d, path, (struct img_options){.readonly = true, .direct = d->direct}, &from, &err);
     if (status) return fail(path, &err);
-    int result = cli_output_open(&out, target);
+    int result = hold_target(d, target, &replaced, &err) ? fail(target, &err) : CLI_OK;
     if (result) return close_image(path, from, result);
+    result = cli_output_open(&out, target);
+    if (result) {
+        if (replaced) img_close(replaced);
+        return close_image(path, from, result);
+    }
     result = copy(d, from, cli_output_path(&out), &err);
     if (result) {
         cli_error(target, &err);
         if (err.code == ATOLL_E_IO || err.code == ATOLL_E_NOMEM) result = CLI_INTERNAL;
     }
     int closed = cli_output_close(&out, !result);
+    if (replaced) img_close(replaced);
     img_close(from);
     return result ? result : closed;
 }

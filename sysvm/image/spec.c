@@ -22,12 +22,23 @@ static const char *value_of(const char *text, size_t size, const char *name) {
     return size > n && memcmp(text, name, n) == 0 && text[n] == '=' ? text + n + 1 : NULL;
 }
 
-enum option { NOT_ONE, TAKEN, BAD_VALUE };
+enum option { NOT_ONE, TAKEN, BAD_VALUE, CONTRADICTS };
+
+static enum option take_format(struct img_spec *s, enum img_format format) {
+    if (s->format != IMG_BY_NAME && s->format != format) return CONTRADICTS;
+    s->format = format;
+    return TAKEN;
+}
+static enum option take_overlay(struct img_spec *s, enum img_overlay overlay) {
+    if (s->overlay && s->overlay != overlay) return CONTRADICTS;
+    s->overlay = overlay;
+    return TAKEN;
+}
 
 static enum option take_value(struct img_spec *s, const char *text, size_t size) {
     const char *value;
     if ((value = value_of(text, size, "overlay"))) {
-        s->overlay = IMG_OVERLAY;
+        if (take_overlay(s, IMG_OVERLAY) != TAKEN) return CONTRADICTS;
         size -= (size_t)(value - text);
         return copy_text(s->overlay_path, sizeof s->overlay_path, value, size) ? TAKEN : BAD_VALUE;
     }
@@ -49,9 +60,9 @@ static enum option take_option(struct img_spec *s, const char *text, size_t size
     else if (is_word(text, size, "rw"))
         *out_rw = true;
     else if (is_word(text, size, "raw"))
-        s->format = IMG_RAW;
+        return take_format(s, IMG_RAW);
     else if (is_word(text, size, "qcow2"))
-        s->format = IMG_QCOW2;
+        return take_format(s, IMG_QCOW2);
     else if (is_word(text, size, "direct"))
         s->direct = true;
     else if (is_word(text, size, "cached"))
@@ -59,9 +70,9 @@ static enum option take_option(struct img_spec *s, const char *text, size_t size
     else if (is_word(text, size, "nolock"))
         s->no_lock = true;
     else if (is_word(text, size, "snapshot"))
-        s->overlay = IMG_SNAPSHOT;
+        return take_overlay(s, IMG_SNAPSHOT);
     else if (is_word(text, size, "overlay"))
-        s->overlay = IMG_OVERLAY;
+        return take_overlay(s, IMG_OVERLAY);
     else
         return take_value(s, text, size);
     return TAKEN;
@@ -79,6 +90,9 @@ enum atoll_status img_spec_parse(const char *text, struct img_spec *out, struct 
         if (taken == BAD_VALUE)
             return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "'%s': '%.*s' has no good value", text,
                               (int)(text + size - word), word);
+        if (taken == CONTRADICTS)
+            return atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "'%s': '%.*s' contradicts what follows it",
+                              text, (int)(text + size - word), word);
         if (taken == NOT_ONE) break;
         size = (size_t)(colon - text);
     }
@@ -138,6 +152,7 @@ static enum atoll_status open_overlay(const struct img_spec *s, struct img_optio
     if (!status) status = img_open(s->overlay_path, o, out, err);
     if (!status && !is_file((*out)->backing, s->path)) {
         img_close(*out);
+        *out = NULL;
         status = atoll_fail(err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, "it is not an overlay of '%.300s'", s->path);
     }
     if (!status || !err) return status;

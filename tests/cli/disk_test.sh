@@ -158,6 +158,10 @@ if command -v qemu-img >/dev/null && command -v qemu-io >/dev/null; then
     until grep -q 'qemu-io>' prompt; do kill -0 $holder || break; done
     expect 1 "somebody else is writing to it" disk check q-over.qcow2
     expect 1 "in use by somebody else" disk resize q-over.qcow2 +1M
+    inode=$(stat -c %i q-over.qcow2)
+    expect 1 "q-over.qcow2: in use by somebody else" disk convert data.img q-over.qcow2
+    one_line
+    check "nor is it replaced" [ "$(stat -c %i q-over.qcow2)" -eq "$inode" ]
     exec 9>&-
     wait $holder
     expect 0 "nothing is wrong" disk check q-over.qcow2

@@ -68,6 +68,9 @@ expect "a long tag" 2 '' '36 bytes' -- --kernel "$kernel" --dir "$dir::012345678
 expect "no variable" 2 '' 'does not take "=x"' -- --kernel "$kernel" --rootfs "$dir/root" --env =x
 expect "no such disk" 127 '' 'No such file' -- --kernel "$kernel" --disk /nonexistent/disk.img:ro
 expect "a disk with options that contradict" 2 '' 'read only and written' -- --kernel "$kernel" --disk x.img:ro:snapshot
+expect "a disk that is thrown away and kept" 2 '' "'snapshot' contradicts what follows it" -- --kernel "$kernel" \
+    --disk x.img:snapshot:overlay=y.qcow2
+expect "a disk of two formats" 2 '' "'raw' contradicts what follows it" -- --kernel "$kernel" --disk x.img:raw:qcow2
 expect "a disk with an empty name" 2 '' 'names no disk image' -- --kernel "$kernel" --disk :ro
 [ "$engine" = soft ] || [ -w /dev/kvm ] || { echo "skipped: no /dev/kvm here"; [ $failed -eq 0 ] && exit 77; exit 1; }
 
@@ -197,6 +200,7 @@ export TMPDIR="$dir/tmp"
 guest "a machine with disks" 0 '^tiny: off$' '' off --disk "$dir/a.qcow2" --disk "$dir/b.img:snapshot" \
     --disk "$dir/b.img:ro" --disk "$dir/b.img:overlay"
 export TMPDIR=/nonexistent
+guest "an overlay of something else" 126 '' "it is not an overlay of '$dir/b.img'" off --disk "$dir/b.img:overlay=$dir/a.qcow2"
 guest "a snapshot without a place" 127 '' "b.img: cannot make a throw-away file in '/nonexistent': No such file" off --disk "$dir/b.img:snapshot"
 unset TMPDIR
 [ -z "$(ls -A "$dir/tmp")" ] || { echo "FAILED: a snapshot left something"; failed=1; }
