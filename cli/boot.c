@@ -480,9 +480,6 @@ static int run_all(struct boot *boot) {
         return status == ATOLL_E_USAGE ? CLI_USAGE : CLI_INTERNAL;
     }
     if (boot->o.verbose) cli_message("boot: engine %s (%s)", boot->engine->name, why);
-    /* before the jail, in which files of /sys cannot be read */
-    if (boot->o.memory_kind == VM_MEMORY_CHEAP && vm_memory_shared_is_huge())
-        boot->o.memory_kind = VM_MEMORY_SHAREABLE;
     if (boot->o.name) result = take_name(boot);
     if (result == CLI_OK) result = name_code(&boot->o);
     if (result != CLI_OK) return result;

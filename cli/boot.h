@@ -218,7 +218,7 @@ struct boot_options {
     const struct cli_verb *verb;
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
     uint64_t memory_bytes, n_cpus, timeout_ns;
-    enum vm_memory_kind memory_kind; /* VM_MEMORY_CHEAP: not said */
+    enum vm_memory_kind memory_kind; /* VM_MEMORY_DEFAULT: not said */
     enum vm_engine_choice engine_choice;
     bool self_unpacking, strace, stats, verbose, no_jail, virtio_console, helped, icount, perf, native_gdb;
     struct cli_vm_file

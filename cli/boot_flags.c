@@ -46,8 +46,8 @@ static const struct cli_flag flags[] = {
     {BOOT_INITRD, "initrd", 0, "FILE", "initial RAM disk"},
     {BOOT_APPEND, "append", 0, "TEXT", "the kernel's command line (default: console=ttyS0)"},
     {BOOT_MEMORY, "memory", 0, "SIZE[,shared|,private]",
-     "guest memory, from 16M (default: 512M); shared: a memfd, which other processes can look into "
-     "(docs/memory.md)"},
+     "guest memory, from 16M (default: 512M): a memfd, which other processes of the user can look into "
+     "(docs/memory.md), unless it is private"},
     {BOOT_CPUS, "cpus", 0, "N", "processors, up to 128 (default: 1)"},
     {BOOT_TIMEOUT, "timeout", 0, "TIME", "end the guest after TIME: 500ms, 2s, 1.5m"},
     {BOOT_ENGINE, "engine", 0, "NAME", "what runs the processors: auto, kvm or soft (default: auto)"},
@@ -105,7 +105,7 @@ static int take_memory(struct boot_options *o, const char *text) {
     char size[32];
     int n = snprintf(size, sizeof size, "%.*s", comma ? (int)(comma - text) : (int)strlen(text), text);
     bool is_size = n >= 0 && (size_t)n < sizeof size && cli_parse_size(size, &o->memory_bytes);
-    o->memory_kind = VM_MEMORY_CHEAP;
+    o->memory_kind = VM_MEMORY_DEFAULT;
     for (size_t i = VM_MEMORY_SHARED; comma && i < sizeof kinds / sizeof *kinds; i++)
         if (strcmp(comma + 1, kinds[i]) == 0) o->memory_kind = (enum vm_memory_kind)i;
     if (!is_size || (comma && !o->memory_kind))

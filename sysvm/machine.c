@@ -20,6 +20,28 @@ void vm_machine_stop(struct vm_machine *machine) { vm_machine_end(machine, VM_EN
 static void on_reset(void *context) { vm_machine_end(context, VM_END_RESET, NULL); }
 static void on_off(void *context) { vm_machine_end(context, VM_END_OFF, NULL); }
 
+/* ---- huge pages for what processors touch by themselves ---- */
+
+enum { SWEEP_BLOCKS = 4, SWEEP_FIRST_NS = 5000000, SWEEP_LAST_NS = 1000000000 };
+
+/* Few at a time, as devices wait meanwhile; soon again while there are any, else later and later. */
+static void on_sweep(void *context) {
+    struct vm_machine *machine = context;
+    if (vm_memory_sweep(machine->memory, SWEEP_BLOCKS))
+        machine->sweep_ns = SWEEP_FIRST_NS;
+    else if (machine->sweep_ns < SWEEP_LAST_NS)
+        machine->sweep_ns += machine->sweep_ns / 4;
+    vm_timer_set(machine->sweep, vm_now_ns() + machine->sweep_ns);
+}
+
+static enum atoll_status begin_sweeps(struct vm_machine *machine) {
+    if (!vm_memory_wants_sweeps(machine->memory)) return ATOLL_OK;
+    if (vm_timer_new(machine->loop, on_sweep, machine, &machine->sweep)) return ATOLL_E_NOMEM;
+    machine->sweep_ns = SWEEP_FIRST_NS;
+    on_sweep(machine);
+    return ATOLL_OK;
+}
+
 /* ---- making one ---- */
 
 static enum atoll_status no_memory(struct atoll_error *err) {
@@ -60,6 +82,7 @@ enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct 
     pthread_mutex_init(&machine->end_lock, NULL);
     enum atoll_status status = make_board(machine, err);
     if (status == ATOLL_OK) status = vm_devices_new(machine, err);
+    if (status == ATOLL_OK && begin_sweeps(machine) != ATOLL_OK) status = no_memory(err);
     if (status != ATOLL_OK)
         vm_machine_free(machine);
     else
@@ -69,6 +92,7 @@ enum atoll_status vm_machine_new(const struct vm_machine_config *config, struct 
 
 void vm_machine_free(struct vm_machine *machine) {
     if (!machine) return;
+    vm_timer_free(machine->sweep);
     vm_debug_free(machine->debug);
     vm_vcpus_free(machine);
     vm_devices_free(machine);

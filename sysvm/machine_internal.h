@@ -43,6 +43,9 @@ struct vm_machine {
     struct pci_root *pci; /* owns the virtio devices in its slots */
     struct vballoon *balloon;
 
+    struct vm_timer *sweep; /* of memory; NULL: none is wanted */
+    uint64_t sweep_ns;      /* until the next one */
+
     atomic_uint_fast64_t n_exits; /* of all processors */
     atomic_bool stopping;         /* processors leave; set with the end */
     pthread_mutex_t end_lock;

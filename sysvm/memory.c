@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include "sysvm/layout.h"
 #include "sysvm/memory.h"
+#include "sysvm/memory_huge.h"
 
 struct vm_memory {
     void (*wrote)(void *context, uint64_t gpa, uint64_t n_bytes); /* NULL: nobody wants to know */
@@ -15,7 +16,8 @@ struct vm_memory {
     const struct atoll_alloc *alloc;
     uint64_t size_bytes;
     void *host;
-    int fd; /* of shared memory; -1: private */
+    int fd;                  /* of shared memory; -1: private */
+    struct memory_huge huge; /* of shared memory from VM_BOOT_MEMORY_MIN on */
     size_t n_ranges;
     struct vm_ram ranges[2];
 };
@@ -40,37 +42,9 @@ static enum atoll_status no_memory(uint64_t size_bytes, const char *kind, struct
     return ATOLL_E_IO;
 }
 
-/* ---- huge pages ---- */
-
-/* The word in brackets of a setting, "always within_size [never]"; false: there is no such setting. */
-static bool read_setting(const char *name, char *out, size_t room) {
-    char path[128], text[128];
-    snprintf(path, sizeof path, "/sys/kernel/mm/transparent_hugepage/%s", name);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    if (n < 0) return false;
-    text[n] = 0;
-    const char *word = strchr(text, '['), *end = word ? strchr(word, ']') : NULL;
-    if (!end) return false;
-    snprintf(out, room, "%.*s", (int)(end - word - 1), word + 1);
-    return true;
-}
-
-bool vm_memory_shared_is_huge(void) {
-    static const char *const refusing[] = {"never", "deny"};
-    char word[32];
-    /* that of the size counts where there is one and it does not leave it to the other */
-    if ((!read_setting("hugepages-2048kB/shmem_enabled", word, sizeof word) ||
-         strcmp(word, "inherit") == 0) &&
-        !read_setting("shmem_enabled", word, sizeof word))
-        return false;
-    for (size_t i = 0; i < sizeof refusing / sizeof *refusing; i++)
-        if (strcmp(word, refusing[i]) == 0) return false;
-    return true;
-}
-
 /* ---- mapping ---- */
+
+enum { PRIVATE_FLAGS = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE };
 
 /* Its size stays, so no access of ours can meet an end that somebody else has set. */
 static int make_file(uint64_t size_bytes) {
@@ -90,8 +64,7 @@ static int make_file(uint64_t size_bytes) {
 
 /* Begins where a huge page may; what stands over on both sides goes back. */
 static void *map_private(uint64_t size) {
-    char *at = mmap(NULL, size + VM_HUGE_PAGE, PROT_READ | PROT_WRITE,
-                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    char *at = mmap(NULL, size + VM_HUGE_PAGE, PROT_READ | PROT_WRITE, PRIVATE_FLAGS, -1, 0);
     if (at == MAP_FAILED) return NULL;
     uint64_t before = -(uint64_t)(uintptr_t)at % VM_HUGE_PAGE;
     if (before) munmap(at, before);
@@ -99,19 +72,45 @@ static void *map_private(uint64_t size) {
     return at + before;
 }
 
-static enum atoll_status map(struct vm_memory *memory, enum vm_memory_kind kind, struct atoll_error *err) {
-    /* What boots no kernel touches few pages, and is not to clear 2 MiB for each. */
+static bool map_at(void *host, uint64_t size, int flags, int fd) {
+    return mmap(host, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) != MAP_FAILED;
+}
+
+/* What boots no kernel touches few pages, and is not to clear 2 MiB for each. */
+static bool wants_huge(const struct vm_memory *memory) { return memory->size_bytes >= VM_BOOT_MEMORY_MIN; }
+
+static void advise(const struct vm_memory *memory) {
+    (void)madvise(memory->host, memory->size_bytes,
+                  MADV_DONTDUMP); /* a core dump of ours is not the guest's */
+    (void)madvise(memory->host, memory->size_bytes, wants_huge(memory) ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+}
+
+/* Puts a file in the place of private memory; false, and memory is as it was, where the host has none for us. */
+static bool share(struct vm_memory *memory, bool must_be_huge) {
     uint64_t size = memory->size_bytes;
-    bool huge = size >= VM_BOOT_MEMORY_MIN;
-    memory->host = map_private(size);
-    if (!memory->host) return no_memory(size, "", err);
-    if (kind == VM_MEMORY_CHEAP ? !huge : kind != VM_MEMORY_PRIVATE) memory->fd = make_file(size);
-    if (memory->fd < 0 && kind == VM_MEMORY_SHARED) return no_memory(size, "shared ", err);
-    if (memory->fd >= 0 &&
-        mmap(memory->host, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, memory->fd, 0) == MAP_FAILED)
-        return no_memory(size, "shared ", err);
-    (void)madvise(memory->host, size, MADV_DONTDUMP); /* a core dump of ours is not the guest's */
-    (void)madvise(memory->host, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    int fd = make_file(size);
+    if (fd < 0) return false;
+    if (map_at(memory->host, size, MAP_SHARED, fd)) {
+        advise(memory);
+        memory->fd = fd;
+        bool is_huge =
+            wants_huge(memory) && memory_huge_new(&memory->huge, memory->alloc, memory->host, size, fd);
+        if (is_huge || !must_be_huge) return true;
+        memory->fd = -1;
+    }
+    int error = errno;
+    close(fd);
+    errno = map_at(memory->host, size, PRIVATE_FLAGS, -1) ? error : ENOMEM;
+    return false;
+}
+
+static enum atoll_status map(struct vm_memory *memory, enum vm_memory_kind kind, struct atoll_error *err) {
+    memory->host = map_private(memory->size_bytes);
+    if (!memory->host) return no_memory(memory->size_bytes, "", err);
+    bool may_be_small = kind == VM_MEMORY_SHARED || !wants_huge(memory);
+    if (kind != VM_MEMORY_PRIVATE && share(memory, !may_be_small)) return ATOLL_OK;
+    if (kind == VM_MEMORY_SHARED) return no_memory(memory->size_bytes, "shared ", err);
+    advise(memory);
     return ATOLL_OK;
 }
 
@@ -137,24 +136,50 @@ enum atoll_status vm_memory_new_as(const struct atoll_alloc *alloc, uint64_t siz
 
 enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
                                 struct atoll_error *err) {
-    return vm_memory_new_as(alloc, size_bytes, VM_MEMORY_CHEAP, out, err);
+    return vm_memory_new_as(alloc, size_bytes, VM_MEMORY_DEFAULT, out, err);
 }
 
 void vm_memory_free(struct vm_memory *memory) {
     if (!memory) return;
+    memory_huge_free(&memory->huge);
     if (memory->host) munmap(memory->host, memory->size_bytes);
     if (memory->fd >= 0) close(memory->fd);
     atoll_free(memory->alloc, memory, sizeof *memory);
 }
 
-void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes) {
+/* The piece of RAM in which an address lies; NULL: none is there. */
+static const struct vm_ram *ram_of(const struct vm_memory *memory, uint64_t gpa) {
     for (size_t i = 0; i < memory->n_ranges; i++) {
         const struct vm_ram *ram = memory->ranges + i;
-        if (gpa < ram->gpa || gpa - ram->gpa >= ram->size_bytes) continue;
-        uint64_t offset = gpa - ram->gpa;
-        return n_bytes <= ram->size_bytes - offset ? (char *)ram->host + offset : NULL;
+        if (gpa >= ram->gpa && gpa - ram->gpa < ram->size_bytes) return ram;
     }
     return NULL;
+}
+
+void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes) {
+    const struct vm_ram *ram = ram_of(memory, gpa);
+    if (!ram || n_bytes > ram->size_bytes - (gpa - ram->gpa)) return NULL;
+    return (char *)ram->host + (gpa - ram->gpa);
+}
+
+void *vm_memory_page(const struct vm_memory *memory, uint64_t gpa) {
+    const struct vm_ram *ram = ram_of(memory, gpa);
+    if (!ram) return NULL;
+    uint64_t offset = ram->offset + (gpa - ram->gpa);
+    memory_huge_touch(&memory->huge, offset);
+    return (char *)memory->host + offset;
+}
+
+void vm_memory_expect(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes) {
+    const struct vm_ram *ram = ram_of(memory, gpa);
+    if (!ram) return;
+    uint64_t offset = gpa - ram->gpa, left = ram->size_bytes - offset;
+    memory_huge_gather(&memory->huge, ram->offset + offset, n_bytes < left ? n_bytes : left);
+}
+
+bool vm_memory_wants_sweeps(const struct vm_memory *memory) { return memory->huge.state; }
+size_t vm_memory_sweep(struct vm_memory *memory, size_t n_max) {
+    return memory_huge_sweep(&memory->huge, n_max);
 }
 
 bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uint64_t n_bytes) {
@@ -205,5 +230,6 @@ bool vm_memory_give_back(const struct vm_memory *memory, uint64_t offset, uint64
         failed =
             fallocate(memory->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)offset, (off_t)n_bytes);
     while (failed && errno == EINTR);
+    if (!failed) memory_huge_lost(&memory->huge, offset, n_bytes);
     return !failed;
 }

@@ -1,5 +1,5 @@
 /* sysvm/memory.h: guest RAM. One mapping, in huge pages where the host has some, for as long as the machine lives: of a
- * memfd, shared, which another process can map or read by /proc/PID/fd, or private.
+ * memfd, shared, which another process can map or read by /proc/PID/fd, or private where somebody wants that.
  *
  *   guest physical   0 ........ low_bytes | hole for devices | 4 GiB ........
  *   offset           0 ........ low_bytes                     low_bytes .......    in the memfd, if there is one
@@ -24,9 +24,8 @@ struct vm_ram {
 };
 
 enum vm_memory_kind {
-    VM_MEMORY_CHEAP,     /* shared where it is too small for huge pages in any case, else private */
-    VM_MEMORY_SHAREABLE, /* shared, or private where the host refuses */
-    VM_MEMORY_SHARED,    /* a memfd, or an error */
+    VM_MEMORY_DEFAULT, /* a memfd; private where the host refuses one or has no huge pages for it */
+    VM_MEMORY_SHARED,  /* a memfd, or an error */
     VM_MEMORY_PRIVATE
 };
 
@@ -36,12 +35,9 @@ enum vm_memory_kind {
  * fails  E_USAGE (size), E_NOMEM, E_IO */
 enum atoll_status vm_memory_new_as(const struct atoll_alloc *alloc, uint64_t size_bytes,
                                    enum vm_memory_kind kind, struct vm_memory **out, struct atoll_error *err);
-/* VM_MEMORY_CHEAP */
+/* VM_MEMORY_DEFAULT */
 enum atoll_status vm_memory_new(const struct atoll_alloc *alloc, uint64_t size_bytes, struct vm_memory **out,
                                 struct atoll_error *err);
-/* Whether this host gives shared memory huge pages when it is asked to: where not, each 4 KiB that a guest touches
- * first is an exit. Reads files of /sys. */
-bool vm_memory_shared_is_huge(void);
 void vm_memory_free(struct vm_memory *memory); /* NULL is allowed */
 #define VM_MEMORY_MIN (UINT64_C(1) << 20)
 #define VM_MEMORY_MAX (UINT64_C(1) << 40)
@@ -49,6 +45,16 @@ void vm_memory_free(struct vm_memory *memory); /* NULL is allowed */
 /* The host address of guest bytes gpa .. gpa + n_bytes; NULL unless all of it is RAM in one piece. n_bytes 0:
  * NULL unless gpa is RAM. Any thread. */
 void *vm_memory_at(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes);
+/* The same for the page of gpa, which a processor is about to use: what lies around it becomes a huge page first. */
+void *vm_memory_page(const struct vm_memory *memory, uint64_t gpa);
+/* gpa .. gpa + n_bytes is about to be used, nearly all of it: it becomes huge pages now, which costs less than page by
+ * page. What of it is no RAM does not matter. */
+void vm_memory_expect(const struct vm_memory *memory, uint64_t gpa, uint64_t n_bytes);
+/* Whether guest memory that was touched without a word of ours is to be looked for, and made huge pages: some 2 MiB
+ * each, n_max at most; returns how many there were. One thread at a time. */
+bool vm_memory_wants_sweeps(const struct vm_memory *memory);
+size_t vm_memory_sweep(struct vm_memory *memory, size_t n_max);
+
 /* Copies; false, and nothing copied, unless all of it is RAM in one piece. */
 bool vm_memory_read(const struct vm_memory *memory, uint64_t gpa, void *out, uint64_t n_bytes);
 bool vm_memory_write(const struct vm_memory *memory, uint64_t gpa, const void *bytes, uint64_t n_bytes);

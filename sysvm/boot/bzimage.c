@@ -117,6 +117,9 @@ enum atoll_status boot_load_bzimage(const struct vm_boot_config *config, struct 
     *out = (struct boot_linux){0};
     take_header(file, out);
     struct vm_bytes payload = find_payload(file, code);
+    uint64_t base = get_u64(file.data + PREF_ADDRESS);
+    if (base >= VM_HUGE_PAGE) /* the page before takes what stands before the first segment */
+        vm_memory_expect(config->memory, base - VM_HUGE_PAGE, VM_HUGE_PAGE + get_u32(file.data + INIT_SIZE));
     if (payload.size && !config->self_unpacking) return load_payload(config, payload, out, err);
     return load_whole(config->memory, file, code, out, err);
 }

@@ -112,8 +112,10 @@ enum atoll_status boot_load_elf(const struct vm_memory *memory, struct vm_bytes 
     enum atoll_status status = look_at(memory, elf, &program, out, err);
     for (size_t i = 0; status == ATOLL_OK && i < program.header.e_phnum; i++) {
         const Elf64_Phdr *p = program.segments + i;
-        if (is_loaded(p)) /* the rest is zero: memory is fresh */
-            memcpy(vm_memory_at(memory, p->p_paddr, p->p_memsz), elf.data + p->p_offset, p->p_filesz);
+        if (!is_loaded(p)) continue;
+        vm_memory_expect(memory, p->p_paddr, p->p_memsz);
+        /* the rest is zero: memory is fresh */
+        memcpy(vm_memory_at(memory, p->p_paddr, p->p_memsz), elf.data + p->p_offset, p->p_filesz);
     }
     return status;
 }

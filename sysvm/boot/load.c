@@ -13,6 +13,7 @@ static enum atoll_status place_initrd(const struct vm_boot_config *config, uint6
     if (!size) return ATOLL_OK;
     if (max < UINT64_MAX && top > max + 1) top = max + 1;
     uint64_t base = size <= top ? (top - size) & ~(VM_PAGE - 1) : 0;
+    vm_memory_expect(config->memory, base, size);
     if (base < kernel_end || !vm_memory_write(config->memory, base, config->initrd.data, size))
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET,
                           "guest memory has no room for an initrd of %llu bytes above the kernel",
@@ -114,6 +115,22 @@ static enum atoll_status finish_pvh(const struct vm_boot_config *config, const s
     return ATOLL_OK;
 }
 
+/* ---- memory that every Linux uses early ---- */
+
+/* From the top down: an entry for each page, which is 1/64 of all, and the first tables and stacks. A machine with much
+ * memory comes to the most of it later, some of it never. */
+static void expect_use(const struct vm_memory *memory) {
+    enum { TABLES = 4 << 20, MOST = 64 << 20 };
+    const struct vm_ram *ram;
+    size_t n_pieces = vm_memory_ranges(memory, &ram);
+    const struct vm_ram *last = ram + n_pieces - 1;
+    uint64_t n = vm_memory_size(memory) / 64 + TABLES;
+    if (n > MOST) n = MOST;
+    if (n > last->size_bytes) n = last->size_bytes;
+    vm_memory_expect(memory, last->gpa + last->size_bytes - n, n);
+    vm_memory_expect(memory, 0, VM_HUGE_PAGE);
+}
+
 /* ---- kinds ---- */
 
 static enum atoll_status load_elf(const struct vm_boot_config *config, bool packed, struct vm_cpu_state *out,
@@ -144,6 +161,7 @@ enum atoll_status vm_boot_load(const struct vm_boot_config *config, struct vm_cp
     if (!boot_write_acpi(config->memory, config->n_cpus))
         return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "a machine has 1 to %u processors",
                           VM_CPUS_MAX);
+    expect_use(config->memory);
     if (boot_is_bzimage(config->kernel)) return load_bzimage(config, out, err);
     if (boot_is_elf(config->kernel)) return load_elf(config, false, out, err);
     if (boot_packing_of(config->kernel) != BOOT_PLAIN) return load_elf(config, true, out, err);

@@ -194,12 +194,89 @@ static void nobody_can_shorten_the_file(void **state) {
 
 static void memory_too_small_for_huge_pages_is_shared_unless_told(void **state) {
     (void)state;
-    struct vm_memory *small = memory_of(MIB), *large = memory_of(VM_BOOT_MEMORY_MIN);
+    struct vm_memory *small = memory_of(MIB);
     assert_true(vm_memory_fd(small) >= 0);
-    assert_int_equal(vm_memory_fd(large), -1);
     vm_memory_free(small);
-    vm_memory_free(large);
     vm_memory_free(memory_as(MIB, VM_MEMORY_PRIVATE));
+    vm_memory_free(memory_as(VM_BOOT_MEMORY_MIN, VM_MEMORY_PRIVATE));
+}
+
+/* ---- huge pages ---- */
+
+/* Memory as it is without a word; skips where this host has no huge pages for shared memory, or makes them itself. */
+static struct vm_memory *gathered_memory(void) {
+    struct vm_memory *memory = memory_of(64 * MIB);
+    if (vm_memory_wants_sweeps(memory)) {
+        assert_true(vm_memory_fd(memory) >= 0);
+        return memory;
+    }
+    vm_memory_free(memory);
+    skip();
+    return NULL;
+}
+
+static uint64_t word_at(const struct vm_memory *memory, uint64_t gpa) {
+    uint64_t word;
+    assert_true(vm_memory_read(memory, gpa, &word, sizeof word));
+    return word;
+}
+
+static void what_is_expected_becomes_huge_pages_and_stays_what_it_was(void **state) {
+    (void)state;
+    struct vm_memory *memory = gathered_memory();
+    uint64_t word = 0x12345678, before = allocated(memory);
+    assert_true(vm_memory_write(memory, 9 * MIB, &word, sizeof word));
+    vm_memory_expect(memory, 9 * MIB, 4 * MIB);
+    assert_int_equal(allocated(memory), before + 6 * MIB);
+    assert_int_equal(word_at(memory, 9 * MIB), word);
+    assert_int_equal(word_at(memory, 10 * MIB), 0);
+    vm_memory_expect(memory, 64 * MIB, MIB);
+    vm_memory_expect(memory, 62 * MIB, UINT64_MAX);
+    assert_int_equal(allocated(memory), before + 8 * MIB);
+    vm_memory_free(memory);
+}
+
+static void the_page_that_a_processor_takes_is_part_of_a_huge_one(void **state) {
+    (void)state;
+    struct vm_memory *memory = gathered_memory();
+    uint64_t before = allocated(memory);
+    uint8_t *page = vm_memory_page(memory, 33 * MIB);
+    assert_ptr_equal(page, vm_memory_at(memory, 33 * MIB, VM_PAGE));
+    assert_int_equal(allocated(memory), before + 2 * MIB);
+    assert_null(vm_memory_page(memory, 64 * MIB));
+    vm_memory_free(memory);
+}
+
+static void a_sweep_finds_what_was_touched(void **state) {
+    (void)state;
+    struct vm_memory *memory = gathered_memory();
+    static const uint64_t places[] = {63 * MIB, 20 * MIB, 5 * MIB, 22 * MIB};
+    uint64_t before = allocated(memory);
+    assert_int_equal(vm_memory_sweep(memory, 8), 0);
+    for (uint64_t i = 0; i < 4; i++) assert_true(vm_memory_write(memory, places[i], places + i, 8));
+    assert_int_equal(vm_memory_sweep(memory, 3), 3);
+    assert_int_equal(vm_memory_sweep(memory, 3), 1);
+    assert_int_equal(vm_memory_sweep(memory, 3), 0);
+    assert_int_equal(allocated(memory), before + 8 * MIB);
+    for (uint64_t i = 0; i < 4; i++) assert_int_equal(word_at(memory, places[i]), places[i]);
+    vm_memory_free(memory);
+}
+
+/* A huge page in its place would take back what the balloon gave. */
+static void where_single_pages_were_given_back_pages_stay_small(void **state) {
+    (void)state;
+    struct vm_memory *memory = gathered_memory();
+    uint64_t before = allocated(memory);
+    vm_memory_expect(memory, 8 * MIB, 4 * MIB);
+    assert_true(vm_memory_give_back(memory, 9 * MIB, VM_PAGE));
+    assert_non_null(vm_memory_page(memory, 8 * MIB));
+    vm_memory_expect(memory, 8 * MIB, 4 * MIB);
+    assert_int_equal(vm_memory_sweep(memory, 8), 0);
+    assert_int_equal(allocated(memory), before + 4 * MIB - VM_PAGE);
+    assert_true(vm_memory_give_back(memory, 8 * MIB, 4 * MIB));
+    vm_memory_expect(memory, 8 * MIB, MIB);
+    assert_int_equal(allocated(memory), before + 2 * MIB);
+    vm_memory_free(memory);
 }
 
 static void without_files_of_its_size_memory_is_private_or_an_error(void **state) {
@@ -213,7 +290,7 @@ static void without_files_of_its_size_memory_is_private_or_an_error(void **state
     assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
     enum atoll_status asked = vm_memory_new_as(&atoll_default_alloc, MIB, VM_MEMORY_SHARED, &memory, &err);
     enum atoll_status possible =
-        vm_memory_new_as(&atoll_default_alloc, 32 * MIB, VM_MEMORY_SHAREABLE, &memory, NULL);
+        vm_memory_new_as(&atoll_default_alloc, 32 * MIB, VM_MEMORY_DEFAULT, &memory, NULL);
     setrlimit(RLIMIT_FSIZE, &before);
     assert_int_equal(asked, ATOLL_E_IO);
     assert_int_equal(err.system_errno, EFBIG);
@@ -235,6 +312,10 @@ int main(void) {
         cmocka_unit_test(the_file_is_the_memory),
         cmocka_unit_test(nobody_can_shorten_the_file),
         cmocka_unit_test(memory_too_small_for_huge_pages_is_shared_unless_told),
+        cmocka_unit_test(what_is_expected_becomes_huge_pages_and_stays_what_it_was),
+        cmocka_unit_test(the_page_that_a_processor_takes_is_part_of_a_huge_one),
+        cmocka_unit_test(a_sweep_finds_what_was_touched),
+        cmocka_unit_test(where_single_pages_were_given_back_pages_stay_small),
         cmocka_unit_test(without_files_of_its_size_memory_is_private_or_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

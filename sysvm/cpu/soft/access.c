@@ -15,7 +15,7 @@ struct place {
 /* The host's address of a page; NULL where it is no RAM, or covered by the processor's APIC. */
 static uint8_t *page_of_ram(const struct soft_cpu *cpu, uint64_t gpa) {
     if (soft_apic_covers(cpu, gpa)) return NULL;
-    return vm_memory_at(cpu->engine->config.memory, gpa, VM_PAGE);
+    return vm_memory_page(cpu->engine->config.memory, gpa);
 }
 
 static void remember(struct soft_cpu *cpu, enum soft_view v, uint64_t linear,

@@ -1,5 +1,5 @@
 # Memory that the guest has freed goes back to the host by itself: 200 MiB of a file that is removed.
-resident() { awk '/RssAnon/ { print $2 }' "/proc/$(pidof atoll)/status"; }
+resident() { awk '/RssAnon|RssShmem/ { n += $2 } END { print n }' "/proc/$(pidof atoll)/status"; }
 boot $cloud balloon --timeout 300 &
 await 'memory taken'
 full=$(resident) left=$full
