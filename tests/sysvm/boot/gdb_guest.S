@@ -1,6 +1,7 @@
 /* tests/sysvm/boot/gdb_guest.S: a kernel for a debugger: everything stands where gdb_test.c expects it.
  * It counts, writes and reads a word, starts the second processor, and then does what the debugger writes into
  * `wish`. */
+    .set START, 0x1000000
     .globl _start
     .text
 _start:
@@ -47,6 +48,9 @@ serve:
     je off
     cmp $4, %eax
     je wait
+    cmp $5, %eax
+    je own_int3
+    pause                            /* where a host's processor waits for others, it may leave the guest here */
     jmp serve
 reset:
     mov $0xCF9, %edx
@@ -65,8 +69,27 @@ wait:
     cli
     hlt
     jmp wait
+own_int3: /* a breakpoint of its own, with a handler that counts, and back to the loop */
+    movl $0, wish
+    mov %cs, %eax
+    mov %ax, gate + 2
+    lidt table
+    mov $(START + 0xC00), %esp
+    int3
+behind_int3:
+    jmp serve
+int3_handler:
+    incl taken
+    iretq
 no_table:
     .word 0
+    .quad 0
+table:
+    .word 4 * 16 - 1
+    .quad gate - 3 * 16
+    .p2align 3
+gate: /* of exception 3 */
+    .word (START + int3_handler - _start) & 0xFFFF, 0, 0x8E00, START >> 16
     .quad 0
 
     .org 0x300, 0x90
@@ -75,6 +98,7 @@ second: /* real mode, 0x800:0 */
     cli
     mov $5, %ax
 1:  inc %ax
+    pause
     jmp 1b
 second_end:
     .code64
@@ -86,5 +110,8 @@ word:
 wish:
     .long 0
 ticks:
+    .long 0
+    .org 0x810, 0x90
+taken:
     .long 0
     .org 0x1000, 0x90
