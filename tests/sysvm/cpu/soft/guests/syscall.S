@@ -184,11 +184,11 @@ guest:
     xgetbv
     SAY %eax
 
-    /* KVM's hypercalls: there are none */
-    mov $5, %eax
+    /* KVM's hypercalls: there is none of this number */
+    mov $500, %eax
     TRY vmcall
     SAY %eax
-    mov $5, %eax
+    mov $500, %eax
     TRY vmmcall
     SAY %eax
     END
