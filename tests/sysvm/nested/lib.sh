@@ -8,7 +8,7 @@ fail() { echo "FAILED: $*"; failed=1; }
 boot() {
     local kernel=$1 word=$2
     shift 2
-    atoll boot --engine=kvm --kernel "$kernel" --initrd $inner --append "console=ttyS0 panic=-1 quiet do=$word" "$@" \
+    atoll boot --engine=kvm --kernel "$kernel" --initrd $inner --append "console=ttyS0 panic=-1 quiet do=$word ${append:-}" "$@" \
         </dev/null >/tmp/out 2>/tmp/err
     status=$?
 }
