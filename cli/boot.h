@@ -213,7 +213,6 @@ int boot_folders_archive(const struct boot_folders *f, struct sandbox *sandbox, 
 
 /* ---- boot_flags.c ---- */
 
-enum { BOOT_FILES_MAX = 16 };
 struct boot_options {
     const struct cli_verb *verb;
     const char *kernel_path, *initrd_path, *cmdline, *net, *vsock; /* the last two NULL: not there */
@@ -221,12 +220,8 @@ struct boot_options {
     enum vm_memory_kind memory_kind; /* VM_MEMORY_DEFAULT: not said */
     enum vm_engine_choice engine_choice;
     bool self_unpacking, strace, stats, verbose, no_jail, virtio_console, helped, icount, perf, native_gdb;
-    struct cli_vm_file
-        files[BOOT_FILES_MAX]; /* NAME.vm and what it includes; their strings are values of flags */
-    unsigned n_files;
-    const char *file_path;   /* the one that is read */
-    struct boot_words owned; /* strings that variables were put into */
-    size_t owned_bytes;      /* at most CLI_VM_FILE_MAX */
+    const char *file_path;   /* NAME.vm; NULL: none */
+    struct cli_vm_file file; /* what it says; its strings are values of flags */
     struct boot_folders folders;
     struct boot_disks disks;
     struct boot_script *script; /* NULL: none */

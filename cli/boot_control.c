@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include "cli/boot.h"
 #include "cli/control.h"
-#include "cli/vm_file.h"
+#include "cli/ucl/ucl.h"
 
 enum { CLIENTS_MAX = 16, RING_BYTES = 65536, INPUT_BYTES = 1024 };
 
@@ -178,25 +178,25 @@ static const struct {
     {"info", do_info}, {"stop", do_stop}, {"kill", do_kill}, {"console", do_console}, {"memory", do_memory}};
 
 /* NULL, or what is wrong. */
-static const char *read_request(const struct cli_vm_file *file, struct request *r) {
-    for (size_t i = 0; i < file->n_entries; i++) {
-        const struct cli_vm_entry *entry = file->entries + i;
-        bool is_time = strcmp(entry->name, "timeout") == 0, is_size = strcmp(entry->name, "size") == 0;
-        if (strcmp(entry->name, "do") == 0)
-            r->word = entry->value;
-        else if (!is_time && !is_size)
-            return "no request has such a field";
-        else if (is_time && !cli_parse_duration(entry->value, &r->timeout_ns))
+static const char *read_request(const struct ucl_value *object, struct request *r) {
+    for (const struct ucl_value *field = object->first; field; field = field->next) {
+        bool is_time = strcmp(field->key, "timeout") == 0, is_size = strcmp(field->key, "size") == 0;
+        bool is_word = strcmp(field->key, "do") == 0;
+        if (!is_time && !is_size && !is_word) return "no request has such a field";
+        if (!field->text) return "a field is text";
+        if (is_word)
+            r->word = field->text;
+        else if (is_time && !cli_parse_duration(field->text, &r->timeout_ns))
             return "\"timeout\" is no time";
-        else if (is_size && (!cli_parse_size(entry->value, &r->n_bytes) || !r->n_bytes))
+        else if (is_size && (!cli_parse_size(field->text, &r->n_bytes) || !r->n_bytes))
             return "\"size\" is no size";
     }
     return r->word ? NULL : "\"do\" is missing";
 }
 
-static void run_request(struct client *c, const struct cli_vm_file *file) {
+static void run_request(struct client *c, const struct ucl_value *object) {
     struct request r = {.timeout_ns = UINT64_C(30) * 1000000000};
-    const char *wrong = read_request(file, &r);
+    const char *wrong = read_request(object, &r);
     for (size_t i = 0; !wrong && i < sizeof requests / sizeof *requests; i++) {
         if (strcmp(requests[i].name, r.word)) continue;
         requests[i].run(c, &r);
@@ -207,16 +207,17 @@ static void run_request(struct client *c, const struct cli_vm_file *file) {
 
 /* The line without its end. */
 static void take_request(struct client *c, size_t n) {
-    struct cli_vm_file file;
+    struct ucl_document document;
     struct atoll_error err = {0};
     if (!n || c->line[0] != '{') {
         refuse(c, "a request is a JSON object on a line");
-    } else if (cli_vm_file_parse(c->line, n, &file, &err) != ATOLL_OK) {
-        refuse(c, err.text);
-    } else {
-        run_request(c, &file);
-        cli_vm_file_free(&file);
+        return;
     }
+    if (ucl_read("request", c->line, n, NULL, &document, &err) == ATOLL_OK)
+        run_request(c, document.root);
+    else
+        refuse(c, err.text);
+    ucl_document_free(&document);
 }
 
 /* Lines that are whole, one after the other, as answers can be sent. What is behind "console" is input. */

@@ -1,8 +1,8 @@
 /* cli/boot_flags.c: what `atoll boot` is told: by flags, and by a machine as a file, whose lines are flags. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "cli/boot.h"
 #include "cli/control.h"
 #include "sysvm/layout.h"
@@ -244,148 +244,64 @@ static int take_flag(struct boot_options *o, int id, const char *value) {
 
 /* ---- a machine as a file ---- */
 
-/* True: the flag is to be set; *out_status is CLI_USAGE after a message where a line is wrong. */
-static bool is_set(const struct boot_options *o, const struct cli_vm_entry *entry,
-                   const struct cli_flag *flag, int *out_status) {
-    static const char *const words[] = {"true", "yes", "on", "false", "no", "off"};
-    if (flag->value) return true;
-    for (size_t i = 0; i < 6; i++)
-        if (strcmp(entry->value, words[i]) == 0) return i < 3;
-    cli_message("%s:%u: %s is true or false, not \"%s\"", o->file_path, entry->line, entry->name,
-                entry->value);
-    *out_status = CLI_USAGE;
-    return false;
+static void tell_place(const struct ucl_file *file, uint32_t line, uint32_t column, const char *text) {
+    if (column)
+        cli_message("%s:%u:%u: %s", file->name, line, column, text);
+    else if (line)
+        cli_message("%s:%u: %s", file->name, line, text);
+    else
+        cli_message("%s: %s", file->name, text);
+    for (; file->from; file = file->from)
+        cli_message("%s:%u: included here", file->from->name, file->from_line);
+}
+
+/* Why the file could not be read; what to exit with. */
+static int file_failed(const struct cli_vm_file *file, const char *path, const struct atoll_error *err) {
+    const struct ucl_file none = {.name = path};
+    tell_place(file->failed ? file->failed : &none, err->line, err->column, err->text);
+    if (err->code == ATOLL_E_NOMEM) return CLI_INTERNAL;
+    if (err->code != ATOLL_E_IO) return CLI_USAGE;
+    return err->system_errno == ENOENT || err->system_errno == ENOTDIR ? CLI_NOT_FOUND : CLI_NOT_LOADABLE;
 }
 
 /* Lines of text are a script. */
-static int take_text(struct boot_options *o, const struct cli_vm_entry *entry, const struct cli_flag *flag) {
+static int take_lines(struct boot_options *o, const struct cli_vm_setting *setting) {
+    const struct ucl_value *from = setting->from;
+    if (setting->flag->id != BOOT_SCRIPT) {
+        char text[64];
+        snprintf(text, sizeof text, "%s is one line", setting->flag->name);
+        tell_place(from->file, from->line, 0, text);
+        return CLI_USAGE;
+    }
     boot_script_free(o->script);
     o->script = NULL;
-    if (flag->id == BOOT_SCRIPT)
-        return boot_script_new(o->file_path, entry->value, strlen(entry->value), entry->line + 1, &o->script);
-    cli_message("%s:%u: %s is one line", o->file_path, entry->line, entry->name);
-    return CLI_USAGE;
+    return boot_script_new(from->file->name, setting->value, strlen(setting->value), from->line + 1,
+                           &o->script);
 }
 
-static int read_entries(struct boot_options *o);
-
-/* The variables that libucl has by itself, of the file that is read: its folder, and its name from the root. */
-static char *variable(const struct boot_options *o, bool is_folder) {
-    char *path = realpath(o->file_path, NULL);
-    char *slash = path && is_folder ? strrchr(path, '/') : NULL;
-    if (slash) slash[slash == path] = 0;
-    return path;
-}
-
-/* Length of $NAME or ${NAME} at `at`; 0: it is not there. */
-static size_t names_variable(const char *at, const char *name) {
-    size_t n = strlen(name);
-    if (at[0] != '$') return 0;
-    if (at[1] == '{') return strncmp(at + 2, name, n) == 0 && at[2 + n] == '}' ? n + 3 : 0;
-    return strncmp(at + 1, name, n) == 0 ? n + 1 : 0;
-}
-
-/* False: with those before, it became longer than a file may be, which a short one can ask for. */
-static bool put_variables(const struct boot_options *o, const char *from, FILE *out) {
-    while (*from && o->owned_bytes + (size_t)ftell(out) <= CLI_VM_FILE_MAX) {
-        size_t folder = names_variable(from, "CURDIR"), file = names_variable(from, "FILENAME");
-        char *text = folder || file ? variable(o, folder) : NULL;
-        if (text)
-            fputs(text, out);
-        else
-            fputc(*from, out);
-        from += text ? folder + file : 1;
-        free(text);
-    }
-    return !*from;
-}
-
-/* entry->value with variables put in. */
-static int expand(struct boot_options *o, struct cli_vm_entry *entry) {
-    char *text = NULL;
-    size_t n;
-    if (entry->is_text || !strchr(entry->value, '$')) return CLI_OK;
-    FILE *out = open_memstream(&text, &n);
-    bool fits = !out || put_variables(o, entry->value, out), whole = out && fclose(out) == 0;
-    if (!fits) {
-        free(text);
-        cli_message("%s:%u: more than %zu bytes by variables", o->file_path, entry->line, CLI_VM_FILE_MAX);
-        return CLI_USAGE;
-    }
-    if (whole && take_word(&o->owned, text) == CLI_OK) {
-        entry->value = text;
-        o->owned_bytes += n;
-        return CLI_OK;
-    }
-    free(text);
-    cli_message("out of memory");
-    return CLI_INTERNAL;
-}
-
-static int take_include(struct boot_options *o, const struct cli_vm_entry *entry) {
-    const char *including = o->file_path;
-    if (strcmp(entry->name, CLI_VM_TRY_INCLUDE) == 0 && access(entry->value, F_OK)) return CLI_OK;
-    o->file_path = entry->value;
-    int result = read_entries(o);
-    o->file_path = including;
-    if (result != CLI_OK) cli_message("%s:%u: included here", including, entry->line);
-    return result;
-}
-
-static int take_entry(struct boot_options *o, const struct cli_vm_entry *entry) {
-    const char *names[sizeof flags / sizeof *flags];
-    size_t n = 0;
-    int status = CLI_OK;
-    for (const struct cli_flag *flag = flags; flag->name; flag++) {
-        names[n++] = flag->name;
-        if (strcmp(flag->name, entry->name)) continue;
-        if (!is_set(o, entry, flag, &status)) return status;
-        if (entry->is_text) return take_text(o, entry, flag);
-        status = take_flag(o, flag->id, entry->value);
-        if (status != CLI_OK) cli_message("%s:%u: this line is not taken", o->file_path, entry->line);
-        return status;
-    }
-    if (strncmp(entry->name, CLI_VM_INCLUDE, strlen(CLI_VM_INCLUDE)) == 0) return take_include(o, entry);
-    names[n] = NULL;
-    const char *near = cli_nearest(entry->name, names);
-    cli_message("%s:%u: there is no flag \"%s\"%s%s%s", o->file_path, entry->line, entry->name,
-                near ? "; perhaps " : "", near ? near : "",
-                entry->after_comma ? " (a value with commas stands in quotes)" : "");
-    return CLI_USAGE;
-}
-
-/* Of the file o->file_path. */
-static int read_entries(struct boot_options *o) {
-    struct cli_file bytes;
-    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
-    if (o->n_files == BOOT_FILES_MAX) {
-        cli_message("%s: more than %d files, one in another", o->file_path, BOOT_FILES_MAX);
-        return CLI_USAGE;
-    }
-    int result = boot_read_file(o->file_path, CLI_VM_FILE_MAX, &bytes);
-    if (result != CLI_OK) return result;
-    struct cli_vm_file *file = &o->files[o->n_files++];
-    enum atoll_status status = cli_vm_file_parse((const char *)bytes.bytes, bytes.size, file, &err);
-    cli_file_close(&bytes);
-    if (status != ATOLL_OK) {
-        cli_error(o->file_path, &err);
-        return status == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_USAGE;
-    }
-    for (size_t i = 0; i < file->n_entries && result == CLI_OK; i++) {
-        result = expand(o, file->entries + i);
-        if (result == CLI_OK) result = take_entry(o, file->entries + i);
-    }
-    return result;
+static int take_setting(struct boot_options *o, const struct cli_vm_setting *setting) {
+    const struct ucl_value *from = setting->from;
+    if (from->is_lines) return take_lines(o, setting);
+    int status = take_flag(o, setting->flag->id, setting->value);
+    if (status != CLI_OK) tell_place(from->file, from->line, 0, "this line is not taken");
+    return status;
 }
 
 /* What the file says counts as if it stood on the command line instead of the file's name. */
 static int take_file(struct boot_options *o, const char *path) {
+    static const struct ucl_options options = {.files = &ucl_system_files};
+    struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     size_t size = strlen(path);
     if (size < 3 || strcmp(path + size - 3, ".vm"))
         return cli_usage(o->verb, "\"%s\" is no flag, and no file NAME.vm", path);
     if (o->file_path) return cli_usage(o->verb, "one file at a time, not \"%s\", too", path);
     o->file_path = path;
-    return read_entries(o);
+    if (cli_vm_file_read(path, &options, flags, &o->file, &err) != ATOLL_OK)
+        return file_failed(&o->file, path, &err);
+    int result = CLI_OK;
+    for (size_t i = 0; i < o->file.n_settings && result == CLI_OK; i++)
+        result = take_setting(o, o->file.settings + i);
+    return result;
 }
 
 static int take_flags(struct boot_options *o, struct cli_parser *p) {
@@ -415,9 +331,7 @@ void boot_options_free(struct boot_options *o) {
     boot_words_free(&o->folders.env);
     boot_words_free(&o->folders.args);
     free(o->default_kernel);
-    for (unsigned i = 0; i < o->n_files; i++) cli_vm_file_free(&o->files[i]);
-    for (size_t i = 0; i < o->owned.n; i++) free((char *)o->owned.items[i]);
-    boot_words_free(&o->owned);
+    cli_vm_file_free(&o->file);
 }
 
 const struct cli_verb cli_verb_boot = {
@@ -429,12 +343,14 @@ const struct cli_verb cli_verb_boot = {
         "any "
         "kernel with a PVH entry in a virtual machine whose serial console is standard input and output. A "
         "guest that resets is booted again.\n\n"
-        "NAME.vm is a machine as a file: a line \"flag = value\" for each flag, \"flag = true\" for one "
-        "without "
-        "a value, \"[ a, b ]\" for several; # begins a comment, and JSON is taken, too. .include \"FILE\" "
-        "takes "
-        "another file in, and ${CURDIR} is the folder of the file. Flags behind it go before "
-        "what it says. A file that begins with \"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
+        "NAME.vm is a machine as a file, in libucl's language: a line \"flag = value\" for each flag, \"flag "
+        "= true\" "
+        "for one without a value, \"[ a, b ]\" for several, or sections (disk { file = a.img; ro = true }); "
+        "# begins a "
+        "comment, and JSON is taken, too. .include \"FILE\" takes another file in, and ${CURDIR} is the "
+        "folder of the "
+        "file (docs/machine-files.md). Flags behind it go before what it says. A file that begins with "
+        "\"#!/usr/bin/env -S atoll boot\" can be run itself.\n\n"
         "On a terminal, Ctrl-a x quits and Ctrl-a h helps. A serial port does not know the size of its "
         "terminal; with "
         "--console virtio the console is hvc0, which does. Without --append the kernel is told to use both, "

@@ -12,7 +12,7 @@
 #include "cli/cli.h"
 #include "cli/control.h"
 #include "cli/terminal.h"
-#include "cli/vm_file.h"
+#include "cli/ucl/ucl.h"
 
 enum { VM_JSON = 1, VM_TIMEOUT };
 static const struct cli_flag flags[] = {
@@ -72,24 +72,23 @@ static bool read_line(int fd, char line[CONTROL_LINE_MAX]) {
     return false;
 }
 
-static const char *field(const struct cli_vm_file *file, const char *name) {
-    for (size_t i = 0; i < file->n_entries; i++)
-        if (strcmp(file->entries[i].name, name) == 0) return file->entries[i].value;
-    return NULL;
+static const char *field(const struct ucl_document *answer, const char *name) {
+    return ucl_text(answer->root, name);
 }
 
-/* Asks, and reads the answer. out: *out_answer, for cli_vm_file_free when CLI_OK. */
-static int ask(const struct vm *vm, int fd, const char *request, struct cli_vm_file *out_answer) {
+/* Asks, and reads the answer. out: *out_answer, for ucl_document_free when CLI_OK. */
+static int ask(const struct vm *vm, int fd, const char *request, struct ucl_document *out_answer) {
     char line[CONTROL_LINE_MAX];
-    bool told = send_all(fd, request, strlen(request)) && read_line(fd, line);
-    if (!told || line[0] != '{' || cli_vm_file_parse(line, strlen(line), out_answer, NULL) != ATOLL_OK) {
+    bool told = send_all(fd, request, strlen(request)) && read_line(fd, line) && line[0] == '{';
+    if (!told || ucl_read("answer", line, strlen(line), NULL, out_answer, NULL) != ATOLL_OK) {
+        if (told) ucl_document_free(out_answer);
         cli_message("vm: \"%s\" does not answer", vm->name);
         return CLI_INTERNAL;
     }
     const char *ok = field(out_answer, "ok"), *error = field(out_answer, "error");
     if (ok && strcmp(ok, "true") == 0) return CLI_OK;
     cli_message("vm: %s: %s", vm->name, error ? error : "refused");
-    cli_vm_file_free(out_answer);
+    ucl_document_free(out_answer);
     return CLI_INTERNAL;
 }
 
@@ -116,7 +115,7 @@ enum { N_FIELDS = sizeof fields / sizeof *fields };
 static bool is_number(const char *text) { return *text && strspn(text, "0123456789") == strlen(text); }
 
 /* What a machine says is read and written anew: numbers are numbers, text is text. */
-static void print_json(const struct cli_vm_file *info) {
+static void print_json(const struct ucl_document *info) {
     const char *separator = "";
     putchar('{');
     for (size_t i = 0; i < N_FIELDS; i++) {
@@ -139,12 +138,12 @@ static void print_text(const char *text, int width) {
     for (; width > 0; width--) putchar(' ');
 }
 
-static unsigned long long number(const struct cli_vm_file *info, const char *name) {
+static unsigned long long number(const struct ucl_document *info, const char *name) {
     const char *value = field(info, name);
     return value && is_number(value) ? strtoull(value, NULL, 10) : 0;
 }
 
-static void print_row(const struct cli_vm_file *info) {
+static void print_row(const struct ucl_document *info) {
     const char *name = field(info, "name"), *kernel = field(info, "kernel");
     print_text(name ? name : "", 20);
     printf(" %8llu %7lluM %4llu %8llus  ", number(info, "pid"), number(info, "memory_bytes") >> 20,
@@ -153,7 +152,7 @@ static void print_row(const struct cli_vm_file *info) {
     putchar('\n');
 }
 
-static void print_lines(const struct cli_vm_file *info) {
+static void print_lines(const struct ucl_document *info) {
     for (size_t i = 0; i < N_FIELDS; i++) {
         const char *value = field(info, fields[i].name);
         if (!value) continue;
@@ -164,7 +163,7 @@ static void print_lines(const struct cli_vm_file *info) {
 }
 
 static int do_info(struct vm *vm) {
-    struct cli_vm_file info;
+    struct ucl_document info;
     int fd, result = connect_to(vm, &fd);
     if (result != CLI_OK) return result;
     result = ask(vm, fd, "{\"do\":\"info\"}\n", &info);
@@ -174,7 +173,7 @@ static int do_info(struct vm *vm) {
         print_json(&info), putchar('\n');
     else
         print_lines(&info);
-    cli_vm_file_free(&info);
+    ucl_document_free(&info);
     return CLI_OK;
 }
 
@@ -184,7 +183,7 @@ static int is_socket(const struct dirent *entry) {
 }
 
 static int list_one(struct vm *vm, bool *first) {
-    struct cli_vm_file info;
+    struct ucl_document info;
     int fd;
     if (!control_name_valid(vm->name) || !control_is_alive(&vm->folder, vm->name)) return CLI_OK;
     int result = connect_to(vm, &fd);
@@ -197,7 +196,7 @@ static int list_one(struct vm *vm, bool *first) {
     else
         print_row(&info);
     *first = false;
-    cli_vm_file_free(&info);
+    ucl_document_free(&info);
     return CLI_OK;
 }
 
@@ -228,13 +227,13 @@ static int do_list(struct vm *vm) {
 /* One request of one value; `waits`: until the machine has ended. */
 static int request_of(struct vm *vm, const char *what, const char *key, const char *value, bool waits) {
     char request[160];
-    struct cli_vm_file answer;
+    struct ucl_document answer;
     int fd, result = connect_to(vm, &fd);
     if (result != CLI_OK) return result;
     snprintf(request, sizeof request, "{\"do\":\"%s\",\"%s\":\"%s\"}\n", what, key, value);
     result = ask(vm, fd, request, &answer);
     if (result == CLI_OK) {
-        cli_vm_file_free(&answer);
+        ucl_document_free(&answer);
         if (waits) wait_for_end(fd);
     }
     close(fd);
@@ -308,12 +307,12 @@ static void relay(struct attached *a, bool terminal) {
 
 static int do_console(struct vm *vm) {
     struct attached a = {0};
-    struct cli_vm_file answer;
+    struct ucl_document answer;
     int result = connect_to(vm, &a.fd);
     if (result != CLI_OK) return result;
     result = ask(vm, a.fd, "{\"do\":\"console\"}\n", &answer);
     if (result == CLI_OK) {
-        cli_vm_file_free(&answer);
+        ucl_document_free(&answer);
         bool terminal = cli_terminal_raw(true);
         relay(&a, terminal);
         cli_terminal_restore();

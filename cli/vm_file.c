@@ -1,324 +1,282 @@
-/* cli/vm_file.c: reads a machine's file, see vm_file.h. Strings come to stand in one block, each with a zero byte:
- * none is longer than it is in the file, so twice the file's size is enough. */
-#include <stdbool.h>
+/* cli/vm_file.c: what a machine's file says, as settings of flags; see vm_file.h. */
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include "atoll/alloc.h"
 #include "cli/vm_file.h"
 
-struct reader {
-    const char *at, *end, *line_start;
-    uint32_t line;
-    char *out;           /* where the next string goes */
-    uint32_t comma_line; /* of the last comma between entries */
+struct mapping {
     struct cli_vm_file *file;
+    const struct cli_flag *flags;
     struct atoll_error *err;
     enum atoll_status status;
 };
 
-static bool fail_at(struct reader *r, const char *at, const char *text) {
-    if (r->status != ATOLL_OK) return false;
-    r->status = atoll_fail(r->err, ATOLL_E_SYNTAX, ATOLL_NO_OFFSET, "%s", text);
-    if (r->err) r->err->line = r->line, r->err->column = (uint32_t)(at - r->line_start) + 1;
+static bool fail(struct mapping *m, const struct ucl_value *at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+static bool fail(struct mapping *m, const struct ucl_value *at, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    m->status = atoll_vfail(m->err, ATOLL_E_USAGE, ATOLL_NO_OFFSET, format, args);
+    va_end(args);
+    if (m->err) m->err->line = at->line, m->err->column = 0;
+    m->file->failed = at->file;
     return false;
 }
-static bool fail(struct reader *r, const char *text) { return fail_at(r, r->at, text); }
 
-static bool at_end(const struct reader *r) { return r->at == r->end; }
-static bool next_is(const struct reader *r, char c) { return !at_end(r) && *r->at == c; }
-static bool take(struct reader *r, char c) {
-    if (!next_is(r, c)) return false;
-    r->at++;
+static bool out_of_memory(struct mapping *m) {
+    m->status = atoll_fail(m->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    return false;
+}
+
+static bool add(struct mapping *m, const struct cli_flag *flag, const char *value,
+                const struct ucl_value *from) {
+    struct cli_vm_file *file = m->file;
+    if (atoll_grow(&atoll_default_alloc, (void **)&file->settings, &file->cap_settings, file->n_settings + 1,
+                   sizeof *file->settings))
+        return out_of_memory(m);
+    file->settings[file->n_settings++] = (struct cli_vm_setting){flag, value, from};
     return true;
 }
-static bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r'; }
 
-/* ---- what lies between ---- */
+/* ---- sections: the parts of a flag's text ---- */
 
-static void end_line(struct reader *r) {
-    r->at++;
-    r->line++;
-    r->line_start = r->at;
+/* Where a flag's text has parts: FIRST, then the others with what stands in front of each. */
+static const struct section {
+    const char *flag;
+    const char *first;   /* the part that is told by its value alone */
+    const char *then;    /* in front of the second part */
+    const char *others;  /* in front of the others */
+    const char *name;    /* the part that the name of a section is; NULL: nothing but a name */
+    const char *second;  /* a part that is told by its value alone, too, behind "::"; or NULL */
+    const char *on_off;  /* a part that is "on" where others are only named; or NULL */
+    bool first_may_lack; /* another part says the kind */
+} sections[] = {
+    {.flag = "disk", .first = "file", .then = ":", .others = ":"},
+    {.flag = "net",
+     .first = "kind",
+     .then = ":",
+     .others = ",",
+     .name = "kind",
+     .on_off = "ipv6",
+     .first_may_lack = true},
+    {.flag = "dir", .first = "host", .then = ":", .others = ":", .name = "guest", .second = "guest"},
+    {.flag = "memory", .first = "size", .then = ",", .others = ","},
+    {.flag = "vsock", .first = "path", .then = ",", .others = ","},
+    {.flag = "gdb", .first = "port", .then = ",", .others = ","}};
+enum { N_SECTIONS = sizeof sections / sizeof *sections };
+
+/* The text of one section, as it is put together. */
+struct text {
+    const struct section *section;
+    FILE *out;
+    unsigned n_parts;
+};
+
+static bool put_option(struct mapping *m, struct text *text, const struct ucl_value *part,
+                       const struct ucl_value *value) {
+    const struct section *s = text->section;
+    bool is_bool = value->kind == UCL_BOOL, on_off = s->on_off && strcmp(part->key, s->on_off) == 0;
+    if (value->kind >= UCL_ARRAY)
+        return fail(m, value, "%s: \"%s\" is a value, or a list of some", s->flag, part->key);
+    if (value->is_lines) return fail(m, value, "%s: \"%s\" is one line", s->flag, part->key);
+    if (value->kind == UCL_NULL || (is_bool && !value->is_true)) return true;
+    if (text->n_parts) fputs(text->n_parts == 1 ? s->then : s->others, text->out);
+    text->n_parts++;
+    fprintf(text->out, "%s%s%s", part->key, is_bool && !on_off ? "" : "=",
+            is_bool ? (on_off ? "on" : "") : value->text);
+    return true;
 }
 
-/* Comments may lie in comments. */
-static bool skip_comment(struct reader *r) {
-    unsigned depth = 0;
-    while (r->end - r->at >= 2) {
-        bool begins = r->at[0] == '/' && r->at[1] == '*', ends = r->at[0] == '*' && r->at[1] == '/';
-        if (*r->at == '\n') r->line++, r->line_start = r->at + 1;
-        r->at += begins || ends ? 2 : 1;
-        depth += begins;
-        if (ends && !--depth) return true;
+/* A part may be there several times, as elements of a list or by itself. */
+static bool put_options(struct mapping *m, struct text *text, const struct ucl_value *part) {
+    for (const struct ucl_value *value = part; value; value = value->again) {
+        if (value->kind != UCL_ARRAY && !put_option(m, text, part, value)) return false;
+        for (const struct ucl_value *one = value->kind == UCL_ARRAY ? value->first : NULL; one;
+             one = one->next)
+            if (!put_option(m, text, part, one)) return false;
     }
-    r->at = r->end;
-    return fail(r, "a comment has no end");
-}
-
-/* Blanks and comments; ends of lines too, where `lines`. */
-static bool skip(struct reader *r, bool lines) {
-    while (!at_end(r)) {
-        if (is_blank(*r->at))
-            r->at++;
-        else if (*r->at == '\n' && lines)
-            end_line(r);
-        else if (*r->at == '#')
-            while (!at_end(r) && *r->at != '\n') r->at++;
-        else if (r->end - r->at >= 2 && r->at[0] == '/' && r->at[1] == '*') {
-            if (!skip_comment(r)) return false;
-        } else
-            break;
-    }
     return true;
 }
 
-/* ---- strings ---- */
+static bool is_word(const char *word, const char *other) { return word && other && strcmp(word, other) == 0; }
 
-static int digit(char c) {
-    return c >= '0' && c <= '9'   ? c - '0'
-           : c >= 'a' && c <= 'f' ? c - 'a' + 10
-           : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                  : -1;
-}
-
-/* \uXXXX as UTF-8: at most three bytes for six. Surrogates and zero are refused. */
-static bool take_unicode(struct reader *r) {
-    unsigned c = 0;
-    for (int i = 0; i < 4; i++, r->at++) {
-        int d = at_end(r) ? -1 : digit(*r->at);
-        if (d < 0) return fail(r, "four hexadecimal digits are expected");
-        c = c << 4 | (unsigned)d;
-    }
-    if (!c || (c >= 0xD800 && c < 0xE000)) return fail(r, "no character");
-    if (c >= 0x800)
-        *r->out++ = (char)(0xE0 | c >> 12), *r->out++ = (char)(0x80 | (c >> 6 & 0x3F));
-    else if (c >= 0x80)
-        *r->out++ = (char)(0xC0 | c >> 6);
-    *r->out++ = c >= 0x80 ? (char)(0x80 | (c & 0x3F)) : (char)c;
+/* The value of a part that is told by its value alone: the section's name, or a member. out: NULL, it has none. */
+static bool get_plain(struct mapping *m, const struct section *s, const struct ucl_value *object,
+                      const char *name, const char *part, const char **out) {
+    const struct ucl_value *value = part ? ucl_find(object, part) : NULL;
+    *out = is_word(s->name, part) ? name : NULL;
+    if (!value || value->kind == UCL_NULL) return true;
+    if (!value->text || value->again || value->is_lines)
+        return fail(m, value, "%s: \"%s\" is one value", s->flag, part);
+    *out = value->text;
     return true;
 }
 
-static bool take_escape(struct reader *r) {
-    static const char from[] = "\"\\/bfnrt", to[] = "\"\\/\b\f\n\r\t";
-    if (at_end(r)) return fail(r, "a string has no end");
-    char c = *r->at++;
-    if (c == 'u') return take_unicode(r);
-    const char *found = c ? strchr(from, c) : NULL;
-    if (!found) return fail_at(r, r->at - 1, "an escape that no string has");
-    *r->out++ = to[found - from];
-    return true;
-}
-
-static bool take_quoted(struct reader *r, const char **out) {
-    const char *start = r->at++;
-    *out = r->out;
-    while (!next_is(r, '"')) {
-        if (at_end(r) || *r->at == '\n') return fail_at(r, start, "a string has no end on its line");
-        char c = *r->at++;
-        if (c == '\\' ? !take_escape(r) : !(*r->out++ = c)) return fail(r, "a zero byte");
-    }
-    r->at++;
-    *r->out++ = 0;
-    return true;
-}
-
-/* In single quotes everything but \' is itself. */
-static bool take_plain(struct reader *r, const char **out) {
-    const char *start = r->at++;
-    *out = r->out;
-    while (!next_is(r, '\'')) {
-        if (at_end(r) || *r->at == '\n') return fail_at(r, start, "a string has no end on its line");
-        if (*r->at == '\\' && r->end - r->at > 1 && r->at[1] == '\'') r->at++;
-        if (!(*r->out++ = *r->at++)) return fail(r, "a zero byte");
-    }
-    r->at++;
-    *r->out++ = 0;
-    return true;
-}
-
-static bool begins_comment(const struct reader *r) {
-    return *r->at == '#' || (r->end - r->at >= 2 && r->at[0] == '/' && r->at[1] == '*');
-}
-
-/* Up to the end of the line, or what ends a value; blanks at its end are not part of it. */
-static bool take_word(struct reader *r, const char **out) {
-    const char *start = r->at, *last = start;
-    for (; !at_end(r) && !strchr("\n;,]}", *r->at); r->at++) {
-        if (r->at > start && is_blank(r->at[-1]) && begins_comment(r)) break;
-        if (!is_blank(*r->at)) last = r->at + 1;
-    }
-    if (!at_end(r) && !*r->at) return fail(r, "a zero byte"); /* strchr finds it, too */
-    if (last == start) return fail(r, "a value is missing");
-    *out = r->out;
-    memcpy(r->out, start, (size_t)(last - start));
-    r->out += last - start;
-    *r->out++ = 0;
-    return true;
-}
-
-/* ---- entries ---- */
-
-static bool add(struct reader *r, const char *name, const char *value, uint32_t line) {
-    struct cli_vm_file *file = r->file;
-    if (atoll_grow(&atoll_default_alloc, (void **)&file->entries, &file->cap_entries, file->n_entries + 1,
-                   sizeof *file->entries)) {
-        r->status = atoll_fail(r->err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+static bool put_parts(struct mapping *m, struct text *text, const struct ucl_value *object,
+                      const char *name) {
+    const struct section *s = text->section;
+    const char *first, *second;
+    if (!get_plain(m, s, object, name, s->first, &first) ||
+        !get_plain(m, s, object, name, s->second, &second))
         return false;
+    if (!first && !s->first_may_lack) return fail(m, object, "%s: its \"%s\" is missing", s->flag, s->first);
+    text->n_parts = first != NULL;
+    if (first) fputs(first, text->out);
+    if (second) fprintf(text->out, "::%s", second);
+    for (const struct ucl_value *part = object->first; part; part = part->next)
+        if (!is_word(part->key, s->first) && !is_word(part->key, s->second) && !put_options(m, text, part))
+            return false;
+    return text->n_parts || fail(m, object, "%s: an empty section", s->flag);
+}
+
+static bool map_section(struct mapping *m, const struct cli_flag *flag, const struct section *s,
+                        const struct ucl_value *object, const char *name) {
+    char *bytes = NULL;
+    size_t n;
+    struct text text = {s, open_memstream(&bytes, &n), 0};
+    bool whole = text.out && put_parts(m, &text, object, name);
+    if (text.out && fclose(text.out)) whole = false;
+    char *kept = whole ? bc_arena_new(&m->file->document.arena, n + 1, 1) : NULL;
+    if (kept) memcpy(kept, bytes, n);
+    free(bytes);
+    if (kept) return add(m, flag, kept, object);
+    return m->status == ATOLL_OK ? out_of_memory(m) : false;
+}
+
+/* Whether it holds sections with names. */
+static bool has_names(const struct ucl_value *object) {
+    for (const struct ucl_value *member = object->first; member; member = member->next)
+        if (member->kind != UCL_OBJECT) return false;
+    return object->first;
+}
+
+/* env { NAME = VALUE }: null is a variable of atoll's own. */
+static bool map_variables(struct mapping *m, const struct cli_flag *flag, const struct ucl_value *object) {
+    for (const struct ucl_value *variable = object->first; variable; variable = variable->next) {
+        size_t n_key = strlen(variable->key), n_value = variable->text ? strlen(variable->text) : 0;
+        if (variable->kind >= UCL_ARRAY || variable->again)
+            return fail(m, variable, "%s: \"%s\" is one value", flag->name, variable->key);
+        char *text = bc_arena_new(&m->file->document.arena, n_key + 1 + n_value + 1, 1);
+        if (!text) return out_of_memory(m);
+        memcpy(text, variable->key, n_key);
+        if (variable->kind != UCL_NULL) text[n_key] = '=', memcpy(text + n_key + 1, variable->text, n_value);
+        if (!add(m, flag, text, variable)) return false;
     }
-    file->entries[file->n_entries++] =
-        (struct cli_vm_entry){name, value, line, false, r->comma_line && r->comma_line == line};
     return true;
 }
 
-static bool take_value(struct reader *r, const char **out) {
-    if (next_is(r, '{')) return fail(r, "a value is text or a list");
-    return next_is(r, '"') ? take_quoted(r, out) : next_is(r, '\'') ? take_plain(r, out) : take_word(r, out);
-}
-
-static const char *line_end(const struct reader *r, const char *at) {
-    const char *end = memchr(at, '\n', (size_t)(r->end - at));
-    return end ? end : r->end;
-}
-
-/* <<WORD, lines, WORD: lines come as they are, each with its end. */
-static bool take_lines(struct reader *r, const char **out) {
-    const char *word = r->at + 2, *word_end = line_end(r, word);
-    while (word_end > word && is_blank(word_end[-1])) word_end--;
-    for (const char *c = word; c < word_end; c++)
-        if (*c < 'A' || *c > 'Z') word_end = c;
-    size_t n = (size_t)(word_end - word);
-    const struct reader begin = *r;
-    if (!n) return fail(r, "a word in capitals is expected behind <<");
-    r->at = word_end;
-    if (!skip(r, false)) return false;
-    if (!next_is(r, '\n')) return fail(r, "the end of the line is expected");
-    *out = r->out;
-    end_line(r);
-    while (!at_end(r)) {
-        const char *end = line_end(r, r->at), *text_end = end;
-        while (text_end > r->at && is_blank(text_end[-1])) text_end--;
-        if ((size_t)(text_end - r->at) == n && memcmp(r->at, word, n) == 0) {
-            *r->out++ = 0;
-            r->at = end;
-            return true;
+static bool map_object(struct mapping *m, const struct cli_flag *flag, const struct ucl_value *object) {
+    const struct section *s = sections;
+    if (strcmp(flag->name, "env") == 0) return map_variables(m, flag, object);
+    while (s < sections + N_SECTIONS && strcmp(s->flag, flag->name)) s++;
+    if (s == sections + N_SECTIONS) return fail(m, object, "%s is a value, no section", flag->name);
+    if (!has_names(object)) return map_section(m, flag, s, object, NULL);
+    for (const struct ucl_value *named = object->first; named; named = named->next)
+        for (const struct ucl_value *one = named; one; one = one->again) {
+            if (one->kind != UCL_OBJECT) return fail(m, one, "%s: a section is expected", flag->name);
+            if (!map_section(m, flag, s, one, named->key)) return false;
         }
-        size_t size = (size_t)(end - r->at) + (end < r->end);
-        if (memchr(r->at, 0, size)) return fail(r, "a zero byte");
-        memcpy(r->out, r->at, size);
-        r->out += size;
-        r->at = end;
-        if (!at_end(r)) end_line(r);
-    }
-    r->line = begin.line, r->line_start = begin.line_start;
-    return fail_at(r, begin.at, "these lines have no end");
-}
-
-/* [ value, value ]: an entry each. */
-static bool take_list(struct reader *r, const char *name) {
-    for (;;) {
-        const char *value;
-        uint32_t line = r->line;
-        if (!skip(r, true)) return false;
-        if (take(r, ']')) return true;
-        if (at_end(r)) return fail(r, "a list has no end");
-        if (next_is(r, '[')) return fail(r, "a list in a list");
-        if (!take_value(r, &value) || !add(r, name, value, line) || !skip(r, true)) return false;
-        if (!take(r, ',') && !next_is(r, ']')) return fail(r, "\",\" or \"]\" is expected");
-    }
-}
-
-static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; }
-
-static bool take_text(struct reader *r, const char *text) {
-    size_t n = strlen(text);
-    if ((size_t)(r->end - r->at) < n || memcmp(r->at, text, n)) return false;
-    r->at += n;
     return true;
 }
 
-/* .include, .include(try=true): the only macro. */
-static bool take_macro(struct reader *r, const char **out) {
-    if (!take_text(r, CLI_VM_INCLUDE)) return fail(r, "the only macro is .include");
-    bool try = take_text(r, "(try=true)");
-    const char *name = try ? CLI_VM_TRY_INCLUDE : CLI_VM_INCLUDE;
-    *out = r->out;
-    r->out = stpcpy(r->out, name) + 1;
+/* ---- values ---- */
+
+/* A flag that takes none is set or not; in quotes, too. */
+static bool map_switch(struct mapping *m, const struct cli_flag *flag, const struct ucl_value *value) {
+    struct ucl_value word = *value;
+    if (value->kind == UCL_STRING) ucl_classify(&word, value->text);
+    if (word.kind != UCL_BOOL)
+        return fail(m, value, "%s is true or false%s%s%s", flag->name, value->text ? ", not \"" : "",
+                    value->text ? value->text : "", value->text ? "\"" : "");
+    return !word.is_true || add(m, flag, NULL, value);
+}
+
+static bool map_one(struct mapping *m, const struct cli_flag *flag, const struct ucl_value *value) {
+    if (value->kind == UCL_NULL) return true; /* as if it were not there */
+    if (!flag->value) return map_switch(m, flag, value);
+    return value->kind == UCL_OBJECT ? map_object(m, flag, value) : add(m, flag, value->text, value);
+}
+
+static bool map_elements(struct mapping *m, const struct cli_flag *flag, const struct ucl_value *array) {
+    for (const struct ucl_value *element = array->first; element; element = element->next) {
+        if (element->kind == UCL_ARRAY) return fail(m, element, "%s: a list in a list", flag->name);
+        if (!map_one(m, flag, element)) return false;
+    }
     return true;
 }
 
-/* As flags are called, or anything in quotes. */
-static bool take_name(struct reader *r, const char **out) {
-    if (next_is(r, '"')) return take_quoted(r, out);
-    if (next_is(r, '.')) return take_macro(r, out);
-    const char *start = r->at;
-    *out = r->out;
-    while (!at_end(r) && is_name(*r->at)) *r->out++ = *r->at++;
-    *r->out++ = 0;
-    return r->at > start || fail(r, "the name of a flag is expected");
+/* ---- keys ---- */
+
+static bool map_members(struct mapping *m, const struct ucl_value *object, bool in_group);
+
+/* Sections that only say what belongs together. */
+static bool is_group(const char *key) { return strcmp(key, "machine") == 0 || strcmp(key, "guest") == 0; }
+
+static bool no_such_flag(struct mapping *m, const struct ucl_value *member) {
+    enum { FLAGS_MAX = 64 };
+    const char *names[FLAGS_MAX + 3] = {"machine", "guest"};
+    size_t n = 2;
+    for (const struct cli_flag *flag = m->flags; flag->name && n < FLAGS_MAX + 2; flag++)
+        names[n++] = flag->name;
+    const char *near = cli_nearest(member->key, names);
+    return fail(m, member, "there is no flag \"%s\"%s%s%s", member->key, near ? "; perhaps " : "",
+                near ? near : "", member->after_comma ? " (a value with commas stands in quotes)" : "");
 }
 
-/* "=", ":", or a blank; *name_end is where blanks may begin. */
-static bool take_between(struct reader *r, const char *name_end) {
-    if (take(r, '=') || take(r, ':')) return true;
-    if (r->at > name_end && !at_end(r) && !strchr("\n;,}", *r->at)) return true;
-    return fail(r, r->comma_line == r->line ? "\"=\" is expected (a value with commas stands in quotes)"
-                                            : "\"=\" is expected");
-}
-
-static bool take_entry(struct reader *r) {
-    const char *name, *value;
-    uint32_t line = r->line;
-    if (!take_name(r, &name)) return false;
-    const char *name_end = r->at;
-    if (!skip(r, false) || !take_between(r, name_end)) return false;
-    if (!skip(r, false)) return false;
-    bool is_text = r->end - r->at > 2 && r->at[0] == '<' && r->at[1] == '<';
-    if (take(r, '[')
-            ? !take_list(r, name)
-            : !(is_text ? take_lines(r, &value) : take_value(r, &value)) || !add(r, name, value, line))
-        return false;
-    if (is_text) r->file->entries[r->file->n_entries - 1].is_text = true;
-    if (!skip(r, false)) return false;
-    if (at_end(r) || next_is(r, '\n') || next_is(r, '}') || take(r, ';')) return true;
-    if (take(r, ',')) {
-        r->comma_line = r->line;
-        return true;
+static bool map_member(struct mapping *m, const struct ucl_value *member, bool in_group) {
+    const struct cli_flag *flag = m->flags;
+    while (flag->name && strcmp(flag->name, member->key)) flag++;
+    bool group = !flag->name && !in_group && is_group(member->key);
+    if (!flag->name && !group) return no_such_flag(m, member);
+    for (const struct ucl_value *value = member; value; value = value->again) {
+        if (group && value->kind != UCL_OBJECT)
+            return fail(m, value, "%s is a section: %s { }", member->key, member->key);
+        if (group                      ? !map_members(m, value, true)
+            : value->kind == UCL_ARRAY ? !map_elements(m, flag, value)
+                                       : !map_one(m, flag, value))
+            return false;
     }
-    return fail(r, "the end of the line, \";\" or \",\" is expected");
+    return true;
 }
 
-static bool take_all(struct reader *r) {
-    if (!skip(r, true)) return false;
-    bool braces = take(r, '{');
-    for (;;) {
-        if (!skip(r, true)) return false;
-        if (braces && take(r, '}')) break;
-        if (at_end(r)) return !braces || fail(r, "\"}\" is missing");
-        if (!take_entry(r)) return false;
-    }
-    return skip(r, true) && (at_end(r) || fail(r, "something stands behind the last brace"));
+static bool map_members(struct mapping *m, const struct ucl_value *object, bool in_group) {
+    for (const struct ucl_value *member = object->first; member; member = member->next)
+        if (!map_member(m, member, in_group)) return false;
+    return true;
 }
 
-enum atoll_status cli_vm_file_parse(const char *bytes, size_t n, struct cli_vm_file *out,
-                                    struct atoll_error *err) {
+static enum atoll_status map(struct cli_vm_file *file, const struct cli_flag *flags,
+                             struct atoll_error *err) {
+    struct mapping m = {file, flags, err, ATOLL_OK};
+    const struct ucl_value *root = file->document.root;
+    if (root->kind != UCL_OBJECT)
+        fail(&m, root, "a machine is flags, no list");
+    else
+        map_members(&m, root, false);
+    return m.status;
+}
+
+enum atoll_status cli_vm_file_read(const char *path, const struct ucl_options *options,
+                                   const struct cli_flag *flags, struct cli_vm_file *out,
+                                   struct atoll_error *err) {
     *out = (struct cli_vm_file){0};
-    if (n > CLI_VM_FILE_MAX)
-        return atoll_fail(err, ATOLL_E_LIMIT, ATOLL_NO_OFFSET, "larger than %zu bytes", CLI_VM_FILE_MAX);
-    out->text = malloc(2 * n + 1);
-    if (!out->text) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
-    struct reader r = {.at = bytes,
-                       .end = bytes + n,
-                       .line_start = bytes,
-                       .line = 1,
-                       .out = out->text,
-                       .file = out,
-                       .err = err};
-    if (!take_all(&r)) cli_vm_file_free(out);
-    return r.status;
+    enum atoll_status status = ucl_read_file(path, options, &out->document, err);
+    out->failed = out->document.failed;
+    return status == ATOLL_OK ? map(out, flags, err) : status;
+}
+
+enum atoll_status cli_vm_file_parse(const char *name, const char *bytes, size_t n,
+                                    const struct ucl_options *options, const struct cli_flag *flags,
+                                    struct cli_vm_file *out, struct atoll_error *err) {
+    *out = (struct cli_vm_file){0};
+    enum atoll_status status = ucl_read(name, bytes, n, options, &out->document, err);
+    out->failed = out->document.failed;
+    return status == ATOLL_OK ? map(out, flags, err) : status;
 }
 
 void cli_vm_file_free(struct cli_vm_file *file) {
-    atoll_free(&atoll_default_alloc, file->entries, file->cap_entries * sizeof *file->entries);
-    free(file->text);
+    atoll_free(&atoll_default_alloc, file->settings, file->cap_settings * sizeof *file->settings);
+    ucl_document_free(&file->document);
     *file = (struct cli_vm_file){0};
 }

@@ -1,5 +1,4 @@
-/* tests/cli/vm_file_test.c: what a machine's file says, and where one that is wrong is wrong. */
-#include <errno.h>
+/* tests/cli/vm_file_test.c: which flags a machine's file sets to what, and what is no flag. Language: ucl_test.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,160 +8,179 @@
 #include <cmocka.h>
 #include "cli/vm_file.h"
 
-static enum atoll_status parse(const char *text, struct cli_vm_file *out, struct atoll_error *err) {
-    size_t n = strlen(text);
-    char *exact = malloc(n + 1); /* without a zero byte behind it */
-    memcpy(exact, text, n);
-    enum atoll_status status = cli_vm_file_parse(exact, n, out, err);
-    free(exact);
-    return status;
-}
+static const struct cli_flag flags[] = {
+    {1, "kernel", 0, "FILE", ""},  {2, "memory", 0, "SIZE", ""}, {3, "cpus", 0, "N", ""},
+    {4, "stats", 0, NULL, ""},     {5, "disk", 0, "FILE", ""},   {6, "net", 0, "NET", ""},
+    {7, "dir", 0, "DIR", ""},      {8, "env", 0, "NAME", ""},    {9, "append", 0, "TEXT", ""},
+    {10, "rootfs", 0, "DIR", ""},  {11, "gdb", 0, "PORT", ""},   {12, "vsock", 0, "PATH", ""},
+    {13, "script", 0, "FILE", ""}, {14, "no-jail", 0, NULL, ""}, {0}};
 
-/* pairs: name, value, name, value, NULL */
-static void assert_entries(const char *text, const char *const *pairs) {
+/* settings: "flag=value flag ...", a line each. */
+static void expect(const char *text, const char *settings) {
     struct cli_vm_file file;
     struct atoll_error err = {0};
-    assert_int_equal(parse(text, &file, &err), ATOLL_OK);
-    size_t n = 0;
-    for (; pairs[2 * n]; n++) {
-        assert_in_range(n, 0, file.n_entries - 1);
-        assert_string_equal(file.entries[n].name, pairs[2 * n]);
-        assert_string_equal(file.entries[n].value, pairs[2 * n + 1]);
+    char *all = NULL;
+    size_t n;
+    if (cli_vm_file_parse("a.vm", text, strlen(text), NULL, flags, &file, &err) != ATOLL_OK)
+        fail_msg("%s: %u:%u: %s", text, err.line, err.column, err.text);
+    FILE *out = open_memstream(&all, &n);
+    for (size_t i = 0; i < file.n_settings; i++) {
+        const struct cli_vm_setting *setting = file.settings + i;
+        fprintf(out, "%s%s%s%s", i ? "\n" : "", setting->flag->name, setting->value ? "=" : "",
+                setting->value ? setting->value : "");
     }
-    assert_int_equal(file.n_entries, n);
+    fclose(out);
+    assert_string_equal(all, settings);
+    free(all);
     cli_vm_file_free(&file);
 }
-#define ENTRIES(text, ...) assert_entries(text, (const char *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
 
-static void words_go_to_the_end_of_their_line(void **state) {
+static void keys_are_flags_in_their_order(void **state) {
     (void)state;
-    ENTRIES("memory = 512M\ncpus=2\n", "memory", "512M", "cpus", "2");
-    ENTRIES("append = console=ttyS0 quiet  \n", "append", "console=ttyS0 quiet");
-    ENTRIES("append = a#b # said\n", "append", "a#b");
-    ENTRIES("append = a/*b /* said */ ; cpus = 2", "append", "a/*b", "cpus", "2");
-    ENTRIES("a = 1; b : 2, c = 3", "a", "1", "b", "2", "c", "3");
-    ENTRIES("kernel = /boot/vmlinuz\r\n", "kernel", "/boot/vmlinuz");
-    ENTRIES("memory 512M;\ncpus\t2 # two\nappend \"a b\"\ndisk [ a ]", "memory", "512M", "cpus", "2",
-            "append", "a b", "disk", "a");
+    expect("", "");
+    expect("memory = 512M\ncpus = 0x2; kernel /boot/vmlinuz", "memory=512M\ncpus=0x2\nkernel=/boot/vmlinuz");
+    expect("{ \"cpus\": 2, \"append\": \"a, b\" }", "cpus=2\nappend=a, b");
+    expect("append = yes; kernel = 1e3", "append=yes\nkernel=1e3"); /* as written, whatever it is */
 }
 
-static void strings_are_jsons(void **state) {
+static void several_of_a_kind_are_one_behind_the_other(void **state) {
     (void)state;
-    ENTRIES("\"append\": \"a;b, \\\"c\\\" \\\\ \\n \\u00e9\\u20AC\"", "append",
-            "a;b, \"c\" \\ \n \xC3\xA9\xE2\x82\xAC");
-    ENTRIES("{ \"memory\": \"1G\", \"disk\": [ \"a\", \"b\" ] }\n", "memory", "1G", "disk", "a", "disk", "b");
-    ENTRIES("a = \"\"", "a", "");
-    ENTRIES("a = 'b\\n \"c\", \\'d\\''; b = ''", "a", "b\\n \"c\", 'd'", "b", "");
-    ENTRIES("disk = [ 'a', 'b' ]", "disk", "a", "disk", "b");
+    expect("disk = [ a, \"b\" ]; cpus = 1; disk = c", "disk=a\ndisk=b\ndisk=c\ncpus=1");
+    expect("memory = 1G; memory = 2G", "memory=1G\nmemory=2G"); /* the last counts, as with flags */
+    expect("disk = []", "");
 }
 
-static void text_is_lines_up_to_its_word(void **state) {
+static void flags_without_a_value_are_true_or_false(void **state) {
     (void)state;
-    ENTRIES("script = <<END\n  a = \"1\" # x\r\n\nEND \ncpus = 1", "script", "  a = \"1\" # x\r\n\n", "cpus",
-            "1");
-    ENTRIES("script = <<EOD # why\nENDS\nEO\nEOD", "script", "ENDS\nEO\n");
-    ENTRIES("a = <<E\nE", "a", "");
-    ENTRIES("a = \"<<E\"; b = <", "a", "<<E", "b", "<");
+    expect("stats = true; no-jail = off", "stats");
+    expect("{ \"stats\": \"yes\" }", "stats");
+    expect("stats = On", "stats");
 }
 
-static void lists_are_several_entries(void **state) {
+static void null_says_nothing(void **state) {
     (void)state;
-    ENTRIES("disk = [ one, \"two\",\n  three, # the last\n ]\ncpus = 1", "disk", "one", "disk", "two", "disk",
-            "three", "cpus", "1");
-    ENTRIES("disk = []");
+    expect("kernel = null; stats = null; cpus = [ null, 2 ]", "cpus=2");
+    expect("kernel = \"null\"", "kernel=null");
 }
 
-static void what_is_included_is_an_entry(void **state) {
+static void lines_are_marked_as_such(void **state) {
     (void)state;
-    ENTRIES(".include \"a.vm\"\n.include(try=true) b.vm; cpus = 1", CLI_VM_INCLUDE, "a.vm",
-            CLI_VM_TRY_INCLUDE, "b.vm", "cpus", "1");
+    static const char text[] = "\nscript = <<END\nwait off\nEND\nappend = x";
+    struct cli_vm_file file;
+    assert_int_equal(cli_vm_file_parse("a.vm", text, strlen(text), NULL, flags, &file, NULL), ATOLL_OK);
+    assert_int_equal(file.n_settings, 2);
+    assert_true(file.settings[0].from->is_lines);
+    assert_int_equal(file.settings[0].from->line, 2);
+    assert_string_equal(file.settings[0].value, "wait off");
+    assert_false(file.settings[1].from->is_lines);
+    cli_vm_file_free(&file);
 }
 
-static void comments_and_empty_files_say_nothing(void **state) {
+static void sections_are_put_together(void **state) {
     (void)state;
-    ENTRIES("");
-    ENTRIES("#!/usr/bin/env -S atoll boot\n\n# nothing\n");
-    ENTRIES("/* not\n * this */ cpus = \"4\" /* nor this */ ; # end", "cpus", "4");
-    ENTRIES("/* out /* of */ use */ cpus = 4", "cpus", "4");
-    ENTRIES("cpus /* how many */ = /* so many */ 4", "cpus", "4");
-    ENTRIES("{}");
+    expect("disk { file = a.img }", "disk=a.img");
+    expect("disk { overlay = true; file = a.img; serial = D1, ro = false, raw = null }",
+           "disk=a.img:overlay:serial=D1");
+    expect("disk { file = a.img; overlay = over.qcow2 }", "disk=a.img:overlay=over.qcow2");
+    expect("disk root { file = a.img }\ndisk data { file = b.img; ro = true }\ndisk = c.img",
+           "disk=a.img\ndisk=b.img:ro\ndisk=c.img");
+    expect("disk = [ a.img, { file = b.img } ]", "disk=a.img\ndisk=b.img");
+    expect("{ \"disk\": { \"one\": { \"file\": \"a\" }, \"two\": { \"file\": \"b\" } } }", "disk=a\ndisk=b");
+    expect("memory { size = 1G; shared = true }", "memory=1G,shared");
+    expect("vsock { path = /run/v; cid = 7 }", "vsock=/run/v,cid=7");
+    expect("gdb { port = 1234; run = true }", "gdb=1234,run");
 }
 
-static void what_is_wrong_has_its_place(void **state) {
+static void networks_have_kinds(void **state) {
+    (void)state;
+    expect("net = user", "net=user");
+    expect("net user { }", "net=user");
+    expect("net user { hostfwd = [ \"tcp::2222-:22\", \"tcp::80-:80\" ]; allow = public; allow = dns; ipv6 = "
+           "true }",
+           "net=user:hostfwd=tcp::2222-:22,hostfwd=tcp::80-:80,allow=public,allow=dns,ipv6=on");
+    expect("net { kind = user; ipv6 = on }", "net=user:ipv6=on");
+    expect("net { tap = tap0 }", "net=tap=tap0");
+}
+
+static void folders_have_two_ends(void **state) {
+    (void)state;
+    expect("dir { host = /srv }", "dir=/srv");
+    expect("dir { ro = true; guest = /mnt; host = /srv }", "dir=/srv::/mnt:ro");
+    expect("dir /mnt { host = /srv; ro = true }\ndir \"/src\" { host = . }",
+           "dir=/srv::/mnt:ro\ndir=.::/src");
+}
+
+static void variables_are_a_section(void **state) {
+    (void)state;
+    expect("env { LANG = C; A = \"b c\"; N = 0x10; T = true; HOME = null; E = \"\" }",
+           "env=LANG=C\nenv=A=b c\nenv=N=0x10\nenv=T=true\nenv=HOME\nenv=E=");
+    expect("env = [ A=1, B ]; env { C = 2 }", "env=A=1\nenv=B\nenv=C=2");
+}
+
+static void groups_only_group(void **state) {
+    (void)state;
+    expect("machine { memory = 1G; cpus = 2 }\nguest { rootfs = /r; env { A = b } }\nstats = true",
+           "memory=1G\ncpus=2\nrootfs=/r\nenv=A=b\nstats");
+    expect("machine { cpus = 1 }\nmachine { cpus = 2 }", "cpus=1\ncpus=2");
+}
+
+static void what_is_wrong_has_its_line(void **state) {
     (void)state;
     static const struct {
         const char *text;
-        uint32_t line, column;
+        uint32_t line;
         const char *message;
     } rows[] = {
-        {"cpus", 1, 5, "\"=\" is expected"},
-        {"cpus \n4", 1, 6, "\"=\" is expected"},
-        {"cpus\"4\"", 1, 5, "\"=\" is expected"},
-        {"memory = 64M,shared\n", 1, 20, "value with commas stands in quotes"},
-        {"a = 'b", 1, 5, "string has no end"},
-        {"a = 1 /* /* */", 1, 15, "comment has no end"},
-        {"/* /* */ a", 1, 11, "comment has no end"},
-        {".load \"x\"", 1, 1, "only macro"},
-        {".include\n", 1, 9, "\"=\" is expected"},
-        {"disk { file = a }", 1, 6, "text or a list"},
-        {"\n  = 4", 2, 3, "name of a flag"},
-        {"a = 1\nb =\nc = 2", 2, 4, "value is missing"},
-        {"a = \"b", 1, 5, "string has no end"},
-        {"a = \"b\nc\"", 1, 5, "string has no end"},
-        {"a = \"\\x\"", 1, 7, "escape"},
-        {"a = \"\\u12\"", 1, 10, "hexadecimal"},
-        {"a = \"\\ud800\"", 1, 12, "no character"},
-        {"a = \"\\u0000\"", 1, 12, "no character"},
-        {"a = [ 1, 2", 1, 11, "\",\" or \"]\" is expected"},
-        {"a = [ [ 1 ] ]", 1, 7, "list in a list"},
-        {"a = { b = 1 }", 1, 5, "text or a list"},
-        {"{ a = 1", 1, 8, "\"}\" is missing"},
-        {"{ a = 1 } b = 2", 1, 11, "behind the last brace"},
-        {"a = \"b\" c", 1, 9, "end of the line"},
-        {"a = 1\n/* b", 2, 5, "comment has no end"},
-        {"A = 1", 1, 1, "name of a flag"},
-        {"a = <<b\nb\n", 1, 5, "word in capitals"},
-        {"a = <<E b\nE\n", 1, 9, "end of the line"},
-        {"b = 1\na = <<E\nc\nE e\n", 2, 5, "have no end"},
-        {"a = <<E\nb\nE\nc", 4, 2, "\"=\" is expected"},
+        {"\nmemry = 1", 2, "there is no flag \"memry\"; perhaps memory"},
+        {"gest { }", 1, "perhaps guest"},
+        {"qqqqqqqq = 1", 1, "there is no flag \"qqqqqqqq\""},
+        {"net = user,hostfwd=x", 1, "(a value with commas stands in quotes)"},
+        {"stats = maybe", 1, "stats is true or false, not \"maybe\""},
+        {"stats = \"x\"", 1, "stats is true or false"},
+        {"stats { }", 1, "stats is true or false"},
+        {"\n\nstats = [\n1 ]", 4, "stats is true or false"},
+        {"disk = [ [ a ] ]", 1, "disk: a list in a list"},
+        {"kernel { file = a }", 1, "kernel is a value, no section"},
+        {"disk {\n ro = true }", 1, "disk: its \"file\" is missing"},
+        {"disk { }", 1, "its \"file\" is missing"},
+        {"disk {\n file = [ a, b ] }", 2, "disk: \"file\" is one value"},
+        {"disk { file = a; file = b }", 1, "disk: \"file\" is one value"},
+        {"disk { file = a; serial { x = 1 } }", 1, "disk: \"serial\" is a value"},
+        {"disk { file = a; serial = [ [ 1 ] ] }", 1, "disk: \"serial\" is a value"},
+        {"disk { file = a\nserial = <<E\nx\nE\n}", 2, "disk: \"serial\" is one line"},
+        {"disk a { file = x }\ndisk = { a { file = x }; b = 1 }", 2, "its \"file\" is missing"},
+        {"net { }", 1, "net: an empty section"},
+        {"env { A { } }", 1, "env: \"A\" is one value"},
+        {"env { A = 1; A = 2 }", 1, "env: \"A\" is one value"},
+        {"machine = x", 1, "machine is a section: machine { }"},
+        {"machine { guest { cpus = 1 } }", 1, "there is no flag \"guest\""},
+        {"[ 1 ]", 1, "a machine is flags, no list"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct cli_vm_file file;
         struct atoll_error err = {0};
-        assert_int_equal(parse(rows[i].text, &file, &err), ATOLL_E_SYNTAX);
-        if (!strstr(err.text, rows[i].message) || err.line != rows[i].line || err.column != rows[i].column)
-            print_error("%s: %u:%u: %s\n", rows[i].text, err.line, err.column, err.text);
-        assert_non_null(strstr(err.text, rows[i].message));
-        assert_int_equal(err.line, rows[i].line);
-        assert_int_equal(err.column, rows[i].column);
-        assert_null(file.entries);
+        enum atoll_status status =
+            cli_vm_file_parse("a.vm", rows[i].text, strlen(rows[i].text), NULL, flags, &file, &err);
+        if (status != ATOLL_E_USAGE || !strstr(err.text, rows[i].message) || err.line != rows[i].line)
+            fail_msg("%s: %d, %u: %s", rows[i].text, (int)status, err.line, err.text);
+        assert_string_equal(file.failed->name, "a.vm");
+        cli_vm_file_free(&file);
     }
-}
-
-static void zero_bytes_and_endless_files_are_refused(void **state) {
-    (void)state;
-    struct cli_vm_file file;
-    struct atoll_error err = {0};
-    assert_int_equal(cli_vm_file_parse("a = b\0c", 7, &file, &err), ATOLL_E_SYNTAX);
-    assert_int_equal(cli_vm_file_parse("a = \"b\0c\"", 9, &file, &err), ATOLL_E_SYNTAX);
-    char *blanks = calloc(1, CLI_VM_FILE_MAX + 1);
-    memset(blanks, ' ', CLI_VM_FILE_MAX + 1);
-    assert_int_equal(cli_vm_file_parse(blanks, CLI_VM_FILE_MAX, &file, &err), ATOLL_OK);
-    cli_vm_file_free(&file);
-    assert_int_equal(cli_vm_file_parse(blanks, CLI_VM_FILE_MAX + 1, &file, &err), ATOLL_E_LIMIT);
-    free(blanks);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(words_go_to_the_end_of_their_line),
-        cmocka_unit_test(strings_are_jsons),
-        cmocka_unit_test(text_is_lines_up_to_its_word),
-        cmocka_unit_test(lists_are_several_entries),
-        cmocka_unit_test(what_is_included_is_an_entry),
-        cmocka_unit_test(comments_and_empty_files_say_nothing),
-        cmocka_unit_test(what_is_wrong_has_its_place),
-        cmocka_unit_test(zero_bytes_and_endless_files_are_refused),
+        cmocka_unit_test(keys_are_flags_in_their_order),
+        cmocka_unit_test(several_of_a_kind_are_one_behind_the_other),
+        cmocka_unit_test(flags_without_a_value_are_true_or_false),
+        cmocka_unit_test(null_says_nothing),
+        cmocka_unit_test(lines_are_marked_as_such),
+        cmocka_unit_test(sections_are_put_together),
+        cmocka_unit_test(networks_have_kinds),
+        cmocka_unit_test(folders_have_two_ends),
+        cmocka_unit_test(variables_are_a_section),
+        cmocka_unit_test(groups_only_group),
+        cmocka_unit_test(what_is_wrong_has_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,16 @@ printf '.include "%s"' "$dir/typo.vm" >"$dir/outer.vm"
 expect "what is wrong in a file that is included" 2 '' 'typo.vm:2: there is no flag "memry"' -- "$dir/outer.vm"
 expect "and where that is" 2 '' 'outer.vm:1: included here' -- "$dir/outer.vm"
 printf '.include "${FILENAME}"' >"$dir/loop.vm"
-expect "a file that includes itself" 2 '' 'more than 16 files, one in another' -- "$dir/loop.vm"
+expect "a file that includes itself" 2 '' 'loop.vm:1:1: a file that includes itself' -- "$dir/loop.vm"
+printf '.include "%s/pong.vm"' "$dir" >"$dir/ping.vm"
+printf '.include "%s/ping.vm"' "$dir" >"$dir/pong.vm"
+expect "files that include each other" 2 '' 'more than 16 files, one in another' -- "$dir/ping.vm"
+printf 'cpus = 1\ndisk "data" {\n  overlay = true\n}\n' >"$dir/section.vm"
+expect "a section that lacks a part" 2 '' 'section.vm:2: disk: its "file" is missing' -- "$dir/section.vm"
+printf 'net user {\n  hostfwd = none\n}\n' >"$dir/section.vm"
+expect "a section that is not taken" 2 '' 'section.vm:1: this line is not taken' -- "$dir/section.vm"
+printf '.include(sign=true) "x"\n' >"$dir/sign.vm"
+expect "a signature" 2 '' 'sign.vm:1:1: signatures are not checked here' -- "$dir/sign.vm"
 printf '.include "/nonexistent/b.vm"' >"$dir/lacks.vm"
 expect "no such file to be included" 127 '' 'b.vm: No such file' -- "$dir/lacks.vm"
 expect "no such file" 127 '' 'No such file' -- /nonexistent/a.vm
@@ -113,9 +122,19 @@ END
 expect "a machine as a file" 0 '^tiny: off from a file$' "engine $engine, [0-9]* exits" -- "$dir/machine.vm"
 expect "a flag behind the file" 0 '^tiny: off by a flag$' '' -- "$dir/machine.vm" --append "off by a flag"
 printf '.include "${CURDIR}/machine.vm"\n.include(try=true) "/nonexistent/x.vm"\nappend "off $CURDIR $OTHER $$"\n' >"$dir/more.vm"
-expect "a file that includes another" 0 "^tiny: off $dir \$OTHER \$\$\$" 'exits' -- "$dir/more.vm"
+expect "a file that includes another" 0 "^tiny: off $dir \$OTHER \$\$" 'exits' -- "$dir/more.vm"
+cat >"$dir/sections.vm" <<END
+.include(glob=true, path=["$dir"]) "machine.v?"
+.priority 1
+machine { memory { size = 64M; private = true }; cpus = 1 }
+append = "off with sections"
+END
+expect "a machine of sections, with priorities" 0 '^tiny: off with sections$' 'guest memory is private' -- "$dir/sections.vm" --verbose
+printf 'off from a loaded text\n' >"$dir/line.txt"
+printf '.load(key=append, trim=true, priority=1) "${CURDIR}/line.txt"\n.include "${CURDIR}/machine.vm"\n' >"$dir/load.vm"
+expect "a text from a file" 0 '^tiny: off from a loaded text$' '' -- "$dir/load.vm"
 awk 'BEGIN { printf "append = "; for (i = 0; i < 90000; i++) printf "$FILENAME"; print "" }' >"$dir/long.vm"
-expect "a file that grows by variables" 2 '' 'long.vm:1: more than 1048576 bytes by variables' -- "$dir/long.vm"
+expect "a file that grows by variables" 2 '' 'long.vm:1:[0-9]*: more than 1048576 bytes by variables' -- "$dir/long.vm"
 chmod +x "$dir/machine.vm"
 mkdir "$dir/bin" && ln -s "$(realpath "$atoll")" "$dir/bin/atoll"
 PATH=$dir/bin:$PATH "$dir/machine.vm" --timeout 60 >"$dir/out" 2>&1 </dev/null || { echo "FAILED: a file that runs itself"; failed=1; }
