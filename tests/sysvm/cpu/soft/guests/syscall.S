@@ -42,23 +42,23 @@ guest:
 
     /* syscall: user at 2b, 23 from 18 + 16, 18 + 8; kernel at 8, 10 */
     SET_MSR 0xc0000081, 0x001b0008, 0
+    SET_MSR 0xc0000084, 1, 0           /* 13 */
+    SET_MSR 0xc0000082, 0x8000, 0      /* 13: not canonical; the right value comes behind it, for CPUs that take this */
+    SET_MSR 0xc0000084, 0, 0x4700
     mov $entry64, %eax
     xor %edx, %edx
     mov $0xc0000082, %ecx
     wrmsr
-    SET_MSR 0xc0000084, 0, 0x4700
-    SET_MSR 0xc0000084, 1, 0           /* 13 */
-    SET_MSR 0xc0000082, 0x8000, 0      /* 13: not canonical */
     USER user_syscall
 
     /* sysexit goes to level 3 at 30 + 32 | 3 ... of these descriptors that is 2b: sysenter_cs is 8 */
     SET_MSR 0x174, 0, 8
     SET_MSR 0x175, 0, STACK0
+    SET_MSR 0x176, 0x8000, 0           /* 13 */
     mov $entry_sysenter, %eax
     xor %edx, %edx
     mov $0x176, %ecx
     wrmsr
-    SET_MSR 0x176, 0x8000, 0           /* 13 */
     USER user_sysenter
     SET_MSR 0x174, 0, 0
     USER user_sysenter2              /* 13 */
@@ -129,10 +129,6 @@ guest:
     mov %rax, %rbx
     bts $63, %rbx
     TRY mov %rbx, %cr4
-    mov %cr3, %rax
-    mov %rax, %rbx
-    bts $60, %rbx
-    TRY mov %rbx, %cr3
     mov $16, %eax
     TRY mov %rax, %cr8
     mov $5, %eax
@@ -191,6 +187,12 @@ guest:
     mov $500, %eax
     TRY vmmcall
     SAY %eax
+
+    /* last, since QEMU's SVM ends a guest that does this */
+    mov %cr3, %rax
+    mov %rax, %rbx
+    bts $60, %rbx
+    TRY mov %rbx, %cr3
     END
 
 entry64:
