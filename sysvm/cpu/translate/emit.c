@@ -269,6 +269,7 @@ void dbt_block(struct soft_translator *translator, struct soft_block *block) {
         if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
         block->x87 |= t->pieces[i].x87;
     }
+    dbt_find_tables(t);
     if (!block->goes_alone) dbt_group(t);
     block->overwrites_flags = !dbt_flow(t->pieces, t->n_pieces);
     dbt_find_streams(t);

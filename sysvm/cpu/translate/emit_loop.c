@@ -8,7 +8,8 @@
  *
  * Nothing in a round leaves for C code, so no entry of the TLB, no right and no code changes until requests are looked at
  * again; that is after a page at most. A stream's place in cpu->groups has the host's address of its lowest byte less the
- * part of the address that varies. */
+ * part of the address that varies. An access to a table, whose index is nobody's stride but small, is a stream that
+ * stands still, if all of the table lies in a page. */
 #include "sysvm/cpu/translate/internal.h"
 
 enum { ROUNDS_MAX = 1023, ROUNDS_MIN = 4, WAIT = 7 };
@@ -24,6 +25,9 @@ struct x86_rm dbt_stream_at(struct translation *t, const struct piece *piece) {
     const int host = stream->varies == SOFT_NO_REG ? HOST_NONE : dbt_host(stream->varies);
     const int32_t displacement = (int32_t)piece->insn->displacement;
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, slot_of(t, stream));
+    if (piece->table.n_bytes)
+        return x86_mem_index(HOST_A, dbt_host(piece->table.index),
+                             (unsigned)__builtin_ctz(piece->table.scale), piece->from_low);
     if (host == HOST_NONE) return x86_mem(HOST_A, piece->from_low);
     const unsigned scale =
         stream->varies == stream->index && stream->varies != stream->base ? stream->scale : 1;
@@ -71,7 +75,10 @@ static void begin_stream(struct translation *t, const struct stream *stream) {
     const struct x86_rm spill = cpu_at(CPU_AT(spill));
     const size_t tag =
         stream->written ? offsetof(struct soft_tlb_entry, write) : offsetof(struct soft_tlb_entry, read);
-    dbt_linear_and(t, stream->first, stream->more);
+    struct soft_insn insn;
+    struct piece first = *stream->first;
+    if (first.table.n_bytes) first = dbt_without_index(&first, &insn);
+    dbt_linear_and(t, &first, stream->more);
     if (stream->alignment) {
         x86_op_imm(&t->a, X86_CODE(0, 0, 0xF6) | X86_BYTE_RM, 0, x86_reg(HOST_A), stream->alignment - 1, 1);
         x86_branch(&t->a, CC_NE, t->to_start);

@@ -35,6 +35,16 @@ static void effective(struct translation *t, const struct piece *piece, int to, 
                                (int32_t)displacement});
 }
 
+struct piece dbt_without_index(const struct piece *piece, struct soft_insn *insn) {
+    struct piece copy = *piece;
+    *insn = *piece->insn;
+    insn->base = piece->table.base;
+    insn->index = SOFT_NO_REG;
+    insn->scale = 1;
+    copy.insn = insn;
+    return copy;
+}
+
 void dbt_linear_and(struct translation *t, const struct piece *piece, int64_t more) {
     const unsigned segment = piece->insn->segment;
     effective(t, piece, HOST_A, address_width(piece), more);

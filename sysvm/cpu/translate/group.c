@@ -257,26 +257,35 @@ static bool is_of_round(const struct state *s, unsigned reg) {
     return reg >= 16 || s->values[reg].origin == reg + 1;
 }
 
-static bool fits(const struct stream *stream, const struct soft_insn *insn, int64_t low, int64_t high) {
+static bool fits(const struct stream *stream, const struct piece *piece, int64_t low, int64_t high) {
+    const struct soft_insn *insn = piece->insn;
+    const int64_t span =
+        (high > stream->high ? high : stream->high) - (low < stream->low ? low : stream->low);
     if (stream->base != insn->base || stream->index != insn->index) return false;
     if (insn->index < 16 && stream->scale != insn->scale) return false;
-    return (high > stream->high ? high : stream->high) - (low < stream->low ? low : stream->low) <= SPAN_MAX;
+    /* Tables beside each other may lie in two pages. */
+    if (stream->is_table || piece->table.n_bytes)
+        return low < stream->high && high > stream->low && span <= (int64_t)VM_PAGE;
+    return span <= SPAN_MAX;
 }
 
 /* False: the loop cannot be had. */
 static bool add_to_stream(struct translation *t, const struct state *s, struct piece *piece,
                           int64_t *out_distance) {
-    const struct soft_insn *insn = piece->insn;
+    struct soft_insn at_0;
+    struct piece access = *piece;
     struct key key;
     int64_t low;
-    if (!access_of(s, piece, &key, &low) || key.segment != VM_DS) return false;
+    if (piece->table.n_bytes) access = dbt_without_index(piece, &at_0);
+    const struct soft_insn *insn = access.insn;
+    if (!access_of(s, &access, &key, &low) || key.segment != VM_DS) return false;
     if (!is_of_round(s, insn->base) || !is_of_round(s, insn->index)) return false;
-    const int64_t high = low + piece->memory_bytes;
+    const int64_t high = low + (piece->table.n_bytes ? piece->table.n_bytes : piece->memory_bytes);
     const int64_t base_moved = insn->base < 16 ? s->values[insn->base].distance : 0;
     const int64_t index_moved = insn->index < 16 ? s->values[insn->index].distance : 0;
     *out_distance = low;
     unsigned i = 0;
-    while (i < t->n_streams && !fits(t->streams + i, insn, low, high)) i++;
+    while (i < t->n_streams && !fits(t->streams + i, &access, low, high)) i++;
     if (i == STREAMS_MAX) return false;
     struct stream *stream = t->streams + i;
     if (i == t->n_streams) {
@@ -292,6 +301,7 @@ static bool add_to_stream(struct translation *t, const struct state *s, struct p
     if (low < stream->low) stream->low = low;
     if (high > stream->high) stream->high = high;
     stream->written |= piece->memory_written;
+    stream->is_table |= piece->table.n_bytes != 0;
     stream->base_moved |= base_moved != 0;
     stream->index_moved |= index_moved != 0;
     if (piece->alignment > stream->alignment) stream->alignment = piece->alignment;
@@ -310,6 +320,7 @@ static bool finish_stream(const struct state *s, struct stream *stream) {
     int64_t base_step, index_step;
     if (!step_of(s, stream->base, &base_step) || !step_of(s, stream->index, &index_step)) return false;
     if (base_step && index_step) return false;
+    if (stream->is_table && (base_step || index_step || stream->alignment)) return false;
     const int64_t stride = base_step + index_step * stream->scale;
     if (stride > SPAN_MAX || stride < -SPAN_MAX) return false;
     if (stream->alignment && stride % stream->alignment) return false;

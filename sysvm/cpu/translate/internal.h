@@ -50,6 +50,13 @@ struct field {
     uint8_t n_bytes;
 };
 
+/* Of a memory operand whose index is known to be small (bound.c): all of what it may be lies in n_bytes from its
+ * address with an index of 0. */
+struct table {
+    uint8_t base, index, scale; /* as in struct soft_insn, but the register that is small is the index */
+    uint16_t n_bytes;           /* 0: it is none */
+};
+
 struct piece { /* an instruction */
     const struct soft_insn *insn;
     uint8_t form;
@@ -71,6 +78,7 @@ struct piece { /* an instruction */
     uint8_t extension; /* of the opcode, in ModRM.reg */
     uint32_t op;       /* for x86_op, x86_vex */
     int32_t imm;
+    struct table table;
     struct field reg, rm, vvvv;
     uint32_t gpr_read, gpr_written; /* bits by number */
     uint16_t flags_read, flags_written;
@@ -128,6 +136,7 @@ struct stream {
     uint8_t varies;                        /* the one of both that changes, or SOFT_NO_REG */
     uint8_t alignment;                     /* of the lowest byte */
     bool written, base_moved, index_moved; /* where an access is made, from what the round began with */
+    bool is_table;                         /* some of them have an index beside, which stays within `high` */
     const struct piece *first;
     int64_t low, high; /* distances from base and index as a round begins */
     int64_t more;      /* what the address of `first`, with these, lacks of the lowest byte's */
@@ -163,10 +172,12 @@ struct translation {
     uint32_t to_leave, to_polled, to_start; /* labels of these */
 };
 
-/* ---- read.c, group.c, flow.c ---- */
+/* ---- read.c, bound.c, group.c, flow.c ---- */
 
 /* An instruction of a block in 64-bit mode. */
 void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out);
+/* Fills `table` of all pieces. */
+void dbt_find_tables(struct translation *t);
 /* Fills groups, and what pieces have to do with them. */
 void dbt_group(struct translation *t);
 /* Fills streams, if the block is a loop that they make faster. Behind dbt_flow. */
@@ -237,6 +248,8 @@ void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct
 /* Where the entry of a page is in its view's table, in r11, from a linear address in rax; and a field of it. */
 void dbt_find_entry(struct translation *t);
 struct x86_rm dbt_entry_at(const struct translation *t, size_t field);
+/* The piece with an index of 0 in its table; *insn is its instruction then. */
+struct piece dbt_without_index(const struct piece *piece, struct soft_insn *insn);
 /* The linear address of the memory operand and a distance more, in rax. */
 void dbt_linear_and(struct translation *t, const struct piece *piece, int64_t more);
 

@@ -1,6 +1,7 @@
 /* sysvm/cpu/translate/: the software CPU's blocks as machine code of the host (dynamic binary translation).
  *
  *   soft_block -> read.c    each instruction: form (forms.def), operands as encoded, flags read and written
+ *              -> bound.c   indices that are small
  *              -> group.c   accesses that share a look at the TLB
  *              -> flow.c    which arithmetic flags matter where
  *              -> emit*.c   host code: guest registers in host registers, flags in flags, memory through the TLB

@@ -140,6 +140,56 @@ static void put_frame(struct maker *m) {
     }
 }
 
+/* An index made small, in r12 or r13, or nearly so, and an access to what may be a table: at a base that is not 4, or, 4,
+ * at an address. */
+static void put_lookup(struct maker *m, unsigned base) {
+    static const uint8_t opcodes[] = {0x8B, 0x89, 0x03, 0x01, 0x33, 0x3B, 0x31, 0x88, 0x8A, 0x8D};
+    const unsigned index = 12 + below(m, 2), from = below(m, 2) * 2, reg = 2 - from, wide = one_in(m, 4);
+    const bool is_copy = below(m, 3);
+    if (is_copy) PUT(m, rex(wide, from, 0, index), 0x89, (uint8_t)(0xC0 | from << 3 | (index & 7)));
+    switch (below(m, 8)) {
+    case 0: /* and */
+        PUT(m, rex(wide, 0, 0, index), 0x83, (uint8_t)(0xE0 | (index & 7)), (uint8_t)below(m, 130));
+        break;
+    case 1:
+        PUT(m, rex(wide, 0, 0, index), 0x81, (uint8_t)(0xE0 | (index & 7)));
+        put32(m, below(m, 4) ? below(m, 1024) : 0x80000000 | below(m, 256));
+        break;
+    case 2: /* shr */
+        PUT(m, rex(wide, 0, 0, index), 0xC1, (uint8_t)(0xE8 | (index & 7)),
+            (uint8_t)(wide * 32 + 20 + below(m, 14)));
+        break;
+    case 3: /* mov of a byte: the others stay */
+        PUT(m, rex(0, from, 0, index), 0x88, (uint8_t)(0xC0 | from << 3 | (index & 7)));
+        break;
+    case 4: /* movzx of a word */
+        PUT(m, rex(wide, index, 0, from), 0x0F, 0xB7, (uint8_t)(0xC0 | (index & 7) << 3 | from));
+        PUT(m, rex(0, 0, 0, index), 0xC1, (uint8_t)(0xE8 | (index & 7)), (uint8_t)below(m, 16));
+        break;
+    case 5: /* mov */
+        PUT(m, rex(0, 0, 0, index), (uint8_t)(0xB8 | (index & 7)));
+        put32(m, below(m, 300));
+        break;
+    default: /* movzx of a byte */
+        PUT(m, rex(wide, index, 0, from), 0x0F, 0xB6, (uint8_t)(0xC0 | (index & 7) << 3 | from));
+        break;
+    }
+    if (one_in(m, 8)) put_move(m, index);
+    const bool is_swapped = base != 4 && one_in(m, 6); /* either may be the base */
+    const unsigned scale = is_swapped ? 0 : below(m, 4), i = is_swapped ? base : index,
+                   b = is_swapped ? index : base;
+    if (one_in(m, 8))
+        PUT(m, rex(0, reg, i, b), 0x0F, (uint8_t)((one_in(m, 4) ? 0x28 : 0x10) | below(m, 2)));
+    else
+        PUT(m, rex(below(m, 2), reg, i, b), opcodes[below(m, sizeof opcodes)]);
+    PUT(m, (uint8_t)((base == 4 ? 4 : 0x44) | reg << 3),
+        (uint8_t)(scale << 6 | (i & 7) << 3 | (base == 4 ? 5 : b & 7)));
+    if (base == 4)
+        put32(m, some_address(m));
+    else
+        put_any(m, 1);
+}
+
 /* Displacements that stay near, indices that are small. */
 static void tame(struct maker *m, uint8_t *bytes, unsigned n) {
     ZydisDisassembledInstruction d;
@@ -235,7 +285,9 @@ static void put_call(struct maker *m) {
 
 static void put_insn(struct maker *m) {
     const unsigned what = below(m, 100);
-    if (what < 40)
+    if (what < 4)
+        put_lookup(m, 3 + below(m, 4));
+    else if (what < 40)
         put_frame(m);
     else if (what < 70)
         put_form(m);
@@ -349,14 +401,33 @@ static void put_walk(struct maker *m) {
     put_constant(m, stays, some_address(m) & mask);
     put_constant(m, count, by_address ? first + below(m, 100) * stride : 1 + below(m, 300));
     const size_t top = m->n;
-    for (unsigned n = 1 + below(m, 5); n; n--)
+    const bool looks_up = one_in(m, 3);
+    for (unsigned n = 1 + below(m, 5); n; n--) {
+        if (looks_up && one_in(m, 2)) put_lookup(m, one_in(m, 3) ? 4 : stays);
         put_step(m, indexed || one_in(m, 4) ? stays : moves, indexed ? moves : 0, aligned);
+    }
     PUT(m, rex(1, 0, 0, moves), 0x83, (uint8_t)(0xC0 | (moves & 7)), (uint8_t)stride);
     if (by_address)
         PUT(m, rex(1, moves, 0, count), 0x39, (uint8_t)(0xC0 | (moves & 7) << 3 | (count & 7)));
     else
         PUT(m, rex(1, 0, 0, count), 0x83, (uint8_t)(0xE8 | (count & 7)), 1);
     PUT(m, 0x0F, by_address && one_in(m, 2) ? 0x82 : 0x85);
+    put32(m, (uint32_t)(top - (m->n + 4)));
+}
+
+/* A walk whose bytes are looked up in tables, of which some go on into the next page. */
+static void put_lookups(struct maker *m) {
+    const uint32_t table = some_address(m) & ~UINT32_C(0xFFF);
+    put_constant(m, 7, some_address(m));
+    put_constant(m, 6, table + below(m, CASE_PAGE));
+    if (below(m, 3)) put_constant(m, 0, (uint32_t)case_random(m->random));
+    put_constant(m, 15, 20 + below(m, 200));
+    const size_t top = m->n;
+    PUT(m, 0x0F, 0xB6, 0x17);             /* movzx edx, byte [rdi] */
+    PUT(m, 0x48, 0x83, 0xC7, 0x01);       /* add rdi, 1 */
+    if (one_in(m, 2)) PUT(m, 0x31, 0xC2); /* xor edx, eax */
+    for (unsigned n = 1 + below(m, 3); n; n--) put_lookup(m, one_in(m, 4) ? 4 : 6);
+    PUT(m, 0x49, 0x83, 0xEF, 0x01, 0x0F, 0x85); /* sub r15, 1; jnz */
     put32(m, (uint32_t)(top - (m->n + 4)));
 }
 
@@ -387,6 +458,7 @@ size_t program_make(struct case_random *random, uint8_t *out, size_t max) {
     const unsigned n_loops = 1 + below(&m, 3);
     for (unsigned i = 0; i < n_loops && code.max - code.n > 3 * INSN_ROOM; i++) {
         if (one_in(&code, 2)) put_walk(&code);
+        if (one_in(&code, 2)) put_lookups(&code);
         put_loop(&code, i);
     }
     return m.n + code.n;
