@@ -96,7 +96,7 @@ const char *cli_nearest(const char *word, const char *const *words);
 /* Each returns false when `text` is not one. */
 bool cli_parse_count(const char *text, uint64_t *out);       /* 1000, 0x10, 1_000_000; never octal */
 bool cli_parse_size(const char *text, uint64_t *out_bytes);  /* 65536, 64k, 16M, 2GiB, 1T */
-bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m, 10us; bare: seconds */
+bool cli_parse_duration(const char *text, uint64_t *out_ns); /* 500ms, 2s, 1.5m, 1d; bare: seconds */
 
 /* ---- messages ---- */
 

@@ -74,9 +74,18 @@ bool cli_parse_size(const char *text, uint64_t *out_bytes) {
 }
 
 bool cli_parse_duration(const char *text, uint64_t *out_ns) {
-    static const struct unit units[] = {
-        {"", 1000000000},   {"s", 1000000000},    {"ms", 1000000},      {"us", 1000}, {"ns", 1},
-        {"m", 60000000000}, {"min", 60000000000}, {"h", 3600000000000}, {NULL, 0}};
+    static const struct unit units[] = {{"", 1000000000},
+                                        {"s", 1000000000},
+                                        {"ms", 1000000},
+                                        {"us", 1000},
+                                        {"ns", 1},
+                                        {"m", 60000000000},
+                                        {"min", 60000000000},
+                                        {"h", 3600000000000},
+                                        {"d", 86400000000000},
+                                        {"w", 604800000000000},
+                                        {"y", 31536000000000000},
+                                        {NULL, 0}};
     double number;
     const char *unit;
     uint64_t factor;

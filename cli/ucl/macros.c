@@ -1,6 +1,7 @@
 /* cli/ucl/macros.c: .NAME(parameters) "value", and the files that macros read. Parameters are an object; those that a
  * macro does not know say nothing, as in libucl. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,11 @@ static bool get_priority(struct ucl_reader *r, const struct macro *m, uint8_t *o
     if (!is_priority(r, value->kind == UCL_INT ? value->integer : -1)) return false;
     *out = (uint8_t)value->integer;
     return true;
+}
+
+static bool is_file_name(struct ucl_reader *r, const char *name) {
+    if (!name || !*name) return ucl_fail(r, "the name of a file is expected");
+    return strlen(name) < PATH_MAX || ucl_fail(r, "the name of a file is too long");
 }
 
 /* ---- .include ---- */
@@ -177,6 +183,7 @@ static bool include_name(struct include *in, const char *name, bool may_lack) {
     struct ucl_reading *all = in->r->all;
     const struct ucl_files *files = all->options->files;
     if (!in->glob || !strpbrk(name, "*?[")) return include_file(in, name, may_lack);
+    if (++all->n_files > UCL_FILES_MAX) return ucl_fail(in->r, "more than %d files", UCL_FILES_MAX);
     enum atoll_status status =
         files->match(files->context, name, include_each, in, all->status ? NULL : all->err);
     if (status != ATOLL_OK && all->status == ATOLL_OK) all->status = status, all->doc->failed = in->r->file;
@@ -187,7 +194,8 @@ static bool include_name(struct include *in, const char *name, bool may_lack) {
 static bool include_in(struct include *in, const struct ucl_value *folders, const char *name) {
     for (const struct ucl_value *folder = folders->first; folder && (!in->n_found || in->glob);
          folder = folder->next) {
-        if (!folder->text) return ucl_fail(in->r, "path is a list of folders");
+        if (!folder->text || strlen(folder->text) >= PATH_MAX)
+            return ucl_fail(in->r, "path is a list of folders");
         char *path = ucl_new_text(in->r->all, strlen(folder->text) + 1 + strlen(name));
         if (!path) return false;
         sprintf(path, "%s/%s", folder->text, name);
@@ -214,7 +222,7 @@ static bool get_include(struct ucl_reader *r, const struct macro *m, struct incl
 static bool include(struct ucl_reader *r, const struct macro *m, struct include *in) {
     const struct ucl_value *folders = ucl_find(m->args, "path");
     in->r = r, in->object = m->object;
-    if (!m->value) return ucl_fail(r, "the name of a file is expected");
+    if (!is_file_name(r, m->value)) return false;
     if (!get_include(r, m, in)) return false;
     if (in->sign) return ucl_fail(r, "signatures are not checked here");
     if (strstr(m->value, "://")) return ucl_fail(r, "only files are included, no URLs");
@@ -307,7 +315,7 @@ static bool run_load(struct ucl_reader *r, const struct macro *m) {
     struct ucl_bytes bytes;
     struct ucl_file *file;
     bool lacks;
-    if (!m->value) return ucl_fail(r, "the name of a file is expected");
+    if (!is_file_name(r, m->value)) return false;
     if (!get_bool(r, m, "try", &load.may_lack) || !get_bool(r, m, "multiline", &load.lines) ||
         !get_bool(r, m, "escape", &load.escape) || !get_bool(r, m, "trim", &load.trim) ||
         !get_text(r, m, "key", &load.key) || !get_word(r, m, "target", targets, &load.is_int) ||

@@ -50,7 +50,7 @@ static bool skip_comment(struct ucl_reader *r) {
     const struct ucl_reader begin = *r;
     while (r->end - r->at >= 2) {
         bool begins = r->at[0] == '/' && r->at[1] == '*', ends = r->at[0] == '*' && r->at[1] == '/';
-        if (*r->at == '"') skip_quoted(r);
+        if (*r->at == '"' && r->at[-1] != '\\') skip_quoted(r);
         if (*r->at == '\n')
             ucl_end_line(r);
         else
@@ -160,7 +160,7 @@ static bool take_word(struct ucl_reader *r, struct ucl_value *value) {
 static bool take_value(struct ucl_reader *r, struct ucl_value *value) {
     if (ucl_next_is(r, '{')) return take_object(r, value);
     if (ucl_next_is(r, '[')) return take_array(r, value);
-    value->first = value->last = NULL; /* where a merge makes a scalar of it */
+    if (value->kind >= UCL_ARRAY) ucl_clear(r, value); /* a merge makes a scalar of it */
     if (ucl_next_is(r, '"')) return set_text(value, ucl_expand(r, ucl_take_quoted(r)));
     if (ucl_next_is(r, '\'')) return set_text(value, ucl_take_single_quoted(r));
     if (!ucl_begins_lines(r)) return take_word(r, value);

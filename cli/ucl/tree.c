@@ -69,8 +69,7 @@ static void add_again(struct ucl_value *old, struct ucl_value *value) {
     old->again_last = value;
 }
 
-/* What `value` was is forgotten: members it had are found no more, because it has another id. */
-static void clear(struct ucl_reader *r, struct ucl_value *value) {
+void ucl_clear(struct ucl_reader *r, struct ucl_value *value) {
     const struct ucl_value was = *value;
     *value = (struct ucl_value){.key = was.key, .owner = was.owner, .next = was.next};
     value->id = ++r->all->last_id;
@@ -83,7 +82,7 @@ static void clear(struct ucl_reader *r, struct ucl_value *value) {
 /* By their priorities; what was inherited gives way to all. */
 static struct ucl_value *add_by_priority(struct ucl_reader *r, struct ucl_value *old, bool gives_way) {
     if (gives_way || old->priority < r->priority) {
-        clear(r, old);
+        ucl_clear(r, old);
         return old;
     }
     struct ucl_value *value = ucl_new_value(r);
@@ -104,7 +103,7 @@ struct ucl_value *ucl_new_member(struct ucl_reader *r, struct ucl_value *object,
     switch (r->duplicates) {
     case UCL_APPEND: return add_by_priority(r, old, old->is_inherited);
     case UCL_MERGE: return old->kind >= UCL_ARRAY ? old : add_by_priority(r, old, false);
-    case UCL_REWRITE: clear(r, old); return old;
+    case UCL_REWRITE: ucl_clear(r, old); return old;
     case UCL_ERROR: break;
     }
     return ucl_fail(r, "\"%s\" is there already", key), NULL;
@@ -121,7 +120,7 @@ bool ucl_to_array(struct ucl_reader *r, struct ucl_value *value) {
     struct ucl_value *moved = ucl_new_value(r);
     if (!moved) return false;
     struct ucl_value was = *value;
-    clear(r, value); /* its members are the moved one's, which has its id */
+    ucl_clear(r, value); /* its members are the moved one's, which has its id */
     *moved = was;
     moved->key = NULL;
     moved->next = moved->again = moved->again_last = NULL;
@@ -181,6 +180,8 @@ bool ucl_inherit(struct ucl_reader *r, struct ucl_value *object, const struct uc
     if (object == parent) return true;
     for (const struct ucl_value *part = parent->first; part; part = part->next) {
         struct ucl_value *old = ucl_member(r->all, object, part->key), *value;
+        if (++r->all->n_values > UCL_VALUES_MAX) /* it is work, even where it makes none */
+            return ucl_fail(r, "more than %d values", UCL_VALUES_MAX);
         if (old && !all) continue;
         if (!(value = copy(r, part))) return false;
         value->is_inherited = !all;

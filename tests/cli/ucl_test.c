@@ -25,6 +25,7 @@ static const struct {
     {"/files/place", "here = \"${FILENAME} $CURDIR\""},
     {"/files/wrong", "a = 1\nb = [ 2"},
     {"/files/objects", "o { x = 2; y = 3 }\nl = [ 2 ]\ns = 2"},
+    {"/files/scalar", "l = 5; s = [ 2 ]"},
     {"/files/priority", ".priority 2\nkey = high"},
     {"/files/nest", ".include \"/files/a.conf\"\nown = true"},
     {"/files/ping", ".include \"/files/pong\""},
@@ -331,6 +332,9 @@ static void priorities_and_policies_decide_between_values(void **state) {
          "{\"o\":[{\"x\":1},{\"x\":2,\"y\":3}],\"l\":[[1],[2]],\"s\":[1,2]}"},
         {"duplicate=merge", "o { x = 1 }\nl = [ 1 ]\ns = 1\n.include(duplicate=merge) \"/files/objects\"",
          "{\"o\":{\"x\":[1,2],\"y\":3},\"l\":[1,2],\"s\":[1,2]}"},
+        {"merge where a scalar meets a list",
+         "l = [ 1 ]; s = [ 1, { a = 2 } ]\n.include(duplicate=merge) \"/files/scalar\"",
+         "{\"l\":5,\"s\":[1,{\"a\":2},2]}"},
         {"duplicate=rewrite", "o { x = 1 }\nl = [ 1 ]\ns = 1\n.include(duplicate=rewrite) \"/files/objects\"",
          "{\"o\":{\"x\":2,\"y\":3},\"l\":[2],\"s\":2}"},
         {"duplicate=error without one", ".include(duplicate=error) \"/files/objects\"",
@@ -425,6 +429,7 @@ static void what_is_wrong_has_its_place(void **state) {
         {"\n .lod \"x\"", 2, 2, "no macro \".lod\""},
         {". = 1", 1, 1, "no macro"},
         {".include\n", 1, 1, "name of a file"},
+        {".include \"\"\n", 1, 1, "name of a file"},
         {".include(try=1) \"/files/b.conf\"", 1, 1, "try is true or false"},
         {".include(priority=16) \"/files/b.conf\"", 1, 1, "0 to 15"},
         {".include(priority=high) \"/files/b.conf\"", 1, 1, "0 to 15"},
@@ -521,6 +526,12 @@ static void inheritance_is_bounded(void **state) {
     for (int i = 1; i < 400; i++) sprintf(deep + strlen(deep), "x%d { k { .inherit x%d } }\n", i, i - 1);
     for (int i = 1; i < 30; i++)
         sprintf(wide + strlen(wide), "x%d { k { .inherit x%d }; l { .inherit x%d } }\n", i, i - 1, i - 1);
+    char *again = malloc(UCL_BYTES_MAX), *at = again + sprintf(again, "big {\n");
+    for (int i = 0; i < 20000; i++) at += sprintf(at, "k%d 1\n", i);
+    at += sprintf(at, "}\nx {\n");
+    for (int i = 0; i < 20000; i++) at += sprintf(at, ".inherit big\n");
+    strcpy(at, "}\n");
+    expect_status(again, ATOLL_E_SYNTAX, "65536 values");
     expect_status(strdup(deep), ATOLL_E_SYNTAX, "128 values in each other");
     expect_status(strdup(wide), ATOLL_E_SYNTAX, "65536 values");
 }
@@ -529,6 +540,11 @@ static void numbers_of_values_and_files_are_bounded(void **state) {
     (void)state;
     expect_status(repeat("a=1;", UCL_VALUES_MAX + 1, ""), ATOLL_E_SYNTAX, "65536 values");
     expect_status(repeat(".include /files/empty\n", UCL_FILES_MAX + 1, ""), ATOLL_E_SYNTAX, "1024 files");
+    char *name = repeat(".include nnnn", 1000, "\n");
+    memset(name + 9, 'n', 12000);
+    expect_status(name, ATOLL_E_SYNTAX, "name of a file is too long");
+    expect_status(repeat(".include(glob=true, path=[/a, /b], try=true) *\n", 1000, ""), ATOLL_E_SYNTAX,
+                  "1024 files");
     expect_status(strdup(".include /files/ping"), ATOLL_E_SYNTAX, "16 files, one in another");
     large = repeat("# 64 letters of a comment, which are nothing but letters here\n", 16000, "");
     expect_status(strdup(".include /files/large"), ATOLL_OK, "");
@@ -561,6 +577,10 @@ static void time_is_linear(void **state) {
     memcpy(dollars, "a = ", 4);
     expect_status(dollars, ATOLL_OK, "");
     expect_status(repeat("/* \" */\n", 120000, ""), ATOLL_OK, "");
+    expect_status(repeat("\\\"", 500000, ""), ATOLL_E_SYNTAX, "name is expected");
+    char *quotes = repeat("\\\"", 500000, " */");
+    memcpy(quotes, "/* \"", 4);
+    expect_status(quotes, ATOLL_OK, "");
     expect_status(repeat("a b c d e f g h i j;", 50000, ""), ATOLL_OK, "");
     expect_status(repeat("a\n\n\n\n\n\n\n\n", 100000, ""), ATOLL_E_SYNTAX, "\"=\" is expected");
     expect_status(repeat("a=<<E\nE\n", 60000, ""), ATOLL_OK, "");
