@@ -1,4 +1,5 @@
 /* cli/disk.c: disk images of guests made, looked at, copied, checked and resized. */
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,9 +49,20 @@ struct disk {
 
 /* ---- shared ---- */
 
+/* A host that has no room, or fails, is not the image's fault. */
+static int status_of(const struct atoll_error *err) {
+    switch (err->system_errno) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EIO: return CLI_INTERNAL;
+    default: return err->code == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_FAILED;
+    }
+}
+
 static int fail(const char *path, const struct atoll_error *err) {
     cli_error(path, err);
-    return err->code == ATOLL_E_NOMEM ? CLI_INTERNAL : CLI_FAILED;
+    return status_of(err);
 }
 
 static enum atoll_status grant(struct disk *d, const char *path, bool readonly, struct atoll_error *err) {

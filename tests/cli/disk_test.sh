@@ -115,6 +115,16 @@ expect 0 '"size": 983040' disk info --json over.qcow2
 expect 0 "" disk resize a.img +1M
 check "a raw image grows" [ "$(stat -c %s a.img)" -eq 11534336 ]
 
+# no room
+no_room() {
+    (ulimit -f 4 && "$atoll" disk "$@") >out 2>&1
+    [ $? -eq 125 ] && grep -q "too large" out
+}
+check "create tells that there is no room as convert does" no_room create no-room.img 1M
+check "a new image that has no room leaves nothing" [ ! -e no-room.img ]
+check "resize tells it, too" no_room resize a.img +1M
+check "and leaves the image as it was" [ "$(stat -c %s a.img)" -eq 11534336 ]
+
 # a second opinion
 if command -v qemu-img >/dev/null && command -v qemu-io >/dev/null; then
     quiet() { "$@" >/dev/null 2>"$dir/err" || { cat "$dir/err"; false; }; }
