@@ -112,8 +112,10 @@ static void on_script_over(void *context, bool failed) {
         boot_console_hand_over(boot->console);
 }
 
+/* The init of --rootfs knows no button; what a button is for is told to the command. */
 static void on_power_button(void *context) {
     struct boot *boot = context;
+    if (boot->command) boot_command_power_off(boot->command);
     vm_machine_power_button(boot->machine);
 }
 
@@ -216,7 +218,8 @@ static enum atoll_status add_console(struct boot *boot, struct atoll_error *err)
 }
 
 static enum atoll_status add_command(struct boot *boot, struct atoll_error *err) {
-    boot->command_events = (struct boot_command_events){.ended = on_command_end, .context = boot};
+    boot->command_events = (struct boot_command_events){
+        .ended = on_command_end, .in_background = boot->o.detach, .context = boot};
     return boot_command_new(boot->loop, boot->machine, boot->console, &boot->command_events, &boot->command,
                             err);
 }

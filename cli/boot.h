@@ -285,6 +285,7 @@ struct boot_command_events {
     void (*ended)(void *context,
                   int status); /* what atoll exits with; a message was printed where there is one */
     void *context;
+    bool in_background;           /* standard error goes where standard output goes: to the console */
     struct boot_command *command; /* set by boot_command_new */
 };
 /* in     events: has to live as long as the command
@@ -295,6 +296,7 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
 void boot_command_free(struct boot_command *command);
 void boot_command_end_input(struct boot_command *command);
 bool boot_command_signal(struct boot_command *command, int number); /* false: it does not run */
-void boot_command_resize(struct boot_command *command);             /* the terminal's window has changed */
+void boot_command_power_off(struct boot_command *command); /* SIGTERM, also when it runs only later */
+void boot_command_resize(struct boot_command *command);    /* the terminal's window has changed */
 
 #endif

@@ -1,5 +1,6 @@
 /* cli/boot_command.c: the command of `atoll boot --rootfs`: standard streams, signals and the window, between the host
  * and init in the guest. */
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -11,12 +12,12 @@
 
 struct boot_command {
     struct guest_command *command;
-    struct vm_host_stream *stdio, *errors; /* stdio: the console's */
+    struct vm_host_stream *stdio, *errors; /* stdio: the console's; errors: NULL in the background */
 };
 
 static bool is_closed(void *context, unsigned which) {
     struct boot_command *c = ((struct boot_command_events *)context)->command;
-    return c && vm_host_stream_is_closed(which ? c->errors : c->stdio);
+    return c && vm_host_stream_is_closed(which && c->errors ? c->errors : c->stdio);
 }
 
 static void on_end(void *context, int status) {
@@ -44,6 +45,12 @@ static enum atoll_status add_port(struct boot_command *c, struct vm_loop *loop, 
     return vm_machine_add_virtio(machine, ops, port, err);
 }
 
+static enum atoll_status open_errors(struct boot_command *c, struct vm_loop *loop, struct atoll_error *err) {
+    struct vm_host_stream_config errors = {
+        .alloc = &atoll_default_alloc, .loop = loop, .in = -1, .out = STDERR_FILENO};
+    return vm_host_stream_new(&errors, &c->errors, err);
+}
+
 enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *machine,
                                    struct boot_console *console, struct boot_command_events *events,
                                    struct boot_command **out, struct atoll_error *err) {
@@ -51,13 +58,12 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
     if (!c) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
     *out = events->command = c;
     c->stdio = boot_console_stream(console);
-    struct vm_host_stream_config errors = {
-        .alloc = &atoll_default_alloc, .loop = loop, .in = -1, .out = STDERR_FILENO};
-    enum atoll_status status = vm_host_stream_new(&errors, &c->errors, err);
+    enum atoll_status status = events->in_background ? ATOLL_OK : open_errors(c, loop, err);
     if (status != ATOLL_OK) return status;
+    struct vm_stream_end output = boot_console_command_end(console);
     struct guest_command_config config = {
         .alloc = &atoll_default_alloc,
-        .outputs = {boot_console_command_end(console), vm_host_stream_end(c->errors)},
+        .outputs = {output, c->errors ? vm_host_stream_end(c->errors) : output},
         .is_closed = is_closed,
         .ended = on_end,
         .failed = on_failure,
@@ -65,8 +71,8 @@ enum atoll_status boot_command_new(struct vm_loop *loop, struct vm_machine *mach
     status = guest_command_new(&config, &c->command, err);
     if (status == ATOLL_OK) status = add_port(c, loop, machine, err);
     if (status != ATOLL_OK) return status;
-    vm_host_stream_join(c->errors, guest_command_errors(c->command));
-    boot_console_join_command(console, guest_command_input(c->command, boot_console_command_end(console)),
+    if (c->errors) vm_host_stream_join(c->errors, guest_command_errors(c->command));
+    boot_console_join_command(console, guest_command_input(c->command, output),
                               boot_is_terminal() ? "\r" : "\n");
     boot_command_resize(c);
     return ATOLL_OK;
@@ -86,6 +92,8 @@ bool boot_command_signal(struct boot_command *c, int number) {
     guest_command_signal(c->command, number);
     return true;
 }
+
+void boot_command_power_off(struct boot_command *c) { guest_command_signal(c->command, SIGTERM); }
 
 void boot_command_resize(struct boot_command *c) {
     struct winsize size;

@@ -235,7 +235,11 @@ static void port_input_wanted(void *end) {
 
 /* ---- streams ---- */
 
-static void output_writable(void *device) { drain(device, 0); }
+static void output_writable(void *device) {
+    struct guest_command *c = device;
+    drain(c, 0);
+    if (c->config.outputs[1].end == c->config.outputs[0].end) drain(c, 1);
+}
 static void errors_writable(void *device) { drain(device, 1); }
 static size_t no_input(void *device, const uint8_t *bytes, size_t n) {
     (void)device, (void)bytes;

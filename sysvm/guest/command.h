@@ -19,7 +19,8 @@ struct guest_command;
 
 struct guest_command_config {
     const struct atoll_alloc *alloc;
-    struct vm_stream_end outputs[2]; /* standard output, errors; they outlive the command, or swallow */
+    struct vm_stream_end
+        outputs[2]; /* standard output, errors, or one for both; they outlive the command, or swallow */
     /* Whether nobody reads output 0 or 1 any more; asked after each write. NULL: somebody always does. */
     bool (*is_closed)(void *context, unsigned which);
     /* The command has ended, and all it wrote is out. Or nothing ran: why, in one line of the guest's bytes, and what

@@ -74,6 +74,24 @@ mkdir -m 700 "$dir/run"
 { until "$atoll" vm console killed </dev/null 2>/dev/null | grep -q -m 1 runs; do sleep 1; done; "$atoll" vm kill killed; } &
 guest "a command that is killed" 137 --name killed -- /bin/sh -c 'echo it runs; sleep 1000'
 wait
+# In the background: no standard streams, so errors go where output goes, and neither ends the command.
+background() {
+    local name=$1 command=$2
+    "$atoll" boot --engine=soft --kernel "$kernels/cloud/vmlinuz" --modules "$kernels/cloud/modules" --rootfs "$dir/root" \
+        --timeout 15m --detach --name "$name" --log "$dir/log" -- /bin/sh -c "$command" >"$dir/out" 2>"$dir/err" </dev/null
+}
+ended() {
+    until grep -q "machine $1 ended" "$dir/log"; do sleep 1; done
+    grep -q "machine $1 ended with status $2\$" "$dir/log"
+}
+check "a command that writes errors" background errors '
+    i=0; while [ $i -lt 9 ]; do i=$((i + 1)); echo "error $i" >&2; sleep 1; done; exit 7'
+check "its errors on the console" sh -c '"$1" vm console errors </dev/null 2>/dev/null | grep -q "error 9"' - "$atoll"
+check "its status in the log" ended errors 7
+check "a command that is asked to end" background asked 'trap "exit 33" TERM; echo ready; while :; do sleep 1; done'
+until "$atoll" vm console asked </dev/null 2>/dev/null | grep -q -m 1 ready; do sleep 1; done
+check "it is by stop" "$atoll" vm stop --timeout 10m asked
+check "and ends as it wants" ended asked 33
 guest "a folder to start in" 0 --dir "$dir/shared::/shared:ro" --cwd /shared -- /bin/sh -c 'cat in; pwd'
 check "it starts there" test "$(cat "$dir/out")" = "from the host
 /shared"
