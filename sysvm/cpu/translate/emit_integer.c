@@ -84,8 +84,14 @@ static void same(struct translation *t, const struct piece *piece, uint32_t op, 
     if (piece->rm.reg >= 0) leave_field(t, &piece->rm, &rm);
 }
 
+/* Whether making the flags again, if it comes to that, takes r11, where the address of an access waits meanwhile. */
+static bool is_remade_by_scratch(const struct translation *t) {
+    const bool may_be = t->producer && (t->flags == FLAGS_HOST || t->flags == FLAGS_REMADE);
+    return may_be && (dbt_needs_scratch(&t->producer->reg) || dbt_needs_scratch(&t->producer->rm));
+}
+
 void dbt_same(struct translation *t, const struct piece *piece) {
-    const bool asks = dbt_needs_flags(t, piece);
+    const bool asks = dbt_needs_flags(t, piece), is_led = piece->group && !piece->leads;
     if (!piece->memory_bytes) {
         if (asks) dbt_flags_to_host(t);
         same(t, piece, piece->op, x86_reg(0));
@@ -93,7 +99,8 @@ void dbt_same(struct translation *t, const struct piece *piece) {
         return;
     }
     struct cold *cold;
-    if (asks && t->flags != FLAGS_HOST && piece->group && !piece->leads) dbt_flags_to_host(t);
+    if (asks && is_led) dbt_flags_to_host(t);
+    if (asks && !is_led && is_remade_by_scratch(t)) dbt_flags_to_memory(t);
     struct x86_rm memory = dbt_reach(t, piece, &cold);
     if (asks && t->flags != FLAGS_HOST) { /* which takes rax */
         x86_op(&t->a, X86_MOV_LOAD | X86_W, memory.base = HOST_B, x86_reg(HOST_A));

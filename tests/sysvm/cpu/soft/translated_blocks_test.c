@@ -8,7 +8,7 @@
 #include <string.h>
 #include "tests/sysvm/cpu/soft/native_case.h"
 
-enum { BLOCK_MAX = 12, CODE_MAX = BLOCK_MAX * 15, AF = 16, ARITHMETIC = 0x8D5 };
+enum { BLOCK_MAX = 12, CODE_MAX = BLOCK_MAX * 15, AF = 16, ARITHMETIC = 0x8D5, KNOWN_RUNS = 64 };
 
 struct context {
     struct case_random random;
@@ -126,14 +126,18 @@ static void aim_branches(struct context *c, const unsigned *starts, unsigned n) 
     }
 }
 
-static void make_block(struct context *c) {
+static void make_state(struct context *c) {
     uint8_t bytes[15];
-    c->n = 0;
     while (!case_make(&c->random, c->forms + below(c, c->n_forms), bytes, &c->in)) {}
     c->in.rip = CASE_RIP;
     c->in.fp[24] = 0x80, c->in.fp[25] = 0x1F; /* as most programs have it */
     for (unsigned i = 0; i < 16; i++)
         if (below(c, 3)) c->in.gpr[i] = some_address(c);
+}
+
+static void make_block(struct context *c) {
+    c->n = 0;
+    make_state(c);
     const unsigned n_insns = 2 + below(c, BLOCK_MAX - 2);
     unsigned starts[BLOCK_MAX + 1];
     for (unsigned i = 0; i < n_insns; i++) {
@@ -148,6 +152,20 @@ static void make_block(struct context *c) {
     }
     starts[n_insns] = c->n;
     aim_branches(c, starts, n_insns);
+}
+
+/* Blocks that differed once. */
+static void make_known_block(struct context *c, unsigned i) {
+    static const struct {
+        uint8_t n, bytes[CODE_MAX];
+    } known[] = {
+        /* test r11d, r11d; mov rax, [rbx]; inc byte [rcx]; mov rdx, [rsi]; test rax, rax: flags are made again from a
+         * register in memory while an address waits */
+        {14, {0x45, 0x85, 0xDB, 0x48, 0x8B, 0x03, 0xFE, 0x01, 0x48, 0x8B, 0x16, 0x48, 0x85, 0xC0}},
+    };
+    make_state(c);
+    c->n = known[i % (sizeof known / sizeof *known)].n;
+    memcpy(c->code, known[i % (sizeof known / sizeof *known)].bytes, c->n);
 }
 
 /* ---- comparing ---- */
@@ -196,7 +214,10 @@ int main(int argc, char **argv) {
     c->forms = case_forms(&c->n_forms);
     if (!c->guest || !c->forms) return 2;
     for (uint64_t i = 0; i < n_blocks && failed < 8; i++) {
-        make_block(c);
+        if (i < KNOWN_RUNS)
+            make_known_block(c, (unsigned)i);
+        else
+            make_block(c);
         if (!soft_guest_run_block(c->guest, false, false, c->code, c->n, &c->in, &c->plain)) continue;
         const bool is_cold = !below(c, 4);
         bool ended = soft_guest_run_block(c->guest, true, is_cold, c->code, c->n, &c->in, &c->translated);
