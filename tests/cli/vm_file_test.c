@@ -15,8 +15,8 @@ static const struct cli_flag flags[] = {
     {10, "rootfs", 0, "DIR", ""},  {11, "gdb", 0, "PORT", ""},   {12, "vsock", 0, "PATH", ""},
     {13, "script", 0, "FILE", ""}, {14, "no-jail", 0, NULL, ""}, {0}};
 
-/* settings: "flag=value flag ...", a line each. */
-static void expect(const char *text, const char *settings) {
+/* What `text` sets, one behind the other: `before` each flag, `between` it and its value. */
+static char *settings_of(const char *text, const char *before, const char *between, const char *behind) {
     struct cli_vm_file file;
     struct atoll_error err = {0};
     char *all = NULL;
@@ -26,13 +26,19 @@ static void expect(const char *text, const char *settings) {
     FILE *out = open_memstream(&all, &n);
     for (size_t i = 0; i < file.n_settings; i++) {
         const struct cli_vm_setting *setting = file.settings + i;
-        fprintf(out, "%s%s%s%s", i ? "\n" : "", setting->flag->name, setting->value ? "=" : "",
-                setting->value ? setting->value : "");
+        fprintf(out, "%s%s%s%s%s", i ? behind : "", before, setting->flag->name,
+                setting->value ? between : "", setting->value ? setting->value : "");
     }
     fclose(out);
+    cli_vm_file_free(&file);
+    return all;
+}
+
+/* settings: "flag=value" or "flag", a line each. */
+static void expect(const char *text, const char *settings) {
+    char *all = settings_of(text, "", "=", "\n");
     assert_string_equal(all, settings);
     free(all);
-    cli_vm_file_free(&file);
 }
 
 static void keys_are_flags_in_their_order(void **state) {
@@ -124,6 +130,50 @@ static void groups_only_group(void **state) {
     expect("machine { cpus = 1 }\nmachine { cpus = 2 }", "cpus=1\ncpus=2");
 }
 
+/* ---- docs/machine-files.md ---- */
+
+/* The text between two marks of code at or behind *at, which goes behind it; NULL: there is none. */
+static char *take_code(char **at) {
+    char *start = strchr(*at, '`'), *end = start ? strchr(start + 1, '`') : NULL;
+    if (!end) return NULL;
+    *end = 0;
+    *at = end + 1;
+    return start + 1;
+}
+
+/* A row "| `section`, `another` | `--flag text` |": each section is that flag. Returns whether it is one. */
+static bool check_row(char *row) {
+    char *flag = strstr(row, "| `--"), *at = row, *section, *wanted;
+    if (strncmp(row, "| `", 3) || !flag) return false;
+    *flag++ = 0;
+    assert_non_null(wanted = take_code(&flag));
+    while ((section = take_code(&at))) {
+        char *all = settings_of(section, "--", " ", " ");
+        assert_string_equal(all, wanted);
+        free(all);
+    }
+    return true;
+}
+
+static void documented_examples_are_what_they_say(void **state) {
+    (void)state;
+    FILE *doc = fopen(MACHINE_FILES_MD, "r");
+    char *line = NULL, *example = NULL;
+    size_t room = 0, n, n_rows = 0;
+    assert_non_null(doc);
+    FILE *out = open_memstream(&example, &n);
+    while (getline(&line, &room, doc) > 0) {
+        if (strncmp(line, "    ", 4) == 0) fputs(line + 4, out);
+        n_rows += check_row(line);
+    }
+    fclose(out), fclose(doc);
+    assert_in_range(n_rows, 7, 20);
+    char *all = settings_of(example, "", "=", "\n");
+    assert_non_null(
+        strstr(all, "\ndisk=debian.qcow2:overlay\ndisk=data.img:serial=D1:direct\nnet=user:hostfwd="));
+    free(all), free(example), free(line);
+}
+
 static void what_is_wrong_has_its_line(void **state) {
     (void)state;
     static const struct {
@@ -180,6 +230,7 @@ int main(void) {
         cmocka_unit_test(folders_have_two_ends),
         cmocka_unit_test(variables_are_a_section),
         cmocka_unit_test(groups_only_group),
+        cmocka_unit_test(documented_examples_are_what_they_say),
         cmocka_unit_test(what_is_wrong_has_its_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -60,6 +60,14 @@ expect "a signature" 2 '' 'sign.vm:1:1: signatures are not checked here' -- "$di
 printf '.include "/nonexistent/b.vm"' >"$dir/lacks.vm"
 expect "no such file to be included" 127 '' 'b.vm: No such file' -- "$dir/lacks.vm"
 expect "no such file" 127 '' 'No such file' -- /nonexistent/a.vm
+n_flags=0
+for flag in $("$atoll" help boot | sed -n '/--help/d; s/^  *\(-[a-z], \)*--\([a-z-]*\).*/\2/p'); do
+    n_flags=$((n_flags + 1))
+    printf 'kernel = /nonexistent\n%s = "true"\n' "$flag" >"$dir/flag.vm"
+    "$atoll" boot "$dir/flag.vm" >"$dir/out" 2>&1 </dev/null && { echo "FAILED: no kernel, but $flag"; failed=1; }
+    grep -q 'there is no flag' "$dir/out" && { echo "FAILED: $flag has no key in a file"; failed=1; }
+done
+[ $n_flags -ge 30 ] || { echo "FAILED: $n_flags flags with keys"; failed=1; }
 expect "an argument that is none" 2 '' 'is no flag, and no file NAME.vm' -- guest
 mkdir "$dir/root"
 expect "a command without a root" 2 '' '"ls" is for guests with --rootfs' -- --kernel "$kernel" -- ls
