@@ -4,6 +4,7 @@
  * Source: Intel SDM volume 3, chapter 11. Registers are named by their offset in the page. */
 #include <string.h>
 #include "sysvm/cpu/soft/chips.h"
+#include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/layout.h"
 
 enum { /* offsets; in x2APIC mode MSR 0x800 + offset / 16 */
@@ -218,7 +219,7 @@ static uint32_t timer_mode(const struct soft_apic *apic) { return apic->lvt[SOFT
 
 static uint32_t current_count(const struct soft_apic *apic) {
     uint64_t period = period_ns(apic);
-    if (!period || timer_mode(apic) == DEADLINE) return 0;
+    if (!period || apic->count_ended || timer_mode(apic) == DEADLINE) return 0;
     uint64_t passed = soft_clock_now(&apic->chips->clock) - apic->count_start_ns;
     if (passed >= period && timer_mode(apic) != PERIODIC) return 0;
     return (uint32_t)((period - passed % period) / divisor(apic));
@@ -229,6 +230,7 @@ static void fire(void *context) {
     uint32_t lvt = apic->lvt[SOFT_LVT_TIMER];
     if (!(lvt & MASKED)) accept(apic, (uint8_t)lvt, false);
     if (timer_mode(apic) == DEADLINE) apic->tsc_deadline = 0;
+    if (timer_mode(apic) == ONE_SHOT) apic->count_ended = true;
     if (timer_mode(apic) != PERIODIC || !apic->initial_count) return;
     uint64_t period = period_ns(apic), now = soft_clock_now(&apic->chips->clock);
     if (period < SHORTEST_PERIOD_NS) period = SHORTEST_PERIOD_NS;
@@ -238,6 +240,7 @@ static void fire(void *context) {
 
 static void start_count(struct soft_apic *apic) {
     apic->count_start_ns = soft_clock_now(&apic->chips->clock);
+    apic->count_ended = false;
     if (apic->initial_count && timer_mode(apic) != DEADLINE)
         soft_timer_set(apic->chips, &apic->timer, apic->count_start_ns + period_ns(apic));
     else
@@ -247,17 +250,23 @@ static void start_count(struct soft_apic *apic) {
 static void set_deadline(struct soft_apic *apic, uint64_t value) {
     if (timer_mode(apic) != DEADLINE) return;
     apic->tsc_deadline = value;
-    if (value)
+    soft_timer_stop(apic->chips, &apic->timer);
+    if (value && value <= soft_clock_now(&apic->chips->clock))
+        fire(apic); /* before the next instruction, not when the clock's thread comes to it */
+    else if (value)
         soft_timer_set(apic->chips, &apic->timer, value);
-    else
-        soft_timer_stop(apic->chips, &apic->timer);
 }
 
 static void set_timer_lvt(struct soft_apic *apic, uint32_t value) {
     uint32_t before = timer_mode(apic);
     apic->lvt[SOFT_LVT_TIMER] = value & (0xFF | MASKED | TIMER_MODE);
-    if (timer_mode(apic) == before) return;
-    apic->initial_count = 0; /* a change of the mode disarms */
+    const uint32_t mode = timer_mode(apic);
+    if (mode == before) return;
+    if (mode != DEADLINE && before != DEADLINE) { /* the count goes on to 0, where the new mode counts */
+        if (apic->timer.is_set) apic->count_start_ns = apic->timer.deadline_ns - period_ns(apic);
+        return;
+    }
+    apic->initial_count = 0; /* a change from or to a deadline disarms */
     apic->tsc_deadline = 0;
     soft_timer_stop(apic->chips, &apic->timer);
 }
@@ -385,10 +394,10 @@ static bool read_msr(struct soft_apic *apic, uint32_t msr, uint64_t *out_value) 
 
 /* Off, on, x2APIC: the SDM's figure 11-9. From x2APIC the only way on leads through off. */
 static bool set_base(struct soft_apic *apic, uint64_t value) {
-    uint64_t known = UINT64_C(0xFFFFFFF000) | SOFT_APIC_BSP | SOFT_APIC_X2 | SOFT_APIC_ON;
+    const uint64_t page = ((UINT64_C(1) << SOFT_PHYSICAL_BITS) - 1) & ~UINT64_C(0xFFF);
+    const uint64_t known = page | SOFT_APIC_BSP | SOFT_APIC_X2 | SOFT_APIC_ON;
     bool on = value & SOFT_APIC_ON, x2 = value & SOFT_APIC_X2;
     if (value & ~known || (x2 && !on) || (x2 && !is_on(apic)) || (is_x2(apic) && on && !x2)) return false;
-    if ((value & known & ~UINT64_C(0xFFF)) != VM_LAPIC_BASE) return false; /* it cannot be moved here */
     bool switched_off = is_on(apic) && !on;
     apic->base = (value & ~(uint64_t)SOFT_APIC_BSP) | (apic->base & SOFT_APIC_BSP);
     if (switched_off) soft_apic_init(apic);
@@ -443,6 +452,7 @@ static void init(struct soft_apic *apic) {
     apic->dfr = UINT32_MAX;
     apic->svr = 0xFF;
     apic->icr = apic->tsc_deadline = 0;
+    apic->count_ended = false;
     memset(apic->isr, 0, sizeof apic->isr);
     memset(apic->tmr, 0, sizeof apic->tmr);
     memset(apic->irr, 0, sizeof apic->irr);

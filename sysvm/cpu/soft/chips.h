@@ -70,6 +70,7 @@ struct soft_apic {
     uint64_t icr;
     uint32_t isr[8], tmr[8], irr[8];
     uint64_t count_start_ns, tsc_deadline;
+    bool count_ended;    /* it is 0, whatever the mode becomes, until a new one is written */
     uint8_t sipi_vector; /* of the start-up message that came last */
     struct soft_timer timer;
     atomic_int pending; /* the vector a processor would get now; -1: none */

@@ -226,9 +226,10 @@ struct soft_cpu {
     uint8_t cpl;         /* 0 in real mode, 3 in V86; set by whoever loads CS (system) or the whole state */
     /* shadow: after sti, mov ss, pop ss nothing is delivered before the next instruction has retired. */
     bool interrupt_shadow, nmi_blocked, halted;
-    bool redelivers;         /* `fault` did not reach its handler when requests came: it goes first */
-    bool interrupt_waits;    /* for IF; set by run.c while it is clear */
-    bool waits_for_sipi;     /* after INIT, and from the beginning all but the first: runs nothing */
+    bool redelivers;       /* `fault` did not reach its handler when requests came: it goes first */
+    bool interrupt_waits;  /* for IF; set by run.c while it is clear */
+    bool waits_for_sipi;   /* after INIT, and from the beginning all but the first: runs nothing */
+    _Atomic uint32_t nmis; /* that came and are not taken yet, two at most; SOFT_REQUEST_NMI tells of them */
     _Atomic uint32_t sleeps; /* its thread waits for requests */
     _Atomic uint32_t runs;   /* its thread is in soft_run */
     struct soft_leave leave;

@@ -7,6 +7,7 @@
  * Source: Intel SDM volume 2, CPUID; Linux documentation, virt/kvm/x86/cpuid.rst. */
 #include <cpuid.h>
 #include <string.h>
+#include "sysvm/cpu/soft/chips.h"
 #include "sysvm/cpu/soft/mmu.h"
 #include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/soft/soft.h"
@@ -78,6 +79,7 @@ static struct soft_cpuid leaf_1(const struct soft_cpu *cpu) {
     out.edx = (has->edx_1 & D1_HOST) | D1_OWN;
     if (!(has->ecx_1 & BIT(30))) out.ecx &= ~BIT(30); /* random numbers are the host's */
     if (cpu->cr4 & SOFT_CR4_OSXSAVE) out.ecx |= BIT(27);
+    if (cpu->apic && !(cpu->apic->base & SOFT_APIC_ON)) out.edx &= ~BIT(9);
     if (cpu->engine->config.n_cpus > 1) out.edx |= BIT(28);
     return out;
 }

@@ -35,7 +35,9 @@ static void request(void *context, unsigned index, enum soft_wish wish) {
                                         [SOFT_WISH_SIPI] = SOFT_REQUEST_SIPI};
     struct soft_engine *engine = context;
     struct soft_cpu *cpu = engine->cpus[index];
-    if (cpu) soft_wake(cpu, requests[wish]);
+    if (!cpu) return;
+    if (wish == SOFT_WISH_NMI && atomic_load(&cpu->nmis) < 2) atomic_fetch_add(&cpu->nmis, 1);
+    soft_wake(cpu, requests[wish]);
 }
 
 /* ---- start of processors ---- */

@@ -156,16 +156,25 @@ static enum soft_step run_some(struct soft_cpu *cpu) {
 
 /* ---- requests, interrupts ---- */
 
+/* One is delivered, and one more kept, which during the first one's handler is the one that the processor latches. */
+static bool takes_nmi(struct soft_cpu *cpu, uint32_t requests) {
+    if (!(requests & SOFT_REQUEST_NMI)) return false;
+    uint32_t two = 2;
+    if (cpu->nmi_blocked) atomic_compare_exchange_strong(&cpu->nmis, &two, 1);
+    return !cpu->nmi_blocked && !cpu->interrupt_shadow && !cpu->waits_for_sipi && !cpu->redelivers;
+}
+
 /* False: the run ends, *out says how. */
 static bool take_requests(struct soft_cpu *cpu, struct vm_exit *out) {
     uint32_t requests = atomic_load(&cpu->requests);
     if (requests & SOFT_REQUEST_TLB) forget_writes(cpu);
     /* The flag only wakes: the APIC knows what waits. */
     uint32_t taken = requests & ~(uint32_t)(SOFT_REQUEST_NMI | SOFT_REQUEST_TLB);
-    bool nmi = requests & SOFT_REQUEST_NMI && !cpu->nmi_blocked && !cpu->interrupt_shadow &&
-               !cpu->waits_for_sipi && !cpu->redelivers;
+    bool nmi = takes_nmi(cpu, requests);
     if (nmi) taken |= SOFT_REQUEST_NMI;
     atomic_fetch_and(&cpu->requests, ~taken);
+    if (nmi && !atomic_load(&cpu->nmis)) nmi = false; /* it was taken with the one before */
+    if (nmi && atomic_fetch_sub(&cpu->nmis, 1) > 1) atomic_fetch_or(&cpu->requests, SOFT_REQUEST_NMI);
     if (requests & SOFT_REQUEST_CODE) soft_translations_check(cpu);
     if (requests & SOFT_REQUEST_INIT) soft_take_init(cpu);
     if (requests & SOFT_REQUEST_SIPI) soft_take_sipi(cpu);

@@ -27,7 +27,8 @@ static uint64_t result(const struct bounds *b, const struct soft_insn *insn) {
     case ZYDIS_MNEMONIC_MOVZX: return most_of(b, insn, o + 1);
     case ZYDIS_MNEMONIC_AND: return lower(most_of(b, insn, o), most_of(b, insn, o + 1));
     case ZYDIS_MNEMONIC_SHR: {
-        const unsigned n = o[1].kind == SOFT_IMM ? insn->immediate & (o->n_bytes == 8 ? 63 : 31) : 0;
+        const unsigned n =
+            o[1].kind == SOFT_IMM ? (unsigned)insn->immediate & (o->n_bytes == 8 ? 63 : 31) : 0;
         return n ? most_of(b, insn, o) >> n : ANYTHING;
     }
     default: return ANYTHING;

@@ -170,9 +170,18 @@ static void x2apic_registers_are_msrs_and_refuse_what_they_are_not(void **state)
     assert_int_equal(soft_apic_acknowledge(apic(w, 1)), 0x55);
     assert_false(
         soft_apic_msr_write(a, 0x1B, VM_LAPIC_BASE | SOFT_APIC_ON)); /* the way back leads through off */
-    assert_false(soft_apic_msr_write(a, 0x1B, 0x12345000 | SOFT_APIC_ON | SOFT_APIC_X2));
     assert_true(soft_apic_msr_write(a, 0x1B, VM_LAPIC_BASE));
     assert_false(soft_apic_msr_write(a, 0x1B, VM_LAPIC_BASE | SOFT_APIC_X2));
+}
+
+static void its_page_may_be_moved_within_physical_memory(void **state) {
+    struct world *w = *state;
+    uint64_t value;
+    assert_true(soft_apic_msr_write(apic(w, 2), 0x1B, 0xFED40000 | SOFT_APIC_ON));
+    assert_true(soft_apic_msr_read(apic(w, 2), 0x1B, &value));
+    assert_int_equal(value, 0xFED40000 | SOFT_APIC_ON);
+    assert_false(soft_apic_msr_write(apic(w, 2), 0x1B, VM_LAPIC_BASE | SOFT_APIC_ON | UINT64_C(1) << 46));
+    assert_false(soft_apic_msr_write(apic(w, 2), 0x1B, VM_LAPIC_BASE | SOFT_APIC_ON | 1));
 }
 
 static void any_register_may_be_written_with_anything(void **state) {
@@ -242,9 +251,40 @@ static void a_deadline_of_the_time_stamp_counter_fires_also_when_it_has_passed(v
     soft_apic_write(apic(w, 0), EOI, 0);
     assert_true(soft_apic_msr_read(apic(w, 0), 0x6E0, &value));
     assert_int_equal(value, 0);
-    assert_true(soft_apic_msr_write(apic(w, 0), 0x6E0, 17));
-    move_to(w, 5001);
+    assert_true(soft_apic_msr_write(apic(w, 0), 0x6E0, 17)); /* at once */
     assert_int_equal(soft_apic_acknowledge(apic(w, 0)), 0xEC);
+    assert_true(soft_apic_msr_read(apic(w, 0), 0x6E0, &value));
+    assert_int_equal(value, 0);
+}
+
+static void a_count_goes_on_when_its_mode_changes(void **state) {
+    struct world *w = *state;
+    struct soft_apic *a = apic(w, 1);
+    soft_apic_write(a, DIVIDE, 0xB);
+    soft_apic_write(a, LVT_TIMER, 0xEC);
+    soft_apic_write(a, INITIAL, 1000000);
+    move_to(w, 600000);
+    soft_apic_write(a, LVT_TIMER, 1 << 17 | 0xEC); /* again and again */
+    assert_int_equal(soft_apic_read(a, INITIAL), 1000000);
+    assert_int_equal(soft_apic_read(a, CURRENT), 400000);
+    move_to(w, 1100000);
+    assert_int_equal(soft_apic_acknowledge(a), 0xEC);
+    soft_apic_write(a, EOI, 0);
+    assert_int_equal(soft_apic_read(a, CURRENT), 900000);
+    move_to(w, 2700000);
+    assert_int_equal(soft_apic_acknowledge(a), 0xEC);
+    soft_apic_write(a, EOI, 0);
+    soft_apic_write(a, LVT_TIMER, 0xEC); /* once more only */
+    assert_int_equal(soft_apic_read(a, CURRENT), 300000);
+    move_to(w, 3000000);
+    assert_int_equal(soft_apic_acknowledge(a), 0xEC);
+    soft_apic_write(a, EOI, 0);
+    soft_apic_write(a, LVT_TIMER, 1 << 17 | 0xEC); /* what has ended does not begin again */
+    move_to(w, 4500000);
+    assert_int_equal(soft_apic_read(a, CURRENT), 0);
+    assert_false(soft_apic_is_pending(a));
+    soft_apic_write(a, LVT_TIMER, 2 << 17 | 0xEC); /* a deadline disarms */
+    assert_int_equal(soft_apic_read(a, INITIAL), 0);
 }
 
 /* ---- I/O APIC ---- */
@@ -354,9 +394,11 @@ int main(void) {
                                        T(messages_between_processors_reach_whom_they_name),
                                        T(logical_destinations_are_masks),
                                        T(x2apic_registers_are_msrs_and_refuse_what_they_are_not),
+                                       T(its_page_may_be_moved_within_physical_memory),
                                        T(any_register_may_be_written_with_anything),
                                        T(a_count_ends_once_or_again_and_again),
                                        T(a_deadline_of_the_time_stamp_counter_fires_also_when_it_has_passed),
+                                       T(a_count_goes_on_when_its_mode_changes),
                                        T(an_edge_interrupts_once_and_a_level_until_it_is_gone),
                                        T(a_masked_level_waits_for_its_pin),
                                        T(the_8259s_reach_processor_0_by_priority),
