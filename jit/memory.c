@@ -30,8 +30,10 @@ enum atoll_status jit_memory_open(struct jit_memory *memory, const struct atoll_
     memory->base = base;
     memory->size = size;
     return ATOLL_OK;
-failed:
+failed:;
+    int error = errno;
     close(memory->fd);
+    errno = error;
     return ATOLL_E_NOMEM;
 }
 

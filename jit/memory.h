@@ -25,7 +25,7 @@ struct jit_memory {
 #define JIT_MEMORY_BYTES ((size_t)1 << 30) /* as far as a 32-bit distance reaches both ways */
 
 /* Reserves `size` bytes of addresses; the host gives pages when they are written.
- * fails   E_NOMEM */
+ * fails   E_NOMEM; errno says why: EFBIG, beyond `ulimit -f` */
 enum atoll_status jit_memory_open(struct jit_memory *memory, const struct atoll_alloc *alloc, size_t size);
 /* For memory that was just opened: a debugger can write breakpoints into it, which it cannot where the file's pages are
  * shared. So they are this mapping's own as soon as they are written by it, and no two pieces lie in one page.

@@ -155,8 +155,10 @@ static enum atoll_status set_up(struct soft_engine *engine, struct atoll_error *
                                       .thread_starts = config->thread_starts,
                                       .thread_context = config->context};
     engine->code = soft_code_new(config->alloc, config->memory);
-    if (!engine->code || soft_natives_new(config->alloc, &engine->natives))
-        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (!engine->code) return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "out of memory");
+    if (soft_natives_new(config->alloc, &engine->natives))
+        return atoll_fail(err, ATOLL_E_NOMEM, ATOLL_NO_OFFSET, "no memory for the software CPU's code: %s",
+                          strerror(errno));
     vm_memory_set_watcher(config->memory, wrote, engine);
     engine->has_chips = true;
     return soft_chips_init(&engine->chips, &chips, err);

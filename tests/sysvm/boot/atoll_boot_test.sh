@@ -116,6 +116,10 @@ guest "private memory" 0 '^tiny: off$' 'guest memory is private' off --memory 64
 [ $? -eq 125 ] && grep -q 'shared guest memory: File too large' "$dir/out" || { echo "FAILED: shared memory beyond ulimit -f"; cat "$dir/out"; failed=1; }
 (ulimit -f 1000000; "$atoll" boot --engine "$engine" --kernel "$kernel" --append off --memory 1G >"$dir/out" 2>&1 </dev/null) ||
     { echo "FAILED: memory beyond ulimit -f"; cat "$dir/out"; failed=1; }
+if [ "$engine" = soft ]; then
+    (ulimit -f 4; "$atoll" boot --engine "$engine" --kernel "$kernel" --append off >"$dir/out" 2>&1 </dev/null)
+    [ $? -eq 125 ] && grep -q "software CPU's code: File too large" "$dir/out" || { echo "FAILED: no room for code is told"; cat "$dir/out"; failed=1; }
+fi
 if gzip -c "$kernel" >"$dir/kernel.gz"; then
     expect "a kernel packed with gzip" 0 '^tiny: packed' '' -- --engine "$engine" --kernel "$dir/kernel.gz" --append "packed"
 fi
