@@ -32,8 +32,8 @@ static bool out_of_memory(struct mapping *m) {
 static bool add(struct mapping *m, const struct cli_flag *flag, const char *value,
                 const struct ucl_value *from) {
     struct cli_vm_file *file = m->file;
-    if (atoll_grow(&atoll_default_alloc, (void **)&file->settings, &file->cap_settings, file->n_settings + 1,
-                   sizeof *file->settings))
+    if (atoll_grow(file->document.arena.alloc, (void **)&file->settings, &file->cap_settings,
+                   file->n_settings + 1, sizeof *file->settings))
         return out_of_memory(m);
     file->settings[file->n_settings++] = (struct cli_vm_setting){flag, value, from};
     return true;
@@ -276,7 +276,8 @@ enum atoll_status cli_vm_file_parse(const char *name, const char *bytes, size_t 
 }
 
 void cli_vm_file_free(struct cli_vm_file *file) {
-    atoll_free(&atoll_default_alloc, file->settings, file->cap_settings * sizeof *file->settings);
+    if (file->settings)
+        atoll_free(file->document.arena.alloc, file->settings, file->cap_settings * sizeof *file->settings);
     ucl_document_free(&file->document);
     *file = (struct cli_vm_file){0};
 }

@@ -295,7 +295,7 @@ static void begin(struct ucl_reading *all, const struct ucl_options *options, st
                   struct atoll_error *err) {
     static const struct ucl_options none;
     *out = (struct ucl_document){0};
-    bc_arena_init(&out->arena, &atoll_default_alloc);
+    bc_arena_init(&out->arena, options && options->alloc ? options->alloc : &atoll_default_alloc);
     *all = (struct ucl_reading){.doc = out, .options = options ? options : &none, .err = err};
 }
 

@@ -80,6 +80,7 @@ struct ucl_variable {
 struct ucl_options {
     const struct ucl_files *files;        /* NULL: no macros */
     const struct ucl_variable *variables; /* beside CURDIR and FILENAME; ends with a name NULL; NULL: none */
+    const struct atoll_alloc *alloc;      /* of the document's memory; NULL: the default */
 };
 
 struct ucl_document {

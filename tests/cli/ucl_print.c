@@ -4,7 +4,7 @@
 
 static bool print_file(const char *path) {
     static const struct ucl_variable variables[] = {{"ABI", "unknown"}, {0}};
-    const struct ucl_options options = {&ucl_system_files, variables};
+    const struct ucl_options options = {.files = &ucl_system_files, .variables = variables};
     struct ucl_document document;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = ucl_read_file(path, &options, &document, &err);

@@ -73,7 +73,7 @@ static enum atoll_status fake_match(void *context, const char *pattern,
 
 static const struct ucl_files fake_files = {.read = fake_read, .match = fake_match};
 static const struct ucl_variable variables[] = {{"ABI", "unknown"}, {"CURDIR", "/files"}, {0}};
-static const struct ucl_options options = {&fake_files, variables};
+static const struct ucl_options options = {.files = &fake_files, .variables = variables};
 
 static enum atoll_status read_text(const char *text, size_t n, struct ucl_document *out,
                                    struct atoll_error *err) {
@@ -586,6 +586,34 @@ static void time_is_linear(void **state) {
     expect_status(repeat("a=<<E\nE\n", 60000, ""), ATOLL_OK, "");
 }
 
+/* The n-th allocation fails, and all behind it. */
+static void *fail_nth(void *left, void *p, size_t old_size, size_t new_size) {
+    if (new_size > old_size && !(*(unsigned *)left)--) return *(unsigned *)left = 0, NULL;
+    return atoll_default_alloc.resize(atoll_default_alloc.context, p, old_size, new_size);
+}
+
+static void out_of_memory_is_an_error(void **state) {
+    (void)state;
+    char *all = repeat("a { b = [ 1, \"x$ABI\", 'y' ]; c d { e = <<E\nlines\nE\n} }\n"
+                       "f { .inherit a; .include(key=g, target=array) /files/b.conf\n"
+                       ".include(duplicate=merge, glob=true) /files/?.conf\n.load(key=t) /files/text\n}\n",
+                       200, "");
+    enum atoll_status status = ATOLL_E_NOMEM;
+    unsigned n = 0;
+    for (; status != ATOLL_OK; n++) {
+        unsigned left = n;
+        const struct atoll_alloc alloc = {fail_nth, &left};
+        const struct ucl_options failing = {.files = &fake_files, .variables = variables, .alloc = &alloc};
+        struct ucl_document document;
+        struct atoll_error err = {0};
+        status = ucl_read("top", all, strlen(all), &failing, &document, &err);
+        assert_true(status == ATOLL_OK || status == ATOLL_E_NOMEM);
+        ucl_document_free(&document);
+    }
+    assert_in_range(n, 4, 10000);
+    free(all);
+}
+
 static void zero_bytes_are_refused(void **state) {
     (void)state;
     static const struct {
@@ -633,6 +661,7 @@ int main(void) {
         cmocka_unit_test(numbers_of_values_and_files_are_bounded),
         cmocka_unit_test(variables_make_no_more_than_a_file_may_have),
         cmocka_unit_test(time_is_linear),
+        cmocka_unit_test(out_of_memory_is_an_error),
         cmocka_unit_test(zero_bytes_are_refused),
         cmocka_unit_test(without_files_there_are_no_macros),
     };

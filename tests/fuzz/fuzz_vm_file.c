@@ -57,7 +57,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct halves halves = {other ? other + 1 : data, other ? size - n - 1 : 0};
     const struct ucl_files files = {read_other, match_two, &halves};
     static const struct ucl_variable variables[] = {{"CURDIR", "/x"}, {0}};
-    const struct ucl_options options = {&files, variables};
+    const struct ucl_options options = {.files = &files, .variables = variables};
     struct cli_vm_file file;
     struct atoll_error err = {.offset = ATOLL_NO_OFFSET};
     enum atoll_status status = cli_vm_file_parse("a.vm", (const char *)data, n, &options, flags, &file, &err);
