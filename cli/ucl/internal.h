@@ -77,8 +77,8 @@ struct ucl_value *ucl_new_element(struct ucl_reader *r, struct ucl_value *array)
  * nothing it is in no object. */
 struct ucl_value *ucl_new_member(struct ucl_reader *r, struct ucl_value *object, const char *key);
 struct ucl_value *ucl_member(struct ucl_reading *all, const struct ucl_value *object, const char *key);
-/* What `value` was is forgotten: members it had are found no more, because it has another id. */
-void ucl_clear(struct ucl_reader *r, struct ucl_value *value);
+/* An object or array has no parts any more. */
+void ucl_empty(struct ucl_reader *r, struct ucl_value *value);
 /* A scalar or null becomes an object, an array; one that is stays as it is. */
 bool ucl_become(struct ucl_reader *r, struct ucl_value *value, enum ucl_kind kind);
 /* Members of `parent` into `object`: copies, where it has none of that key, or all of them. */

@@ -160,7 +160,7 @@ static bool take_word(struct ucl_reader *r, struct ucl_value *value) {
 static bool take_value(struct ucl_reader *r, struct ucl_value *value) {
     if (ucl_next_is(r, '{')) return take_object(r, value);
     if (ucl_next_is(r, '[')) return take_array(r, value);
-    if (value->kind >= UCL_ARRAY) ucl_clear(r, value); /* a merge makes a scalar of it */
+    if (value->kind >= UCL_ARRAY) ucl_empty(r, value); /* a merge makes a scalar of it */
     if (ucl_next_is(r, '"')) return set_text(value, ucl_expand(r, ucl_take_quoted(r)));
     if (ucl_next_is(r, '\'')) return set_text(value, ucl_take_single_quoted(r));
     if (!ucl_begins_lines(r)) return take_word(r, value);

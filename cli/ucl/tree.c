@@ -69,20 +69,27 @@ static void add_again(struct ucl_value *old, struct ucl_value *value) {
     old->again_last = value;
 }
 
-void ucl_clear(struct ucl_reader *r, struct ucl_value *value) {
-    const struct ucl_value was = *value;
-    *value = (struct ucl_value){.key = was.key, .owner = was.owner, .next = was.next};
+/* Members it had are found no more, because it has another id. */
+void ucl_empty(struct ucl_reader *r, struct ucl_value *value) {
     value->id = ++r->all->last_id;
-    value->priority = r->priority;
+    value->first = value->last = NULL;
     value->line = r->line;
     value->file = r->file;
     value->after_comma = r->comma_line == r->line;
 }
 
+/* What it was is forgotten. */
+static void clear(struct ucl_reader *r, struct ucl_value *value) {
+    const struct ucl_value was = *value;
+    *value = (struct ucl_value){.key = was.key, .owner = was.owner, .next = was.next};
+    ucl_empty(r, value);
+    value->priority = r->priority;
+}
+
 /* By their priorities; what was inherited gives way to all. */
 static struct ucl_value *add_by_priority(struct ucl_reader *r, struct ucl_value *old, bool gives_way) {
     if (gives_way || old->priority < r->priority) {
-        ucl_clear(r, old);
+        clear(r, old);
         return old;
     }
     struct ucl_value *value = ucl_new_value(r);
@@ -103,7 +110,7 @@ struct ucl_value *ucl_new_member(struct ucl_reader *r, struct ucl_value *object,
     switch (r->duplicates) {
     case UCL_APPEND: return add_by_priority(r, old, old->is_inherited);
     case UCL_MERGE: return old->kind >= UCL_ARRAY ? old : add_by_priority(r, old, false);
-    case UCL_REWRITE: ucl_clear(r, old); return old;
+    case UCL_REWRITE: clear(r, old); return old;
     case UCL_ERROR: break;
     }
     return ucl_fail(r, "\"%s\" is there already", key), NULL;
@@ -120,7 +127,7 @@ bool ucl_to_array(struct ucl_reader *r, struct ucl_value *value) {
     struct ucl_value *moved = ucl_new_value(r);
     if (!moved) return false;
     struct ucl_value was = *value;
-    ucl_clear(r, value); /* its members are the moved one's, which has its id */
+    clear(r, value); /* its members are the moved one's, which has its id */
     *moved = was;
     moved->key = NULL;
     moved->next = moved->again = moved->again_last = NULL;

@@ -332,6 +332,8 @@ static void priorities_and_policies_decide_between_values(void **state) {
          "{\"o\":[{\"x\":1},{\"x\":2,\"y\":3}],\"l\":[[1],[2]],\"s\":[1,2]}"},
         {"duplicate=merge", "o { x = 1 }\nl = [ 1 ]\ns = 1\n.include(duplicate=merge) \"/files/objects\"",
          "{\"o\":{\"x\":[1,2],\"y\":3},\"l\":[1,2],\"s\":[1,2]}"},
+        {"merge where a scalar meets a list, which stays one of several values",
+         "l = [ 1 ]; l = 7\n.include(duplicate=merge) \"/files/scalar\"", "{\"l\":[5,7],\"s\":[2]}"},
         {"merge where a scalar meets a list",
          "l = [ 1 ]; s = [ 1, { a = 2 } ]\n.include(duplicate=merge) \"/files/scalar\"",
          "{\"l\":5,\"s\":[1,{\"a\":2},2]}"},
