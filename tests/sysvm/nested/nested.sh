@@ -66,7 +66,7 @@ cp "$atoll" "$outer/bin/atoll"
 # Own guests in assembly, and what compares what they tell: built beside atoll.
 tests=$(cd "$(dirname "$atoll")/.." && pwd)/tests/sysvm/cpu
 mkdir "$outer/guests"
-for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$tests"/../boot/{boot_gdb_test,gdb_guest} \
+for file in "$tests"/soft/{system_guest_test,*.bin} "$tests/tiny_guest_test" "$tests"/../boot/{boot_gdb_test,gdb_guest,gdb_kernel_test} \
     "$here"/../cpu/soft/guests/*.expected "$differences"/*.differences; do
     if [[ -e $file ]]; then cp "$file" "$outer/guests/"; fi
 done
@@ -150,7 +150,7 @@ default outer
 label outer
 kernel vmlinuz
 initrd initrd
-append console=ttyS0 quiet no_timer_check lpj=100000 printk.devkmsg=on printk.time=0 $less
+append console=ttyS0 quiet nokaslr no_timer_check lpj=100000 printk.devkmsg=on printk.time=0 $less
 END
     xorriso -as mkisofs -quiet -o "$work/outer.iso" -b isolinux.bin -c boot.cat -no-emul-boot -boot-load-size 4 \
         -boot-info-table "$iso"
@@ -178,7 +178,10 @@ END
         script -qec "exec bochs -q -f $work/bochsrc -rc $work/begin" "$work/terminal" </dev/null >/dev/null ||
         [[ $? == 1 ]] || { local status=$?; tail -n 20 "$work/terminal"; return $status; }
 }
-boot_$machine >"$work/said" 2>&1 || echo "the outer machine ended with status $?" >>"$work/said"
+boot() { boot_$machine >"$work/said" 2>&1 || echo "the outer machine ended with status $?" >>"$work/said"; }
+boot
+# Once in many boots QEMU ends at an assertion of its own, when SVM is left while a lock of QEMU's is held.
+if grep -q 'qemu_mutex_lock_iothread_impl: assertion failed' "$work/said"; then boot; fi
 tr -d '\r' <"$work/console" | cat - "$work/said" >"$results/console"
 
 # ---- "@@ begin NAME", lines, "@@ ok NAME" or "@@ failed NAME" ----
