@@ -216,7 +216,8 @@ static void put_vex(struct native_form *form, const struct soft_cpu *cpu, const 
     put_tail(form, d, &f);
 }
 
-/* 66, and the last of F2 and F3, in so far as they belong to the operation. */
+/* 66, and the last of F2 and F3, in so far as they belong to the operation. The code here is 64-bit, whatever the guest's
+ * is: where the width of integers hangs on 66, the guest's own prefix says nothing of it. */
 static void put_prefixes(struct native_form *form, const struct decoded *d) {
     bool has_66 = false;
     unsigned repeat = 0;
@@ -225,7 +226,8 @@ static void put_prefixes(struct native_form *form, const struct decoded *d) {
         if (value == 0x66) has_66 = true;
         if (value == 0xF2 || value == 0xF3) repeat = value;
     }
-    if (d->insn.mnemonic == ZYDIS_MNEMONIC_CRC32) has_66 = d->insn.operand_width == 16;
+    if (d->insn.mnemonic == ZYDIS_MNEMONIC_CRC32 || d->insn.mnemonic == ZYDIS_MNEMONIC_TZCNT)
+        has_66 = d->insn.operand_width == 16;
     if (has_66) put(form, 0x66);
     if (repeat) put(form, repeat);
 }

@@ -233,6 +233,10 @@ in16:
     inc %cx
     mov %cx, %ax
     outl %eax, $VALUE
+    mov $0x12340000, %ecx
+    mov $0x5678ffff, %eax
+    tzcnt %cx, %ax                   /* its operands have 16 bits without a prefix that says so */
+    outl %eax, $VALUE
     lidtl %cs:(idtr16 - real_begin)
     mov %cr0, %eax
     and $~1, %eax
