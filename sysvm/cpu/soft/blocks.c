@@ -119,7 +119,7 @@ static bool goes_on(const struct soft_block *block, struct calls *calls, uint64_
     const uint64_t behind = insn->offset + insn->length, target = behind + insn->immediate;
     *out_offset = behind;
     if (!ends_block(insn)) return true;
-    if (block->mode != SOFT_LONG64 || insn->operand_bytes < 4) return false;
+    if (!soft_is_wide(block->mode) || insn->operand_bytes < 4) return false;
     if (insn->mnemonic == ZYDIS_MNEMONIC_RET) {
         if (!calls->n) return false;
         *out_offset = calls->returns[--calls->n];

@@ -22,6 +22,7 @@ struct soft_block {
     bool overwrites_flags; /* before anything that could tell what they were */
     bool goes_alone; /* its accesses share no way through the TLB: they crossed a page again and again */
     uint16_t n_crossed;
+    uint8_t segments; /* of 32-bit code: what it needs of cpu->flat beside SOFT_FLAT */
     uint64_t crossed; /* the page where they did last */
     uint32_t heat;    /* how often it was interpreted */
     /* translate/: NULL, or the machine code; polled: the same with a look at requests first; leave: goes nowhere but

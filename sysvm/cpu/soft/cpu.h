@@ -145,6 +145,13 @@ struct soft_fault {
     uint64_t dr6; /* of SOFT_DB: bits that are set in DR6 when delivered */
 };
 
+/* What 32-bit code may take for granted of segments: all of 4 GiB, present, and writable where they are of data. */
+enum soft_flat {
+    SOFT_FLAT = 1,    /* CS, SS (a stack pointer of 32 bits) and DS; they begin at 0 */
+    SOFT_FLAT_FS = 2, /* FS, GS: wherever they begin */
+    SOFT_FLAT_GS = 4
+};
+
 /* What other threads want; set with atomic_fetch_or, looked at between blocks. */
 enum soft_request {
     SOFT_REQUEST_KICK = 1 << 0,      /* soft_run returns VM_EXIT_NONE */
@@ -210,6 +217,7 @@ struct soft_cpu {
     uint32_t x87_last;
     uint16_t x87_control;
     uint8_t x87;     /* the host has the guest's x87 unit, and xmm registers with it */
+    uint8_t flat;    /* translated code of 32 bits: enum soft_flat */
     uint64_t rip;    /* of the instruction that runs, until it retires */
     uint64_t rflags; /* exact between instructions */
     /* Bases as loaded; those of ES, CS, SS, DS count for nothing in 64-bit mode. */

@@ -176,11 +176,6 @@ static enum soft_decoded refused(ZyanStatus status, unsigned n_bytes) {
     return n_bytes < SOFT_INSN_MAX ? SOFT_DECODE_MORE : SOFT_DECODE_LONG;
 }
 
-/* Such a SIB byte has no base, with REX.B neither; some versions of the decoder say r13d. */
-static bool has_no_base(const ZydisDecodedInstruction *insn) {
-    return insn->attributes & ZYDIS_ATTRIB_HAS_SIB && !insn->raw.modrm.mod && insn->raw.sib.base == 5;
-}
-
 enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigned n_bytes,
                               struct soft_insn *out) {
     ZydisDecoder decoder;
@@ -206,10 +201,6 @@ enum soft_decoded soft_decode(enum soft_mode mode, const uint8_t *bytes, unsigne
         if (!set_operand(out, out->operands + i, operands + i)) return SOFT_DECODE_UD;
     drop_base(out, &decoded);
     soft_handler *handler = soft_handler_of(out->mnemonic, variant_of(out, &decoded));
-    if (has_no_base(&decoded)) {
-        out->base = SOFT_NO_REG;
-        out->displacement = decoded.raw.disp.value;
-    }
     out->run = handler ? handler : soft_undefined;
     out->run = soft_alu_form(out);
     out->run = soft_move_form(out);

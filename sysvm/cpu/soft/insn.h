@@ -54,6 +54,11 @@ struct soft_insn {
     uint8_t bytes[SOFT_INSN_MAX];
 };
 
+/* Modes in which operands and addresses have 32 bits at least, if nothing else is said. */
+static inline bool soft_is_wide(enum soft_mode mode) {
+    return mode == SOFT_LONG64 || mode == SOFT_COMPAT32 || mode == SOFT_PROTECTED32;
+}
+
 /* Decodes the instruction at bytes[0 .. n_bytes) as `mode` reads it.
  * out     *out: complete, `run` set; a row that nobody handles has soft_undefined there
  * returns SOFT_DECODED; SOFT_DECODE_MORE: the bytes end before the instruction does (n_bytes < 15);

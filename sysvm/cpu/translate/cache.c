@@ -225,6 +225,13 @@ void dbt_place(struct translation *t, struct soft_block *block) {
 
 /* ---- from block to block ---- */
 
+void dbt_take_mode(struct soft_translator *translator, const struct soft_block *block) {
+    struct leads *leads = translator->leads + soft_scope_of(&translator->cpu->tlb, block->view);
+    if (leads->mode == block->mode) return;
+    clear_targets(leads);
+    leads->mode = block->mode;
+}
+
 void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block) {
     struct leads *leads = translator->leads + soft_scope_of(&translator->cpu->tlb, block->view);
     const unsigned i = (uint32_t)(linear ^ linear >> 11) % SOFT_TARGETS;
@@ -256,10 +263,12 @@ static void unlist(struct soft_translator *translator, struct link *link) {
 void dbt_join(struct soft_translator *translator, uint32_t index, struct soft_block *to) {
     struct link *link = translator->links + index;
     struct soft_translated *translated = &translator->cpu->translated;
-    if (link->from->view != to->view || (!link->stamp && link->from->page != to->page)) return;
+    if (link->from->view != to->view || link->from->mode != to->mode) return;
+    if (!link->stamp && link->from->page != to->page) return;
     if (link->stamp) {
         const uint64_t page = translator->pending_rip - (uint64_t)link->target;
-        translated->stamps[link->stamp] = page + translated->epochs[to->view];
+        translated->stamps[link->stamp] =
+            (to->mode == SOFT_LONG64 ? page : (uint32_t)page) + translated->epochs[to->view];
     }
     if (link->to == to) return;
     if (link->to) unlist(translator, link);

@@ -24,7 +24,7 @@ void dbt_set(struct translation *t, int guest, int host) {
 
 void dbt_stack_to_host(struct translation *t) {
     if (t->stack_lag)
-        x86_op(&t->a, X86_LEA | X86_W, dbt_host(VM_RSP), x86_mem(dbt_host(VM_RSP), t->stack_lag));
+        x86_op(&t->a, X86_LEA | t->w, dbt_host(VM_RSP), x86_mem(dbt_host(VM_RSP), t->stack_lag));
     t->stack_lag = 0;
 }
 
@@ -233,7 +233,7 @@ static void dbt_all(struct translation *t) {
     t->to_leave = leave;
     t->to_polled = dbt_label(t);
     t->to_start = dbt_label(t);
-    if (t->block->vectors || t->block->x87) leave_before(t, vectors, LEFT_VECTORS);
+    if (t->block->vectors || t->block->x87 || t->block->segments) leave_before(t, vectors, LEFT_VECTORS);
     t->leave = (uint32_t)t->a.size;
     leave_before(t, leave, LEFT_BEFORE);
     t->polled = (uint32_t)t->a.size;
@@ -250,6 +250,11 @@ static void dbt_all(struct translation *t) {
         x86_op_imm(&t->a, X86_CODE(0, 0, 0x80), 7, cpu_at(CPU_AT(x87)), 0, 1);
         x86_branch(&t->a, CC_E, vectors);
     }
+    for (unsigned bit = SOFT_FLAT_FS; bit <= SOFT_FLAT_GS; bit *= 2) {
+        if (!(t->block->segments & bit)) continue;
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0xF6), 0, cpu_at(CPU_AT(flat)), (int32_t)bit, 1);
+        x86_branch(&t->a, CC_E, vectors);
+    }
     t->flags = FLAGS_SAVED;
     for (unsigned i = 0; i < t->n_pieces; i++) dbt_piece(t, t->pieces + i);
     if (!t->ended) dbt_fall(t);
@@ -261,13 +266,16 @@ static void dbt_all(struct translation *t) {
 void dbt_block(struct soft_translator *translator, struct soft_block *block) {
     struct translation *t = &translator->work;
     *t = (struct translation){.translator = translator, .block = block, .n_pieces = block->n_insns};
+    t->width = block->mode == SOFT_LONG64 ? 8 : 4;
+    t->w = block->mode == SOFT_LONG64 ? X86_W : 0;
     x86_init(&t->a, translator->alloc);
-    block->vectors = block->x87 = 0;
+    block->vectors = block->x87 = block->segments = 0;
     for (unsigned i = 0; i < t->n_pieces; i++) {
-        dbt_read(translator, block->insns + i, t->pieces + i);
+        dbt_read(translator, block->mode, block->insns + i, t->pieces + i);
         if (t->pieces[i].form == FORM_STI && i + 1 == t->n_pieces) t->pieces[i].form = FORM_HANDLER;
         if (t->pieces[i].vectors > block->vectors) block->vectors = t->pieces[i].vectors;
         block->x87 |= t->pieces[i].x87;
+        block->segments |= t->pieces[i].segments;
     }
     dbt_find_tables(t);
     if (!block->goes_alone) dbt_group(t);

@@ -15,13 +15,13 @@ static int64_t behind(const struct piece *piece) { return piece->insn->offset + 
 /* ---- the stack ---- */
 
 static void move_stack(struct translation *t, int32_t distance) {
-    x86_op(&t->a, X86_LEA | X86_W, STACK, x86_mem(STACK, distance));
+    x86_op(&t->a, X86_LEA | t->w, STACK, x86_mem(STACK, distance));
 }
 
-/* The stack's place for 8 bytes more, where an operand in memory was looked up before. */
+/* The stack's place for one value more, where an operand in memory was looked up before. */
 static struct x86_rm second_reach(struct translation *t, const struct cold *cold) {
-    x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(STACK, -8));
-    dbt_check(t, 8, true, cold);
+    x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(STACK, -t->width));
+    dbt_check(t, t->width, true, cold);
     return x86_mem(HOST_A, 0);
 }
 
@@ -29,13 +29,13 @@ static void push_memory(struct translation *t, const struct piece *piece) {
     dbt_spoil_flags(t, piece);
     struct cold *cold = dbt_cold(t, piece);
     dbt_linear(t, piece);
-    dbt_check(t, 8, false, cold);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_mem(HOST_A, 0));
+    dbt_check(t, t->width, false, cold);
+    x86_op(&t->a, X86_MOV_LOAD | t->w, HOST_B, x86_mem(HOST_A, 0));
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
     struct x86_rm to = second_reach(t, cold);
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(spill)));
-    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
-    move_stack(t, -8);
+    x86_op(&t->a, X86_MOV_STORE | t->w, HOST_B, to);
+    move_stack(t, -t->width);
     dbt_cold_done(t, cold);
 }
 
@@ -48,13 +48,13 @@ void dbt_push(struct translation *t, const struct piece *piece) {
     }
     struct x86_rm to = dbt_reach(t, piece, &cold);
     if (o->kind == SOFT_IMM) {
-        x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7) | X86_W, 0, to, (int32_t)piece->insn->immediate, 4);
+        x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7) | t->w, 0, to, (int32_t)piece->insn->immediate, 4);
     } else {
         int from = dbt_host(o->reg);
         if (from == HOST_NONE) dbt_get(t, from = HOST_B, o->reg);
-        x86_op(&t->a, X86_MOV_STORE | X86_W, from, to);
+        x86_op(&t->a, X86_MOV_STORE | t->w, from, to);
     }
-    t->stack_lag -= 8;
+    t->stack_lag -= t->width;
     if (!piece->group) dbt_stack_to_host(t); /* the handler, which does the same, comes back here */
     dbt_cold_done(t, cold);
 }
@@ -63,9 +63,9 @@ void dbt_pop(struct translation *t, const struct piece *piece) {
     const unsigned reg = piece->insn->operands[0].reg;
     const int host = dbt_host((int)reg);
     struct cold *cold;
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, host == HOST_NONE ? HOST_A : host, dbt_reach(t, piece, &cold));
+    x86_op(&t->a, X86_MOV_LOAD | t->w, host == HOST_NONE ? HOST_A : host, dbt_reach(t, piece, &cold));
     if (host == HOST_NONE) dbt_set(t, (int)reg, HOST_A);
-    if (reg != VM_RSP) t->stack_lag += 8;
+    if (reg != VM_RSP) t->stack_lag += t->width;
     if (!piece->group) dbt_stack_to_host(t);
     dbt_cold_done(t, cold);
 }
@@ -73,8 +73,8 @@ void dbt_pop(struct translation *t, const struct piece *piece) {
 void dbt_leave(struct translation *t, const struct piece *piece) {
     struct cold *cold;
     struct x86_rm from = dbt_reach(t, piece, &cold);
-    x86_op(&t->a, X86_LEA | X86_W, STACK, x86_mem(RBP, 8));
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, RBP, from);
+    x86_op(&t->a, X86_LEA | t->w, STACK, x86_mem(RBP, t->width));
+    x86_op(&t->a, X86_MOV_LOAD | t->w, RBP, from);
     dbt_cold_done(t, cold);
 }
 
@@ -156,7 +156,7 @@ static void exit_code(struct translation *t, struct exit *exit, uint32_t link, u
         x86_op(&t->a, X86_CMP | X86_W, HOST_B,
                cpu_at(CPU_AT(translated.stamps) + (int32_t)(stamp * sizeof(uint64_t))));
         x86_branch(&t->a, CC_NE, leave);
-        x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(HOST_A, (int32_t)distance));
+        x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(HOST_A, (int32_t)distance));
         x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
         exit->at = patchable_jump(t, leave);
     }
@@ -168,7 +168,7 @@ static void exit_code(struct translation *t, struct exit *exit, uint32_t link, u
         x86_op_imm(&t->a, X86_CODE(0, 0, 0xC7), 0, cpu_at(CPU_AT(translated.stamp)),
                    (int32_t)(stamp * sizeof(uint64_t)), 4);
         x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, cpu_at(CPU_AT(page_base)));
-        x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(HOST_A, (int32_t)exit->target));
+        x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(HOST_A, (int32_t)exit->target));
     }
     x86_op(&t->a, X86_CODE(0, 0, 0xFF), 4, cpu_at(finds ? CPU_AT(translated.find) : CPU_AT(translated.exit)));
 }
@@ -185,9 +185,10 @@ void dbt_exits(struct translation *t) {
 
 /* ---- to an address in rax ---- */
 
-/* Elsewhere, if the address in rax is not canonical; r11 and flags go. */
+/* Elsewhere, if the address in rax is not canonical, as 32 bits always are; r11 and flags go. */
 static void canonical_or(struct translation *t, uint32_t elsewhere) {
     enum { UNUSED = 64 - SOFT_LINEAR_BITS };
+    if (!t->w) return;
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, x86_reg(HOST_A));
     x86_shift_imm(&t->a, 4, X86_W, HOST_B, UNUSED);
     x86_shift_imm(&t->a, 7, X86_W, HOST_B, UNUSED);
@@ -225,6 +226,17 @@ static void indirect(struct translation *t, int32_t pops, const struct cold *col
     t->ended = true;
 }
 
+/* A register of the guest's into rax, as an address. */
+static void get_target(struct translation *t, int guest) {
+    const int host = dbt_host(guest);
+    x86_op(&t->a, X86_MOV_LOAD | t->w, HOST_A, host == HOST_NONE ? gpr_at(guest) : x86_reg(host));
+}
+
+/* The way of a piece whose target may be none; NULL: every one is one. */
+static struct cold *faulting(struct translation *t, const struct piece *piece) {
+    return t->w ? dbt_cold(t, piece) : NULL;
+}
+
 static bool is_direct(const struct piece *piece) { return piece->insn->operands[0].kind == SOFT_IMM; }
 
 /* Whether the block goes on where the jump, call or return leads. */
@@ -243,10 +255,10 @@ void dbt_jmp(struct translation *t, const struct piece *piece) {
     dbt_flags_to_memory(t);
     struct cold *cold = NULL;
     if (piece->memory_bytes)
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, dbt_reach(t, piece, &cold));
+        x86_op(&t->a, X86_MOV_LOAD | t->w, HOST_A, dbt_reach(t, piece, &cold));
     else
-        dbt_get(t, HOST_A, piece->rm.reg);
-    struct cold *faults = dbt_cold(t, piece);
+        get_target(t, piece->rm.reg);
+    struct cold *faults = faulting(t, piece);
     indirect(t, 0, faults);
     dbt_cold_done(t, cold); /* the handler of a jump never comes back here */
     dbt_cold_done(t, faults);
@@ -254,19 +266,19 @@ void dbt_jmp(struct translation *t, const struct piece *piece) {
 
 static void store_return(struct translation *t, const struct piece *piece, struct x86_rm to) {
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
-    x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
-    x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_B, to);
-    t->stack_lag -= 8;
+    x86_op(&t->a, X86_LEA | t->w, HOST_B, x86_mem(HOST_B, (int32_t)behind(piece)));
+    x86_op(&t->a, X86_MOV_STORE | t->w, HOST_B, to);
+    t->stack_lag -= t->width;
 }
 
 static void call_indirect(struct translation *t, const struct piece *piece) {
     struct cold *cold = dbt_cold(t, piece);
     if (piece->memory_bytes) {
         dbt_linear(t, piece);
-        dbt_check(t, 8, false, cold);
-        x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, x86_mem(HOST_A, 0));
+        dbt_check(t, t->width, false, cold);
+        x86_op(&t->a, X86_MOV_LOAD | t->w, HOST_A, x86_mem(HOST_A, 0));
     } else {
-        dbt_get(t, HOST_A, piece->rm.reg);
+        get_target(t, piece->rm.reg);
     }
     canonical_or(t, cold->label); /* before anything is pushed */
     x86_op(&t->a, X86_MOV_STORE | X86_W, HOST_A, cpu_at(CPU_AT(spill)));
@@ -297,7 +309,7 @@ void dbt_call(struct translation *t, const struct piece *piece) {
 
 int32_t dbt_pops_of(const struct piece *piece) {
     const struct soft_insn *insn = piece->insn;
-    return 8 + (insn->n_operands ? (int32_t)(insn->immediate & 0xFFFF) : 0);
+    return insn->operand_bytes + (insn->n_operands ? (int32_t)(insn->immediate & 0xFFFF) : 0);
 }
 
 /* Back from a call of the block, unless the address was changed. */
@@ -308,8 +320,8 @@ static void return_within(struct translation *t, const struct piece *piece) {
     const struct x86_rm place = dbt_reach(t, piece, &cold);
     if (!cold) cold = dbt_cold(t, piece);
     x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_B, cpu_at(CPU_AT(page_base)));
-    x86_op(&t->a, X86_LEA | X86_W, HOST_B, x86_mem(HOST_B, piece[1].insn->offset));
-    x86_op(&t->a, X86_CMP | X86_W, HOST_B, place);
+    x86_op(&t->a, X86_LEA | t->w, HOST_B, x86_mem(HOST_B, piece[1].insn->offset));
+    x86_op(&t->a, X86_CMP | t->w, HOST_B, place);
     x86_branch(&t->a, CC_NE, cold->label);
     t->stack_lag += dbt_pops_of(piece);
     dbt_cold_done(t, cold);
@@ -322,8 +334,8 @@ void dbt_ret(struct translation *t, const struct piece *piece) {
         return;
     }
     dbt_flags_to_memory(t);
-    x86_op(&t->a, X86_MOV_LOAD | X86_W, HOST_A, dbt_reach(t, piece, &cold));
-    struct cold *faults = dbt_cold(t, piece);
+    x86_op(&t->a, X86_MOV_LOAD | t->w, HOST_A, dbt_reach(t, piece, &cold));
+    struct cold *faults = faulting(t, piece);
     indirect(t, dbt_pops_of(piece), faults);
     dbt_cold_done(t, cold);
     dbt_cold_done(t, faults);

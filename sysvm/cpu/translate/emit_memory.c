@@ -45,13 +45,21 @@ struct piece dbt_without_index(const struct piece *piece, struct soft_insn *insn
     return copy;
 }
 
+/* In 32-bit code: a segment ends at 4 GiB, wherever it begins; an operand over its end is the handler's. */
+static void stay_in_segment(struct translation *t, const struct piece *piece) {
+    if (piece->insn->base == SOFT_NO_REG && piece->insn->index == SOFT_NO_REG) return; /* seen by read.c */
+    x86_alu_imm(&t->a, 7, 0, x86_reg(HOST_A), -(int32_t)piece->memory_bytes);
+    x86_branch(&t->a, CC_A, t->colds[t->n_colds - 1].label);
+}
+
 void dbt_linear_and(struct translation *t, const struct piece *piece, int64_t more) {
     const unsigned segment = piece->insn->segment;
     effective(t, piece, HOST_A, address_width(piece), more);
-    if (segment == VM_FS || segment == VM_GS)
-        x86_op(&t->a, X86_ADD | X86_W, HOST_A,
-               cpu_at(CPU_AT(segments) +
-                      (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
+    if (segment != VM_FS && segment != VM_GS) return;
+    if (!t->w) stay_in_segment(t, piece);
+    x86_op(&t->a, X86_ADD | t->w, HOST_A,
+           cpu_at(CPU_AT(segments) +
+                  (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
 }
 
 void dbt_linear(struct translation *t, const struct piece *piece) { dbt_linear_and(t, piece, 0); }
@@ -99,15 +107,15 @@ void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct
 static void access_and(struct translation *t, const struct piece *piece, int64_t more) {
     const int stack = dbt_host(VM_RSP);
     switch ((enum stack_access)piece->stack) {
-    case STACK_PUSH: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more - 8)); return;
-    case STACK_POP: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(stack, (int32_t)more)); return;
-    case STACK_FRAME: x86_op(&t->a, X86_LEA | X86_W, HOST_A, x86_mem(RBP, (int32_t)more)); return;
+    case STACK_PUSH: x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(stack, (int32_t)more - t->width)); return;
+    case STACK_POP: x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(stack, (int32_t)more)); return;
+    case STACK_FRAME: x86_op(&t->a, X86_LEA | t->w, HOST_A, x86_mem(RBP, (int32_t)more)); return;
     case STACK_NONE: dbt_linear_and(t, piece, more); return;
     }
 }
 
 struct x86_rm dbt_reach(struct translation *t, const struct piece *piece, struct cold **out_cold) {
-    const unsigned n_bytes = piece->stack ? 8 : piece->memory_bytes;
+    const unsigned n_bytes = piece->stack ? t->width : piece->memory_bytes;
     const bool write = piece->stack ? piece->stack == STACK_PUSH : piece->memory_written;
     const int32_t slot = CPU_AT(groups) + (piece->group - 1) * 8;
     *out_cold = NULL;

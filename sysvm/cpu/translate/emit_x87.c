@@ -96,7 +96,7 @@ static void note_address(struct translation *t, const struct piece *piece) {
     if (!has_pointers(piece)) return;
     if (segment == VM_FS || segment == VM_GS) {
         x86_op(&t->a, X86_MOV_LOAD | X86_W, address = HOST_B, x86_reg(HOST_A));
-        x86_op(&t->a, X86_SUB | X86_W, HOST_B,
+        x86_op(&t->a, X86_SUB | t->w, HOST_B,
                cpu_at(CPU_AT(segments) +
                       (int32_t)(segment * sizeof(struct vm_segment) + offsetof(struct vm_segment, base))));
     }

@@ -31,6 +31,7 @@ struct candidate {
     bool open;
 };
 struct state {
+    uint8_t width; /* of the translation */
     struct value values[16];
     uint32_t n_origins;
     struct candidate candidates[GROUPS_MAX];
@@ -46,10 +47,11 @@ static void lose(struct state *s, uint32_t gprs) {
         if (gprs >> reg & 1) s->values[reg] = (struct value){++s->n_origins, 0};
 }
 
-/* The distance by which an instruction moves a 64-bit register. */
-static bool is_moved(const struct soft_insn *insn, unsigned *out_reg, int64_t *out_by) {
+/* The distance by which an instruction moves a register, all that addresses are made of. */
+static bool is_moved(const struct state *s, const struct soft_insn *insn, unsigned *out_reg,
+                     int64_t *out_by) {
     const struct soft_operand *to = insn->operands;
-    if (to->kind != SOFT_GPR || to->n_bytes != 8) return false;
+    if (to->kind != SOFT_GPR || to->n_bytes != s->width) return false;
     *out_reg = to->reg;
     *out_by = (int64_t)insn->immediate;
     switch (insn->mnemonic) {
@@ -61,15 +63,15 @@ static bool is_moved(const struct soft_insn *insn, unsigned *out_reg, int64_t *o
     }
 }
 
-static bool is_copied(const struct soft_insn *insn) {
+static bool is_copied(const struct state *s, const struct soft_insn *insn) {
     const struct soft_operand *o = insn->operands;
     return insn->mnemonic == ZYDIS_MNEMONIC_MOV && o[0].kind == SOFT_GPR && o[1].kind == SOFT_GPR &&
-           o[0].n_bytes == 8;
+           o[0].n_bytes == s->width;
 }
 
-static bool is_simple_lea(const struct soft_insn *insn) {
-    return insn->mnemonic == ZYDIS_MNEMONIC_LEA && insn->operands[0].n_bytes == 8 &&
-           insn->address_bytes == 8 && insn->base < 16 && insn->index == SOFT_NO_REG;
+static bool is_simple_lea(const struct state *s, const struct soft_insn *insn) {
+    return insn->mnemonic == ZYDIS_MNEMONIC_LEA && insn->operands[0].n_bytes == s->width &&
+           insn->address_bytes == s->width && insn->base < 16 && insn->index == SOFT_NO_REG;
 }
 
 static void follow(struct state *s, const struct piece *piece) {
@@ -78,23 +80,23 @@ static void follow(struct state *s, const struct piece *piece) {
     int64_t by;
     if (piece->form == FORM_HANDLER) {
         lose(s, 0xFFFF);
-    } else if (is_moved(insn, &reg, &by)) {
+    } else if (is_moved(s, insn, &reg, &by)) {
         s->values[reg].distance += by;
-    } else if (is_copied(insn)) {
+    } else if (is_copied(s, insn)) {
         s->values[insn->operands[0].reg] = s->values[insn->operands[1].reg];
-    } else if (is_simple_lea(insn)) {
+    } else if (is_simple_lea(s, insn)) {
         s->values[insn->operands[0].reg] = s->values[insn->base];
         s->values[insn->operands[0].reg].distance += insn->displacement;
     } else if (piece->form == FORM_PUSH || piece->form == FORM_CALL) {
-        s->values[VM_RSP].distance -= 8;
+        s->values[VM_RSP].distance -= s->width;
     } else if (piece->form == FORM_RET) {
         s->values[VM_RSP].distance += dbt_pops_of(piece);
     } else if (piece->form == FORM_POP) {
-        s->values[VM_RSP].distance += 8;
+        s->values[VM_RSP].distance += s->width;
         lose(s, 1u << insn->operands[0].reg);
     } else if (piece->form == FORM_LEAVE) {
         s->values[VM_RSP] = s->values[VM_RBP];
-        s->values[VM_RSP].distance += 8;
+        s->values[VM_RSP].distance += s->width;
         lose(s, 1u << VM_RBP);
     } else {
         lose(s, piece->gpr_written);
@@ -118,7 +120,7 @@ static bool access_of(const struct state *s, const struct piece *piece, struct k
     switch (piece->stack) {
     case STACK_PUSH:
         out->base = rsp->origin;
-        *out_distance = rsp->distance - 8;
+        *out_distance = rsp->distance - s->width;
         return true;
     case STACK_POP:
         out->base = rsp->origin;
@@ -130,8 +132,10 @@ static bool access_of(const struct state *s, const struct piece *piece, struct k
         return true;
     default: break;
     }
-    if (!piece->memory_bytes || insn->address_bytes != 8) return false;
+    if (!piece->memory_bytes || insn->address_bytes != s->width) return false;
     if (insn->segment == VM_FS || insn->segment == VM_GS) out->segment = insn->segment;
+    /* Each looks for itself whether it lies within such a segment of 4 GiB. */
+    if (out->segment != VM_DS && s->width == 4 && (insn->base < 16 || insn->index < 16)) return false;
     int64_t distance = insn->displacement;
     out->is_rip = insn->base == SOFT_RIP;
     if (out->is_rip) distance += insn->offset + insn->length;
@@ -153,11 +157,13 @@ static bool is_same(const struct key *a, const struct key *b) {
            a->index == b->index;
 }
 
-static unsigned bytes_of(const struct piece *piece) { return piece->memory_bytes ? piece->memory_bytes : 8; }
+static unsigned bytes_of(const struct state *s, const struct piece *piece) {
+    return piece->memory_bytes ? piece->memory_bytes : s->width;
+}
 
-static bool joins(const struct candidate *c, const struct key *key, const struct piece *piece,
-                  int64_t distance) {
-    int64_t low = distance < c->low ? distance : c->low, end = distance + bytes_of(piece);
+static bool joins(const struct state *s, const struct candidate *c, const struct key *key,
+                  const struct piece *piece, int64_t distance) {
+    int64_t low = distance < c->low ? distance : c->low, end = distance + bytes_of(s, piece);
     if (!c->open || !is_same(&c->key, key) || (end > c->high ? end : c->high) - low > SPAN_MAX) return false;
     return piece->alignment <= c->alignment &&
            (!piece->alignment || !((distance - c->leader) % piece->alignment));
@@ -173,7 +179,7 @@ static void add(struct state *s, unsigned i, const struct piece *piece) {
     s->of[i] = NOTHING;
     if (!access_of(s, piece, &key, &distance)) return;
     unsigned at = 0;
-    while (at < s->n && !joins(s->candidates + at, &key, piece, distance)) at++;
+    while (at < s->n && !joins(s, s->candidates + at, &key, piece, distance)) at++;
     if (at == GROUPS_MAX) return;
     struct candidate *c = s->candidates + at;
     if (at == s->n) {
@@ -186,7 +192,7 @@ static void add(struct state *s, unsigned i, const struct piece *piece) {
         s->n++;
     }
     if (distance < c->low) c->low = distance;
-    if (distance + bytes_of(piece) > c->high) c->high = distance + bytes_of(piece);
+    if (distance + bytes_of(s, piece) > c->high) c->high = distance + bytes_of(s, piece);
     c->written |= is_written(piece);
     c->n++;
     s->of[i] = (uint8_t)at;
@@ -206,7 +212,7 @@ static bool is_jump_back(const struct translation *t, const struct piece *piece)
 }
 
 void dbt_group(struct translation *t) {
-    struct state s = {0};
+    struct state s = {.width = t->width};
     bool led[GROUPS_MAX] = {0};
     lose(&s, 0xFFFF);
     for (unsigned i = 0; i < t->n_pieces; i++) {
@@ -332,7 +338,7 @@ static bool finish_stream(const struct state *s, struct stream *stream) {
 }
 
 static bool find_streams(struct translation *t) {
-    struct state s = {0};
+    struct state s = {.width = t->width};
     int64_t distances[PIECES_MAX] = {0};
     struct piece *pieces = t->pieces;
     lose(&s, 0xFFFF);
@@ -350,6 +356,7 @@ static bool find_streams(struct translation *t) {
     return true;
 }
 
+/* Not in 32-bit code: a register that wraps would lead 4 GiB away from its stream's place on the host. */
 void dbt_find_streams(struct translation *t) {
-    if (!is_loop(t) || !find_streams(t)) t->n_streams = 0;
+    if (t->width == 4 || !is_loop(t) || !find_streams(t)) t->n_streams = 0;
 }

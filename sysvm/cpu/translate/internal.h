@@ -71,6 +71,7 @@ struct piece { /* an instruction */
     uint8_t alignment;  /* 0, or what the address of the memory operand has to be a multiple of */
     uint8_t vectors;    /* as in struct soft_block */
     uint8_t x87;        /* as there */
+    uint8_t segments;   /* as there */
     int16_t from_low;   /* of the stream */
     uint8_t
         stream; /* group.c: 0, or one more than the index of its access's stream, where the block is a loop */
@@ -147,6 +148,8 @@ struct translation {
     struct x86 a;
     struct soft_translator *translator;
     const struct soft_block *block;
+    uint8_t width; /* of addresses, and of what is pushed: 8, or 4 in 32-bit code */
+    uint32_t w;    /* X86_W where it is 8 */
     struct piece pieces[PIECES_MAX];
     unsigned n_pieces;
     struct group groups[GROUPS_MAX];
@@ -174,8 +177,9 @@ struct translation {
 
 /* ---- read.c, bound.c, group.c, flow.c ---- */
 
-/* An instruction of a block in 64-bit mode. */
-void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out);
+/* An instruction of a block. */
+void dbt_read(const struct soft_translator *translator, enum soft_mode mode, const struct soft_insn *insn,
+              struct piece *out);
 /* Fills `table` of all pieces. */
 void dbt_find_tables(struct translation *t);
 /* Fills groups, and what pieces have to do with them. */
@@ -240,7 +244,7 @@ void dbt_cold_done(struct translation *t, struct cold *cold); /* NULL is allowed
 /* ---- emit_memory.c ---- */
 
 /* The linear address of the memory operand in rax; r11 goes, flags stay unless there is a segment base (then they were
- * spoilt before). */
+ * spoilt before). Where it may lie beyond the end of such a segment, to the way of dbt_cold that was asked for last. */
 void dbt_linear(struct translation *t, const struct piece *piece);
 /* From a linear address in rax to a host address in rax, n_bytes of it; else to `cold`. r11 and flags go. */
 void dbt_check(struct translation *t, unsigned n_bytes, bool write, const struct cold *cold);
@@ -325,6 +329,7 @@ struct link {
 enum { LEADS_USED_MAX = 512 };
 struct leads {
     uint64_t epoch;
+    uint8_t mode;    /* enum soft_mode of all code that `targets` name */
     unsigned n_used; /* more than LEADS_USED_MAX: not all of them are listed */
     uint16_t used[LEADS_USED_MAX];
     struct soft_target targets[SOFT_TARGETS];
@@ -373,6 +378,8 @@ typedef uint32_t enter_code(struct soft_cpu *cpu, const uint8_t *code);
 uint8_t dbt_vectors(struct soft_cpu *cpu);
 /* The same for cpu->x87. */
 uint8_t dbt_x87_unit(const struct soft_cpu *cpu);
+/* The same for cpu->flat. */
+uint8_t dbt_flat(const struct soft_cpu *cpu);
 /* Called by translated code: 0: go on behind the instruction. */
 uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn);
 /* The same for an instruction and all behind it in its block. */
@@ -388,6 +395,8 @@ void dbt_tell(const struct soft_translator *translator, const struct soft_block 
 /* The block's code is not entered any more, and it has none. */
 void dbt_close(struct soft_translator *translator, struct soft_block *block);
 void dbt_join(struct soft_translator *translator, uint32_t link, struct soft_block *to);
+/* A block is about to run: its scope's addresses lead to code of its mode from here on. */
+void dbt_take_mode(struct soft_translator *translator, const struct soft_block *block);
 void dbt_remember(struct soft_translator *translator, uint64_t linear, const struct soft_block *block);
 
 #endif

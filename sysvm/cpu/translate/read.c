@@ -138,6 +138,8 @@ static void read_opcode(const struct decoded *d, struct piece *out) {
     } else {
         out->op |= insn->raw.rex.W ? X86_W : 0;
     }
+    const bool is_alias = out->op == X86_CODE(0, 0, 0x82); /* of 80, in 32-bit code */
+    if (is_alias) out->op = X86_CODE(0, 0, 0x80);
     if (has_byte(&out->reg)) out->op |= X86_BYTE;
     if (has_byte(&out->rm)) out->op |= X86_BYTE_RM;
     out->extension = insn->raw.modrm.reg;
@@ -163,6 +165,10 @@ static bool read_accumulator(const struct decoded *d, struct piece *out) {
         out->extension = 0;
         out->op = flags | (wide ? 0xF7 : 0xF6);
         rax.written = false;
+    } else if (opcode >= 0x40 && opcode < 0x50) { /* inc, dec of 32-bit code */
+        out->extension = opcode >> 3 & 1;
+        out->op = flags | 0xFF;
+        return true;
     } else if (opcode > 0x90 && opcode < 0x98) { /* xchg */
         out->op = flags | 0x87;
         out->reg = rax;
@@ -242,7 +248,22 @@ static bool has_registers(const struct piece *piece) {
     return !piece->memory_bytes || !asks || is_in_place(&piece->reg);
 }
 
-static bool is_served(const struct soft_translator *translator, const struct decoded *d,
+/* What 32-bit code has of its own: other segments than those that are known, addresses of 16 bits, encodings that mean
+ * another register or width in 64-bit mode. */
+static bool is_served_32(const struct decoded *d, const struct piece *piece) {
+    const struct soft_insn *insn = piece->insn;
+    if (d->insn.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX && d->insn.raw.vex.W) return false;
+    for (unsigned i = 0; i < d->insn.operand_count; i++)
+        if (d->operands[i].encoding == ZYDIS_OPERAND_ENCODING_IS4) return false;
+    if (piece->form == FORM_ZEROUPPER) return false; /* of eight registers */
+    if (piece->form == FORM_LEA) return insn->address_bytes == 4;
+    if (!piece->memory_bytes || piece->form == FORM_NOTHING) return true;
+    if (insn->address_bytes != 4 || insn->segment == VM_ES || insn->segment == VM_CS) return false;
+    return insn->segment < VM_FS || insn->base != SOFT_NO_REG || insn->index != SOFT_NO_REG ||
+           (uint32_t)insn->displacement <= UINT32_MAX - piece->memory_bytes + 1;
+}
+
+static bool is_served(const struct soft_translator *translator, unsigned width, const struct decoded *d,
                       const struct piece *piece) {
     const struct soft_insn *insn = piece->insn;
     const struct field *fields[] = {&piece->reg, &piece->rm, &piece->vvvv};
@@ -272,14 +293,16 @@ static bool is_served(const struct soft_translator *translator, const struct dec
     case FORM_POP: {
         const struct soft_operand *o = insn->operands;
         const bool memory = o->kind == SOFT_MEM && piece->form == FORM_PUSH;
-        if (insn->operand_bytes != 8 || (o->kind != SOFT_GPR && o->kind != SOFT_IMM && !memory)) return false;
+        if (insn->operand_bytes != width || (o->kind != SOFT_GPR && o->kind != SOFT_IMM && !memory))
+            return false;
         return true;
     }
     case FORM_LEAVE:
-    case FORM_RET: return insn->operand_bytes == 8;
+    case FORM_RET: return insn->operand_bytes == width;
     case FORM_JMP:
     case FORM_CALL:
-        return insn->operand_bytes == 8 || (insn->operands[0].kind == SOFT_IMM && insn->operand_bytes == 4);
+        return insn->operand_bytes == width ||
+               (insn->operands[0].kind == SOFT_IMM && insn->operand_bytes == 4);
     case FORM_JCC: return insn->operand_bytes != 2;
     case FORM_BIT: return !piece->memory_bytes || piece->reg.reg < 0;
     case FORM_BSWAP: return insn->operand_bytes >= 4;
@@ -290,17 +313,43 @@ static bool is_served(const struct soft_translator *translator, const struct dec
     return true;
 }
 
-void dbt_read(const struct soft_translator *translator, const struct soft_insn *insn, struct piece *out) {
-    static const struct field none = {.reg = -1};
-    struct decoded d;
+static void leave_to_handler(struct piece *out) {
+    out->form = FORM_HANDLER;
+    out->vectors = out->x87 = 0;
+    out->observes = true;
+}
+
+/* Of 32-bit code. */
+static uint8_t segments_of(const struct piece *piece) {
+    if (!piece->memory_bytes || piece->form == FORM_HANDLER || piece->form == FORM_LEA ||
+        piece->form == FORM_NOTHING)
+        return 0;
+    return piece->insn->segment == VM_FS ? SOFT_FLAT_FS : piece->insn->segment == VM_GS ? SOFT_FLAT_GS : 0;
+}
+
+static bool decode(enum soft_mode mode, const struct soft_insn *insn, struct decoded *out) {
     ZydisDecoder decoder;
+    if (mode == SOFT_LONG64)
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    else if (mode == SOFT_COMPAT32)
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+    else
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+    return ZYAN_SUCCESS(
+        ZydisDecoderDecodeFull(&decoder, insn->bytes, insn->length, &out->insn, out->operands));
+}
+
+void dbt_read(const struct soft_translator *translator, enum soft_mode mode, const struct soft_insn *insn,
+              struct piece *out) {
+    static const struct field none = {.reg = -1};
+    const unsigned width = mode == SOFT_LONG64 ? 8 : 4;
+    struct decoded d;
     *out = (struct piece){.insn = insn, .observes = true, .reg = none, .rm = none, .vvvv = none};
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
-    if (!ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, insn->bytes, insn->length, &d.insn, d.operands))) {
-        return;
-    }
+    if (!decode(mode, insn, &d)) return;
     if (dbt_read_x87(insn, out)) {
         read_flags(&d, out);
+        if (width == 4 && !is_served_32(&d, out)) leave_to_handler(out);
+        if (width == 4) out->segments = segments_of(out);
         return;
     }
     out->form = (uint8_t)form_of(d.insn.mnemonic);
@@ -313,10 +362,10 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
     if (out->form == FORM_SAME && d.insn.mnemonic == ZYDIS_MNEMONIC_IMUL && d.insn.operand_count_visible == 1)
         out->form = FORM_MUL;
     if (out->form == FORM_VECTOR && out->implies_other) served = false;
-    if (!served || !read_accumulator(&d, out) || !is_served(translator, &d, out) ||
+    if (width == 4 && !is_served_32(&d, out)) served = false;
+    if (!served || !read_accumulator(&d, out) || !is_served(translator, width, &d, out) ||
         !host_has(translator, &d.insn)) {
-        out->form = FORM_HANDLER;
-        out->vectors = 0;
+        leave_to_handler(out);
         return;
     }
     if (d.insn.mnemonic == ZYDIS_MNEMONIC_BSF || d.insn.mnemonic == ZYDIS_MNEMONIC_BSR)
@@ -329,6 +378,7 @@ void dbt_read(const struct soft_translator *translator, const struct soft_insn *
     case FORM_LEAVE: out->stack = STACK_FRAME; break;
     default: break;
     }
+    if (width == 4) out->segments = segments_of(out);
     if (out->form == FORM_NOTHING || out->form == FORM_LEA) out->memory_bytes = 0;
     out->observes = out->memory_bytes || out->stack || is_divide(out->form) || is_privileged(out->form);
 }

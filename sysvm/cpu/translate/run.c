@@ -1,6 +1,7 @@
 /* sysvm/cpu/translate/run.c: translated code is entered, and what it leaves for is done. */
 #include "sysvm/cpu/soft/native.h"
 #include "sysvm/cpu/soft/operand.h"
+#include "sysvm/cpu/soft/system_internal.h"
 #include "sysvm/cpu/translate/internal.h"
 
 enum { HOT = 24 };
@@ -29,17 +30,42 @@ uint8_t dbt_x87_unit(const struct soft_cpu *cpu) {
     return is_ready && (fp_get16(cpu, FP_FCW) & X87_FLAGS) == X87_FLAGS;
 }
 
+static bool is_flat(const struct vm_segment *segment) {
+    const unsigned kept = SOFT_PRESENT | SOFT_TYPE_DOWN;
+    return segment->limit == UINT32_MAX && (segment->access & kept) == SOFT_PRESENT &&
+           soft_is_writable_data(segment->access);
+}
+
+uint8_t dbt_flat(const struct soft_cpu *cpu) {
+    const struct vm_segment *s = cpu->segments;
+    const bool is_32 = cpu->mode == SOFT_COMPAT32 || cpu->mode == SOFT_PROTECTED32;
+    if (!is_32 || s[VM_CS].base || s[VM_CS].limit != UINT32_MAX || s[VM_SS].base || s[VM_DS].base) return 0;
+    if (!is_flat(s + VM_SS) || !(s[VM_SS].access & SOFT_BIG) || !is_flat(s + VM_DS)) return 0;
+    return (uint8_t)(SOFT_FLAT | (is_flat(s + VM_FS) ? SOFT_FLAT_FS : 0) |
+                     (is_flat(s + VM_GS) ? SOFT_FLAT_GS : 0));
+}
+
+/* Whether code in the mode that the processor is in may be translated. */
+static bool is_mode(const struct soft_cpu *cpu) { return cpu->mode == SOFT_LONG64 || dbt_flat(cpu); }
+
+static bool has_segments(const struct soft_cpu *cpu, const struct soft_block *block) {
+    if (block->mode == SOFT_LONG64) return true;
+    const unsigned needed = SOFT_FLAT | block->segments;
+    return (dbt_flat(cpu) & needed) == needed;
+}
+
 static bool has_registers(struct soft_cpu *cpu, const struct soft_block *block) {
     return block->vectors <= (block->vectors ? dbt_vectors(cpu) : 0) && (!block->x87 || dbt_x87_unit(cpu));
 }
 
 bool soft_translated_ready(struct soft_cpu *cpu, struct soft_block *block) {
+    if (!has_segments(cpu, block)) return false;
     if (block->code) return has_registers(cpu, block);
-    if (!cpu->translator || block->mode != SOFT_LONG64 || block->heat > HOT) return false;
+    if (!cpu->translator || block->heat > HOT) return false;
     if (block->view == SOFT_VIEW_ALIGNED) return false;
     if (++block->heat <= HOT) return false;
     dbt_block(cpu->translator, block);
-    return block->code && has_registers(cpu, block);
+    return block->code && has_segments(cpu, block) && has_registers(cpu, block);
 }
 
 /* ---- an instruction by its handler ---- */
@@ -59,7 +85,8 @@ uint32_t dbt_step(struct soft_cpu *cpu, const struct soft_insn *insn) {
         soft_apic_is_pending(cpu->apic); /* the end of another interrupt may have let it through */
     cpu->interrupt_waits = pending && !(cpu->rflags & SOFT_IF);
     /* Code that it wrote may be this block's; rights that it changed are not those the block was made for. */
-    if (cpu->tlb.view == view && keeps_vectors && pending == cpu->interrupt_waits &&
+    const bool keeps_segments = cpu->mode == SOFT_LONG64 || dbt_flat(cpu) == cpu->flat;
+    if (cpu->tlb.view == view && keeps_vectors && keeps_segments && pending == cpu->interrupt_waits &&
         !(atomic_load_explicit(&cpu->requests, memory_order_relaxed) & SOFT_REQUEST_CODE))
         return 0;
     return 1;
@@ -74,6 +101,7 @@ static void note_crossing(struct soft_cpu *cpu, const struct soft_insn *insn, st
     uint64_t linear = has_memory ? soft_effective(cpu, insn) : cpu->gpr[VM_RSP];
     if (has_memory && (insn->segment == VM_FS || insn->segment == VM_GS))
         linear += cpu->segments[insn->segment].base;
+    if (cpu->mode != SOFT_LONG64) linear = (uint32_t)linear;
     linear &= SOFT_PAGE_MASK;
     if (soft_tlb_entry(cpu, cpu->tlb.view, linear)->read != linear) return;
     if (block->crossed != linear) block->n_crossed = 0;
@@ -106,6 +134,7 @@ static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {
     } thunk = {cpu->translator->enter[block->x87 ? 2 : block->vectors != 0]};
     cpu->vectors = block->vectors || block->x87 ? dbt_vectors(cpu) : 0;
     cpu->x87 = block->x87;
+    cpu->flat = block->mode == SOFT_LONG64 ? 0 : dbt_flat(cpu);
     cpu->page_base = cpu->rip & SOFT_PAGE_MASK;
     return thunk.code(cpu, block->code);
 }
@@ -113,6 +142,7 @@ static uint32_t enter(struct soft_cpu *cpu, const struct soft_block *block) {
 /* Where the code left, it may be joined with what comes now. */
 static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
     struct soft_translator *translator = cpu->translator;
+    dbt_take_mode(translator, block);
     const bool joins = translator->pending && translator->pending_rip == cpu->rip &&
                        translator->pending_epoch == cpu->translated.epochs[block->view];
     if (joins) dbt_join(translator, translator->pending, block);
@@ -123,8 +153,7 @@ static void arrive(struct soft_cpu *cpu, struct soft_block *block) {
 /* After an instruction that ended a run: whether nothing has to happen before the next one, as soft_run would look for. */
 static bool goes_on(struct soft_cpu *cpu) {
     const enum soft_step step = cpu->translated.outcome;
-    if (step == SOFT_FAULT || step == SOFT_AGAIN || step == SOFT_HALT || cpu->mode != SOFT_LONG64)
-        return false;
+    if (step == SOFT_FAULT || step == SOFT_AGAIN || step == SOFT_HALT || !is_mode(cpu)) return false;
     if (cpu->interrupt_shadow || cpu->debugged || cpu->rflags & SOFT_TF || cpu->engine->counts) return false;
     const bool pending = soft_apic_is_pending(cpu->apic);
     cpu->interrupt_waits = pending && !(cpu->rflags & SOFT_IF);
@@ -139,6 +168,7 @@ static bool leave(struct soft_cpu *cpu, uint32_t left) {
     case LEFT_LINK: {
         const struct link *link = translator->links + argument;
         cpu->rip = cpu->page_base + (uint64_t)link->target;
+        if (link->from->mode != SOFT_LONG64) cpu->rip = (uint32_t)cpu->rip;
         translator->pending = argument;
         translator->pending_rip = cpu->rip;
         translator->pending_epoch = cpu->translated.epochs[link->from->view];

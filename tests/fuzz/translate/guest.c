@@ -48,7 +48,26 @@ static void open_machine(struct guest *g) {
 /* ---- memory ---- */
 
 enum { PRESENT = 1, WRITE = 2, USER = 4, ACCESSED = 32, DIRTY = 64 };
-enum { TABLES = 0x1000, CODE = 0x10000, DATA = 0x20000, PAGE = 4096, DEVICE = 0x80000000 };
+static bool is_32(const struct guest *g) { return g->header.step & GUEST_32; }
+
+/* Without a 64-bit kernel, where exceptions end the run: its gates have another format. */
+static bool is_protected(const struct guest *g) {
+    return is_32(g) && !(g->header.mode & GUEST_DELIVERS) && g->seed & 32;
+}
+
+uint64_t guest_code_at(const struct guest *g, uint64_t offset) {
+    const bool is_at_end = is_32(g) && g->header.step & GUEST_AT_END;
+    return is_at_end ? (uint32_t)(offset - 2 * VM_PAGE) : CASE_CODE + offset;
+}
+
+enum {
+    TABLES = 0x1000,
+    PAE_TABLES = 0xA000,
+    CODE = 0x10000,
+    DATA = 0x20000,
+    PAGE = 4096,
+    DEVICE = 0x80000000
+};
 #define NO_EXECUTE (UINT64_C(1) << 63)
 
 static uint8_t *at(struct guest *g, uint64_t gpa) {
@@ -86,7 +105,9 @@ static void put_page_tables(struct guest *g) {
         LEVEL_3 = TABLES + PAGE,
         LEVEL_2 = LEVEL_3 + PAGE,
         OF_CODE = LEVEL_2 + PAGE,
-        OF_DATA = OF_CODE + PAGE
+        OF_DATA = OF_CODE + PAGE,
+        HIGH = OF_DATA + PAGE,
+        LOW = HIGH + 2 * PAGE
     };
     const uint64_t up = PRESENT | WRITE | USER | ACCESSED;
     const bool writable = g->header.mode & GUEST_WRITABLE;
@@ -98,7 +119,21 @@ static void put_page_tables(struct guest *g) {
     put64(g, LEVEL_2 + ((CASE_DATA + GUEST_FAR) >> 21 & 511) * 8, OF_DATA | up);
     for (unsigned i = 0; i < GUEST_CODE_PAGES; i++)
         put64(g, OF_CODE + i * 8, code_page(i) | PRESENT | USER | ACCESSED | (writable ? WRITE | DIRTY : 0));
+    /* Where 4 GiB end, and at 0. */
+    for (unsigned i = 0; g->header.step & GUEST_AT_END && i < GUEST_CODE_PAGES; i++) {
+        const uint64_t linear = (uint32_t)((i - 2) * VM_PAGE), tables = i < 2 ? HIGH : LOW;
+        put64(g, LEVEL_3 + (linear >> 30) * 8, tables | up);
+        put64(g, tables + (linear >> 21 & 511) * 8, (tables + PAGE) | up);
+        put64(g, tables + PAGE + (linear >> 12 & 511) * 8,
+              code_page(i) | PRESENT | USER | ACCESSED | (writable ? WRITE | DIRTY : 0));
+    }
     for (unsigned i = 0; i < GUEST_PAGES; i++) put64(g, OF_DATA + i * 8, data_page(i));
+    /* PAE: the same from level 3 on, whose entries have no rights. */
+    for (unsigned i = 0; is_protected(g) && i < 4; i++) {
+        uint64_t entry;
+        memcpy(&entry, at(g, LEVEL_3 + i * 8), 8);
+        put64(g, PAE_TABLES + i * 8, entry & ~(uint64_t)(WRITE | USER | ACCESSED));
+    }
 }
 
 static uint64_t data_address(unsigned page) { return CASE_DATA + page * (uint64_t)PAGE; }
@@ -110,7 +145,9 @@ enum {
     KERNEL_CODE = 8,
     USER_CODE = 0x2B,
     USER_DATA = 0x23,
-    TSS_SELECTOR = 0x30
+    TSS_SELECTOR = 0x30,
+    USER_CODE_32 = 0x1B,
+    KERNEL_CODE_32 = 0x40
 };
 
 static void put_tables(struct guest *g) {
@@ -120,6 +157,7 @@ static void put_tables(struct guest *g) {
                                            UINT64_C(0x00CFFB000000FFFF), /* users': 32 bits, data, 64 bits */
                                            UINT64_C(0x00CFF3000000FFFF),
                                            UINT64_C(0x00AFFB000000FFFF)};
+    put64(g, data_frame(GUEST_TABLES) + KERNEL_CODE_32, UINT64_C(0x00CF9B000000FFFF));
     const uint64_t gdt = data_frame(GUEST_TABLES), tss = data_address(GUEST_TABLES) + TSS_AT;
     for (unsigned i = 0; i < sizeof descriptors / 8; i++) put64(g, gdt + i * 8, descriptors[i]);
     put64(g, gdt + TSS_SELECTOR,
@@ -228,15 +266,31 @@ static void set_system(struct guest *g, struct guest_state *s) {
              SOFT_CR4_FSGSBASE;
     if (mode & GUEST_SMAP) s->cr4 |= SOFT_CR4_SMAP;
     s->efer = SOFT_EFER_LME | SOFT_EFER_LMA | SOFT_EFER_SCE | SOFT_EFER_NXE;
+    if (is_protected(g)) s->efer = SOFT_EFER_NXE, s->cr3 = PAE_TABLES;
     s->xcr0 = 7;
     s->gdt_base = data_address(GUEST_TABLES);
-    s->gdt_limit = TSS_SELECTOR + 15;
+    s->gdt_limit = KERNEL_CODE_32 + 7;
     s->idt_base = data_address(GUEST_GATES);
     s->idt_limit = PAGE - 1;
     s->msrs.star = UINT64_C(0x1B) << 48 | (uint64_t)KERNEL_CODE << 32;
     s->msrs.lstar = data_address(GUEST_HANDLERS) + GUEST_SYSCALL;
     s->msrs.sfmask = SOFT_TF | SOFT_IF | SOFT_DF | SOFT_AC;
     s->msrs.kernel_gs_base = data_address(GUEST_KERNEL);
+}
+
+/* What 32-bit code is interpreted with, or asks for in front of each block. */
+static void set_other_segment(struct guest *g, struct vm_segment *segments) {
+    struct vm_segment *s = segments + g->seed / 8 % 6;
+    switch (g->seed % 4) {
+    case 0: s->limit = CASE_DATA + 2 * CASE_PAGE - 9; break;
+    case 1: s->base = s == segments + VM_CS ? 0 : 16; break;
+    case 2:
+        if (s != segments + VM_CS && s != segments + VM_SS) *s = (struct vm_segment){.selector = 0};
+        break;
+    default:
+        if (s != segments + VM_CS && s != segments + VM_SS)
+            s->access &= (uint16_t)~2u; /* not to be written */
+    }
 }
 
 static void set_segments(struct guest *g, struct guest_state *s) {
@@ -249,6 +303,11 @@ static void set_segments(struct guest *g, struct guest_state *s) {
     for (unsigned i = VM_ES; i <= VM_GS; i++) s->segments[i] = i == VM_CS ? code : data;
     s->segments[VM_FS].base = g->seed & 8 ? 0 : data_address(GUEST_DATA_1);
     s->segments[VM_GS].base = data_address(GUEST_DATA) + 64;
+    if (is_32(g)) {
+        s->segments[VM_CS].selector = in_kernel ? KERNEL_CODE_32 : USER_CODE_32;
+        s->segments[VM_CS].access = in_kernel ? 0xC09B : 0xC0FB;
+        if (g->header.step & GUEST_NOT_FLAT) set_other_segment(g, s->segments);
+    }
     s->segments[VM_LDT] = (struct vm_segment){.access = 0x82};
     s->segments[VM_TR] = (struct vm_segment){.base = data_address(GUEST_TABLES) + TSS_AT,
                                              .limit = TSS_BYTES - 1,
@@ -263,7 +322,8 @@ static void set_state(struct guest *g) {
     *s = g->reset;
     s->halted = false;
     for (unsigned i = 0; i < 16; i++) s->gpr[i] = register_of(&random, g->header.registers[i]);
-    s->rip = CASE_CODE + g->start;
+    if (is_32(g)) s->gpr[VM_RSP] = (uint32_t)s->gpr[VM_RSP]; /* its upper half shows nowhere */
+    s->rip = guest_code_at(g, g->start);
     s->rflags = SOFT_FLAG_ONE | (g->header.flags & (SOFT_CF | SOFT_PF | SOFT_AF | SOFT_ZF | SOFT_SF));
     if (g->header.flags & 2) s->rflags |= SOFT_DF;
     if (g->header.flags & 8) s->rflags |= SOFT_AC;
@@ -292,14 +352,16 @@ bool guest_load(const uint8_t *data, size_t size) {
 void guest_print(void) {
     ZydisDisassembledInstruction d;
     const struct guest *g = &guest;
-    const uint64_t first = CASE_CODE + g->start;
-    fprintf(stderr, "  mode %02x, rflags %llx, step %u\n", g->header.mode,
-            (unsigned long long)g->first.rflags, g->header.step & 15);
+    const uint64_t first = guest_code_at(g, g->start);
+    const ZydisMachineMode machine =
+        is_32(g) ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
+    fprintf(stderr, "  mode %02x, rflags %llx, step %x\n", g->header.mode,
+            (unsigned long long)g->first.rflags, g->header.step);
     for (unsigned i = 0; i < 16; i++)
         fprintf(stderr, "  r%u %llx%s", i, (unsigned long long)g->first.gpr[i], i % 4 == 3 ? "\n" : "");
     for (size_t offset = 0; offset < g->n_code; offset += d.info.length) {
-        if (ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, first + offset, g->code + offset,
-                                               g->n_code - offset, &d))) {
+        if (ZYAN_SUCCESS(
+                ZydisDisassembleIntel(machine, first + offset, g->code + offset, g->n_code - offset, &d))) {
             fprintf(stderr, "  %04x  %s\n", (unsigned)(g->start + offset), d.text);
         } else {
             fprintf(stderr, "  %04x  byte %02x\n", (unsigned)(g->start + offset), g->code[offset]);

@@ -2,7 +2,7 @@
  * and run twice from there: interpreted, one instruction at a time, and translated.
  *
  *   input   struct guest_header, then code from header.start on; behind it int3, whose handler halts
- *   code    four pages at CASE_CODE, not in order in physical memory
+ *   code    four pages at CASE_CODE, not in order in physical memory; of 64 bits, or of 32 (enum guest_width)
  *   data    at CASE_DATA: pages as `enum guest_page` says, of which some are others by another address; all once more
  *           GUEST_FAR behind, where they have the same places in the TLB
  *   tables  GDT, IDT, TSS; handlers that go on `header.step` bytes behind what raised, and one for syscall */
@@ -41,12 +41,19 @@ enum guest_mode {
     GUEST_LUKEWARM = 128 /* now and then an instruction is interpreted in between */
 };
 
+/* In the upper bits of `step`. */
+enum guest_width {
+    GUEST_32 = 128,     /* 32-bit code, under a 64-bit kernel or in protected mode */
+    GUEST_AT_END = 64,  /* then: at the end of the 4 GiB, and from 0 on */
+    GUEST_NOT_FLAT = 32 /* then: a segment that is not what most have */
+};
+
 enum { GUEST_FAR = 1 << 25 };
 enum { GUEST_CODE_PAGES = 4, GUEST_CODE_MAX = 0x2000, GUEST_REGISTER_NIBBLES = 16 };
 
 /* As bytes: the input has no alignment. */
 struct guest_header {
-    uint8_t mode, flags /* arithmetic; bit 1: DF, bit 3: AC */, step, seed[2];
+    uint8_t mode, flags /* arithmetic; bit 1: DF, bit 3: AC */, step /* of 4 bits, and the width */, seed[2];
     uint8_t start[2];         /* where the code stands in its pages */
     uint8_t registers[16][2]; /* upper 4 bits: of which kind; the others: where in a page, or a number */
 };

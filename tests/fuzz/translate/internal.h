@@ -51,6 +51,8 @@ struct guest {
 };
 struct guest *guest_get(void);
 
+/* The linear address of a place in the code's pages. */
+uint64_t guest_code_at(const struct guest *g, uint64_t offset);
 void guest_take_state(const struct soft_cpu *cpu, struct guest_state *out);
 
 #endif

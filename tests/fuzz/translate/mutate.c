@@ -10,8 +10,10 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max_size, unsi
 /* Somewhere behind the header: in front of what is there, or in its place. */
 static size_t put_insn(struct case_random *random, uint8_t *data, size_t size, size_t max_size) {
     uint8_t bytes[128];
-    const size_t n = program_insn(random, bytes, sizeof bytes);
-    if (size < sizeof(struct guest_header) || size + n > max_size) return 0;
+    if (size < sizeof(struct guest_header)) return 0;
+    const bool is_32 = data[offsetof(struct guest_header, step)] & GUEST_32;
+    const size_t n = program_insn(random, is_32, bytes, sizeof bytes);
+    if (size + n > max_size) return 0;
     const size_t at =
         sizeof(struct guest_header) + case_random(random) % (size - sizeof(struct guest_header) + 1);
     const size_t replaced = case_random(random) % 2 && at + n <= size ? n : 0;

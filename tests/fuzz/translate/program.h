@@ -10,6 +10,6 @@
 enum { PROGRAM_MIN = 256 };
 size_t program_make(struct case_random *random, uint8_t *out, size_t max);
 /* Makes one instruction, or a few that belong together, at out[0 .. max); 0: there is no room. */
-size_t program_insn(struct case_random *random, uint8_t *out, size_t max);
+size_t program_insn(struct case_random *random, bool is_32, uint8_t *out, size_t max);
 
 #endif

@@ -123,7 +123,10 @@ static void follow_flags(struct guest *g, const struct soft_insn *insn) {
     ZydisDecoder decoder;
     ZydisDecodedInstruction d;
     if (g->open_flags) {
-        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+        if (g->header.step & GUEST_32)
+            ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
+        else
+            ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
         if (!ZYAN_SUCCESS(ZydisDecoderDecodeInstruction(&decoder, NULL, insn->bytes, insn->length, &d)))
             return;
         const bool tells =

@@ -46,6 +46,9 @@ struct soft_guest *soft_guest_new(void); /* NULL: no memory */
 bool soft_guest_run(struct soft_guest *guest, bool translated, const uint8_t *bytes, unsigned n,
                     const struct case_state *in, struct case_state *out);
 
+/* Of 64 bits, as it is at first, or of 32: what runs from here on. */
+void soft_guest_set_width(struct soft_guest *guest, unsigned bits);
+
 /* Instructions in a row, until one raises an exception, as the int3 behind them does. is_cold: no translation of an
  * address is known at first. False: they do not come to an end. */
 bool soft_guest_run_block(struct soft_guest *guest, bool translated, bool is_cold, const uint8_t *bytes,

@@ -93,6 +93,16 @@ static void one_mnemonic_may_have_several_meanings(void **state) {
     assert_ptr_equal(HANDLER(0x0F, 0x0B), soft_undefined);
 }
 
+/* 0F 0D of memory is a hint whatever the rest of its opcode is. */
+static void every_prefetch_is_a_hint(void **state) {
+    (void)state;
+    for (unsigned reg = 0; reg < 8; reg++) {
+        const uint8_t bytes[] = {0x0F, 0x0D, (uint8_t)(0x42 | reg << 3), 0x12};
+        assert_ptr_not_equal(handler_of(bytes, sizeof bytes), NULL);
+        assert_ptr_not_equal(handler_of(bytes, sizeof bytes), soft_undefined);
+    }
+}
+
 static void what_is_no_instruction_is_refused(void **state) {
     (void)state;
     assert_int_equal(DECODE(SOFT_LONG64, 0x06), SOFT_DECODE_UD);             /* push es */
@@ -290,13 +300,10 @@ static void any_bytes_are_taken(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_mode_decides_sizes),
-        cmocka_unit_test(operands_are_told_apart),
-        cmocka_unit_test(no_base_stays_none),
-        cmocka_unit_test(one_mnemonic_may_have_several_meanings),
-        cmocka_unit_test(what_is_no_instruction_is_refused),
-        cmocka_unit_test(what_is_claimed_has_a_row),
-        cmocka_unit_test(any_bytes_are_taken),
+        cmocka_unit_test(the_mode_decides_sizes),    cmocka_unit_test(operands_are_told_apart),
+        cmocka_unit_test(no_base_stays_none),        cmocka_unit_test(one_mnemonic_may_have_several_meanings),
+        cmocka_unit_test(every_prefetch_is_a_hint),  cmocka_unit_test(what_is_no_instruction_is_refused),
+        cmocka_unit_test(what_is_claimed_has_a_row), cmocka_unit_test(any_bytes_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,6 +72,13 @@ struct soft_guest *soft_guest_new(void) {
     return g;
 }
 
+void soft_guest_set_width(struct soft_guest *g, unsigned bits) {
+    struct vm_segment *code = g->cpu->segments + VM_CS;
+    code->selector = bits == 64 ? 0x33 : 0x23;
+    code->access = bits == 64 ? 0xA0FB : 0xC0FB;
+    soft_mode_changed(g->cpu);
+}
+
 static void put_code(struct soft_guest *g, const uint8_t *bytes, unsigned n) {
     memcpy(g->code + (CASE_RIP - CASE_CODE), bytes, n);
     soft_code_written(g->engine, CODE + (CASE_RIP - CASE_CODE), n);

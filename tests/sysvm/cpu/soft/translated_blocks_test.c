@@ -17,6 +17,7 @@ struct context {
     unsigned n_forms;
     uint8_t code[CODE_MAX];
     unsigned n;
+    bool is_32;
     struct case_state in, plain, translated;
 };
 
@@ -45,56 +46,88 @@ static void put_memory(struct context *c, unsigned reg, unsigned base) {
     put_imm(c, 1);
 }
 
+static uint8_t rex(const struct context *c, unsigned bits) {
+    return c->is_32 ? 0x3E : (uint8_t)(0x40 | bits);
+}
+
 /* Accesses around a few bases, changes of these by constants, pushes and pops: what translated code treats together. */
 static void put_frame_insn(struct context *c) {
-    const unsigned wide = 0x48, reg = below(c, 16), base = below(c, 2) ? 4 + below(c, 2) : below(c, 16);
-    const uint8_t rex = (uint8_t)(wide | (reg >= 8) << 2 | (base >= 8));
+    const unsigned wide = 8, reg = below(c, 16), base = below(c, 2) ? 4 + below(c, 2) : below(c, 16);
+    const uint8_t prefix = rex(c, wide | (reg >= 8) << 2 | (base >= 8));
     switch (below(c, 9)) {
     case 0:
-        c->code[c->n++] = rex, c->code[c->n++] = 0x8B;
+        c->code[c->n++] = prefix, c->code[c->n++] = 0x8B;
         put_memory(c, reg, base);
         return;
     case 1:
-        c->code[c->n++] = rex, c->code[c->n++] = 0x89;
+        c->code[c->n++] = prefix, c->code[c->n++] = 0x89;
         put_memory(c, reg, base);
         return;
     case 2: /* add, or ... cmp */
-        c->code[c->n++] = rex, c->code[c->n++] = (uint8_t)(below(c, 8) << 3 | 1 | below(c, 2) << 1);
+        c->code[c->n++] = prefix, c->code[c->n++] = (uint8_t)(below(c, 8) << 3 | 1 | below(c, 2) << 1);
         put_memory(c, reg, base);
         return;
     case 3: /* push */
-        if (reg >= 8) c->code[c->n++] = 0x41;
+        if (reg >= 8) c->code[c->n++] = rex(c, 1);
         c->code[c->n++] = (uint8_t)(0x50 | (reg & 7));
         return;
     case 4: /* pop */
-        if (reg >= 8) c->code[c->n++] = 0x41;
+        if (reg >= 8) c->code[c->n++] = rex(c, 1);
         c->code[c->n++] = (uint8_t)(0x58 | (reg & 7));
         return;
     case 5: /* add or sub by a constant */
-        c->code[c->n++] = (uint8_t)(wide | (base >= 8)), c->code[c->n++] = 0x83;
+        c->code[c->n++] = rex(c, wide | (base >= 8)), c->code[c->n++] = 0x83;
         c->code[c->n++] = (uint8_t)(0xC0 | below(c, 2) * 0x28 | (base & 7));
         put_imm(c, 1);
         return;
     case 6: /* lea */
-        c->code[c->n++] = rex, c->code[c->n++] = 0x8D;
+        c->code[c->n++] = prefix, c->code[c->n++] = 0x8D;
         put_memory(c, reg, base);
         return;
     case 7: /* movups, either way */
-        c->code[c->n++] = (uint8_t)(0x40 | (reg >= 8) << 2 | (base >= 8)), c->code[c->n++] = 0x0F;
+        c->code[c->n++] = rex(c, (reg >= 8) << 2 | (base >= 8)), c->code[c->n++] = 0x0F;
         c->code[c->n++] = (uint8_t)(0x10 | below(c, 2));
         put_memory(c, reg, base);
         return;
     default: /* mov */
-        c->code[c->n++] = (uint8_t)(wide | (reg >= 8) << 2 | (base >= 8)), c->code[c->n++] = 0x89;
+        c->code[c->n++] = prefix, c->code[c->n++] = 0x89;
         c->code[c->n++] = (uint8_t)(0xC0 | (reg & 7) << 3 | (base & 7));
         return;
     }
 }
 
-/* Not those whose flags are anyone's guess, nor jumps, nor what takes long. */
-static bool is_fit(const uint8_t *bytes, unsigned n) {
+static ZydisMachineMode machine_of(const struct context *c) {
+    return c->is_32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
+}
+
+/* The same instruction, more or less, of 32-bit code. */
+static void drop_rex(uint8_t *bytes, unsigned n) {
     ZydisDisassembledInstruction d;
-    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP, bytes, n, &d)))
+    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP, bytes, n, &d))) return;
+    if (d.info.attributes & ZYDIS_ATTRIB_HAS_REX) bytes[d.info.raw.rex.offset] = 0x3E;
+    if (d.info.attributes & ZYDIS_ATTRIB_HAS_VEX) bytes[d.info.raw.vex.offset + 1] |= 0xE0;
+}
+
+/* What only 32-bit code has: inc and dec of a byte, 82 for 80, addresses without a register, an accumulator's. */
+static void put_old_insn(struct context *c) {
+    switch (below(c, 4)) {
+    case 0: c->code[c->n++] = (uint8_t)(0x40 | below(c, 16)); return;
+    case 1:
+        c->code[c->n++] = 0x82, c->code[c->n++] = (uint8_t)(0xC0 | below(c, 64));
+        put_imm(c, 1);
+        return;
+    case 2: c->code[c->n++] = (uint8_t)(0xA0 | below(c, 4)); break;
+    default: c->code[c->n++] = 0x03, c->code[c->n++] = (uint8_t)(below(c, 8) << 3 | 5); break;
+    }
+    const uint32_t address = (uint32_t)some_address(c);
+    memcpy(c->code + c->n, &address, 4);
+    c->n += 4;
+}
+
+/* Not those whose flags are anyone's guess, nor jumps, nor what takes long. */
+static bool is_fit(const struct context *c, const uint8_t *bytes, unsigned n) {
+    ZydisDisassembledInstruction d;
+    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(machine_of(c), CASE_RIP, bytes, n, &d)) || d.info.length != n)
         return false;
     if (d.info.meta.branch_type != ZYDIS_BRANCH_TYPE_NONE) return false;
     if (d.info.meta.category == ZYDIS_CATEGORY_STRINGOP) return false;
@@ -107,7 +140,8 @@ static void put_any_insn(struct context *c) {
     const struct case_form *form = c->forms + below(c, c->n_forms);
     uint8_t bytes[15];
     unsigned n = case_make(&c->random, form, bytes, &unused);
-    if (!n || !is_fit(bytes, n)) return;
+    if (c->is_32) drop_rex(bytes, n);
+    if (!n || !is_fit(c, bytes, n)) return;
     memcpy(c->code + c->n, bytes, n);
     c->n += n;
 }
@@ -133,17 +167,21 @@ static void make_state(struct context *c) {
     c->in.fp[24] = 0x80, c->in.fp[25] = 0x1F; /* as most programs have it */
     for (unsigned i = 0; i < 16; i++)
         if (below(c, 3)) c->in.gpr[i] = some_address(c);
+    if (c->is_32) c->in.gpr[4] = (uint32_t)c->in.gpr[4]; /* its upper half shows nowhere */
 }
 
 static void make_block(struct context *c) {
     c->n = 0;
+    c->is_32 = below(c, 2);
     make_state(c);
     const unsigned n_insns = 2 + below(c, BLOCK_MAX - 2);
     unsigned starts[BLOCK_MAX + 1];
     for (unsigned i = 0; i < n_insns; i++) {
         starts[i] = c->n;
         const unsigned what = below(c, 10);
-        if (what < 6)
+        if (c->is_32 && !below(c, 8))
+            put_old_insn(c);
+        else if (what < 6)
             put_frame_insn(c);
         else if (what < 9)
             put_any_insn(c);
@@ -163,6 +201,7 @@ static void make_known_block(struct context *c, unsigned i) {
          * register in memory while an address waits */
         {14, {0x45, 0x85, 0xDB, 0x48, 0x8B, 0x03, 0xFE, 0x01, 0x48, 0x8B, 0x16, 0x48, 0x85, 0xC0}},
     };
+    c->is_32 = false;
     make_state(c);
     c->n = known[i % (sizeof known / sizeof *known)].n;
     memcpy(c->code, known[i % (sizeof known / sizeof *known)].bytes, c->n);
@@ -173,8 +212,7 @@ static void make_known_block(struct context *c, unsigned i) {
 static void print_block(const struct context *c) {
     ZydisDisassembledInstruction d;
     for (unsigned at = 0; at < c->n; at += d.info.length) {
-        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP + at, c->code + at,
-                                                c->n - at, &d)))
+        if (!ZYAN_SUCCESS(ZydisDisassembleIntel(machine_of(c), CASE_RIP + at, c->code + at, c->n - at, &d)))
             break;
         printf("  %03x  %s\n", (unsigned)(CASE_RIP + at) & 0xFFF, d.text);
     }
@@ -218,12 +256,13 @@ int main(int argc, char **argv) {
             make_known_block(c, (unsigned)i);
         else
             make_block(c);
+        soft_guest_set_width(c->guest, c->is_32 ? 32 : 64);
         if (!soft_guest_run_block(c->guest, false, false, c->code, c->n, &c->in, &c->plain)) continue;
         const bool is_cold = !below(c, 4);
         bool ended = soft_guest_run_block(c->guest, true, is_cold, c->code, c->n, &c->in, &c->translated);
         if (ended && compare(c, false)) continue;
-        printf("block %llu%s%s\n", (unsigned long long)i, is_cold ? ", without translations" : "",
-               ended ? "" : ", without end");
+        printf("block %llu of %u bits%s%s\n", (unsigned long long)i, c->is_32 ? 32 : 64,
+               is_cold ? ", without translations" : "", ended ? "" : ", without end");
         print_block(c);
         printf("    before: rflags %llx\n", (unsigned long long)c->in.rflags);
         compare(c, true);
