@@ -194,18 +194,10 @@ static void put_lookup(struct maker *m, unsigned base) {
         put_any(m, 1);
 }
 
-/* The same instruction, more or less, of 32-bit code. */
-static void drop_rex(uint8_t *bytes, unsigned n) {
-    ZydisDisassembledInstruction d;
-    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP, bytes, n, &d))) return;
-    if (d.info.attributes & ZYDIS_ATTRIB_HAS_REX) bytes[d.info.raw.rex.offset] = 0x3E;
-    if (d.info.attributes & ZYDIS_ATTRIB_HAS_VEX) bytes[d.info.raw.vex.offset + 1] |= 0xE0;
-}
-
 /* Displacements that stay near, indices that are small. */
 static void tame(struct maker *m, uint8_t *bytes, unsigned n) {
     ZydisDisassembledInstruction d;
-    if (m->is_32) drop_rex(bytes, n);
+    if (m->is_32) case_drop_rex(bytes, n);
     const ZydisMachineMode machine =
         m->is_32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
     if (!ZYAN_SUCCESS(ZydisDisassembleIntel(machine, CASE_RIP, bytes, n, &d))) return;

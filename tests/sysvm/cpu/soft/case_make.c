@@ -348,3 +348,11 @@ unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t 
     memcpy(bytes, made, insn.length);
     return insn.length;
 }
+
+/* The prefix of DS, which changes nothing, takes the place of REX. */
+void case_drop_rex(uint8_t *bytes, unsigned n) {
+    ZydisDecodedInstruction insn;
+    if (!decode(bytes, n, &insn, NULL)) return;
+    if (insn.attributes & ZYDIS_ATTRIB_HAS_REX) bytes[insn.raw.rex.offset] = 0x3E;
+    if (insn.attributes & ZYDIS_ATTRIB_HAS_VEX) bytes[insn.raw.vex.offset + 1] |= 0xE0;
+}

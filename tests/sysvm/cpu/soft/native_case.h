@@ -73,6 +73,8 @@ struct case_form *case_forms(unsigned *out_n);
 /* A case of the form: its bytes (at most 15), its state; the length, or 0: try again. */
 unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t bytes[15],
                    struct case_state *out);
+/* Makes an instruction of 64-bit code one of 32-bit code, more or less the same. */
+void case_drop_rex(uint8_t *bytes, unsigned n);
 /* What processors may do each in their own way. */
 struct case_traits {
     uint32_t undefined_flags;

@@ -100,14 +100,6 @@ static ZydisMachineMode machine_of(const struct context *c) {
     return c->is_32 ? ZYDIS_MACHINE_MODE_LONG_COMPAT_32 : ZYDIS_MACHINE_MODE_LONG_64;
 }
 
-/* The same instruction, more or less, of 32-bit code. */
-static void drop_rex(uint8_t *bytes, unsigned n) {
-    ZydisDisassembledInstruction d;
-    if (!ZYAN_SUCCESS(ZydisDisassembleIntel(ZYDIS_MACHINE_MODE_LONG_64, CASE_RIP, bytes, n, &d))) return;
-    if (d.info.attributes & ZYDIS_ATTRIB_HAS_REX) bytes[d.info.raw.rex.offset] = 0x3E;
-    if (d.info.attributes & ZYDIS_ATTRIB_HAS_VEX) bytes[d.info.raw.vex.offset + 1] |= 0xE0;
-}
-
 /* What only 32-bit code has: inc and dec of a byte, 82 for 80, addresses without a register, an accumulator's. */
 static void put_old_insn(struct context *c) {
     switch (below(c, 4)) {
@@ -140,7 +132,7 @@ static void put_any_insn(struct context *c) {
     const struct case_form *form = c->forms + below(c, c->n_forms);
     uint8_t bytes[15];
     unsigned n = case_make(&c->random, form, bytes, &unused);
-    if (c->is_32) drop_rex(bytes, n);
+    if (c->is_32) case_drop_rex(bytes, n);
     if (!n || !is_fit(c, bytes, n)) return;
     memcpy(c->code + c->n, bytes, n);
     c->n += n;
