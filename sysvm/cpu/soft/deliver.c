@@ -163,6 +163,8 @@ static struct soft_arrival arrival_of_fault(struct soft_cpu *cpu) {
     const struct soft_fault *fault = &cpu->fault;
     if (fault->vector == SOFT_PAGE) cpu->cr2 = fault->cr2;
     if (fault->vector == SOFT_DB) {
+        if (fault->dr6 & 0xF)
+            cpu->dr[6] &= ~UINT64_C(0xF); /* of the breakpoints before; the rest is the handler's */
         cpu->dr[6] |= fault->dr6;
         cpu->dr[7] &= ~UINT64_C(0x2000); /* general detect: the handler may use the registers */
     }

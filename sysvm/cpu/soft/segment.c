@@ -138,7 +138,7 @@ void soft_drop_segments(struct soft_cpu *cpu) {
         struct vm_segment *s = &cpu->segments[names[i]];
         if (soft_is_null(s->selector) || soft_dpl(s->access) >= cpu->cpl || soft_is_conforming(s->access))
             continue;
-        *s = (struct vm_segment){.selector = 0};
+        *s = (struct vm_segment){.base = s->base}; /* as processors do it, and kernels' GS relies on it */
     }
 }
 

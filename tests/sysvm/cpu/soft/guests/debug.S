@@ -79,6 +79,12 @@ guest:
     mov $3f, %r15
 3:  nop
     DISARM
+    mov $4f, %r15                    /* nothing is left of what another told before */
+    mov $0xffff0ff2, %eax
+    mov %rax, %dr6
+    ARM 0, 4f, ON(0)
+4:  nop
+    DISARM
     SAY $0x100
 
     /* writes to four bytes */

@@ -143,7 +143,20 @@ in_conforming:
 
     /* level 3: privileged instructions, the stack of the TSS */
     MAP 0, (P | W | U)
+    mov $KERNEL_DATA, %eax
+    mov %eax, %gs
+    mov $0xc0000101, %ecx            /* GS base */
+    mov $0x12345678, %eax
+    xor %edx, %edx
+    wrmsr
     USER user_code
+    mov %rax, %r15
+    mov %gs, %eax                    /* level 3 may not have it; the base stays */
+    SAY %eax
+    mov $0xc0000101, %ecx
+    rdmsr
+    SAY %eax
+    mov %r15, %rax
     movw $0, tss + 0x66              /* the map of ports is the TSS' own bytes: open */
     USER user_ports
 
