@@ -163,10 +163,12 @@ static bool effective_w(const struct soft_cpu *cpu, const struct decoded *d, boo
         if (d->operands[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
             ZydisRegisterGetClass(d->operands[i].reg.value) == ZYDIS_REGCLASS_GPR32)
             return false;
-    unsigned opcode = d->insn.opcode;
-    bool is_moved = d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F
-                        ? opcode == 0x6E || opcode == 0x7E || opcode == 0x2A
-                        : d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F3A && (opcode == 0x16 || opcode == 0x22);
+    const unsigned opcode = d->insn.opcode;
+    bool is_moved = false;
+    if (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F)
+        is_moved = opcode == 0x6E || opcode == 0x7E || opcode == 0x2A;
+    else if (d->insn.opcode_map == ZYDIS_OPCODE_MAP_0F3A) /* the lengths of strings are in eax and edx */
+        is_moved = opcode == 0x16 || opcode == 0x22 || opcode == 0x60 || opcode == 0x61;
     return w && !is_moved;
 }
 

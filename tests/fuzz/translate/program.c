@@ -220,7 +220,7 @@ static void put_form(struct maker *m) {
     static struct case_form *forms;
     static unsigned n_forms;
     static struct case_state unused;
-    if (!forms) forms = case_forms(&n_forms);
+    if (!forms) forms = case_forms(64, &n_forms);
     uint8_t bytes[15];
     unsigned n = 0;
     while (!n) n = case_make(m->random, forms + below(m, n_forms), bytes, &unused);

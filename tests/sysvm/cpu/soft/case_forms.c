@@ -38,6 +38,9 @@ static bool is_left_out(const ZydisDecodedInstruction *insn) {
     case ZYDIS_MNEMONIC_VERR:
     case ZYDIS_MNEMONIC_VERW:
     case ZYDIS_MNEMONIC_LSS:
+    case ZYDIS_MNEMONIC_LDS:
+    case ZYDIS_MNEMONIC_LES:
+    case ZYDIS_MNEMONIC_INTO:
     case ZYDIS_MNEMONIC_LFS:
     case ZYDIS_MNEMONIC_LGS:
     case ZYDIS_MNEMONIC_RDFSBASE:
@@ -54,14 +57,16 @@ static bool is_left_out(const ZydisDecodedInstruction *insn) {
 
 static bool touches_segment(const ZydisDecodedInstruction *insn) {
     bool is_mov = insn->mnemonic == ZYDIS_MNEMONIC_MOV && (insn->opcode == 0x8C || insn->opcode == 0x8E);
+    bool is_short = insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT && insn->opcode < 0x20;
     bool is_stack = (insn->mnemonic == ZYDIS_MNEMONIC_PUSH || insn->mnemonic == ZYDIS_MNEMONIC_POP) &&
-                    insn->opcode_map == ZYDIS_OPCODE_MAP_0F;
+                    (insn->opcode_map == ZYDIS_OPCODE_MAP_0F || is_short);
     return (is_mov && insn->opcode_map == ZYDIS_OPCODE_MAP_DEFAULT) || is_stack;
 }
 
-static bool has_row(const uint8_t bytes[15]) {
+static bool has_row(unsigned bits, const uint8_t bytes[15]) {
     struct soft_insn insn;
-    return soft_decode(SOFT_LONG64, bytes, 15, &insn) == SOFT_DECODED && insn.run != soft_undefined;
+    return soft_decode(bits == 64 ? SOFT_LONG64 : SOFT_COMPAT32, bytes, 15, &insn) == SOFT_DECODED &&
+           insn.run != soft_undefined;
 }
 
 /* The mnemonic of the form's encoding with this ModRM, or 0. */
@@ -89,7 +94,7 @@ static unsigned mnemonic_of(const ZydisDecoder *decoder, const struct case_form 
             insn.encoding == (f->vex ? ZYDIS_INSTRUCTION_ENCODING_VEX : ZYDIS_INSTRUCTION_ENCODING_LEGACY) &&
             insn.opcode == f->opcode &&
             insn.raw.prefix_count == (unsigned)(f->prefix && !f->vex) + (f->w && !f->vex);
-        if (!wanted || !has_row(bytes) || is_left_out(&insn) || touches_segment(&insn)) return 0;
+        if (!wanted || !has_row(f->bits, bytes) || is_left_out(&insn) || touches_segment(&insn)) return 0;
         return insn.mnemonic;
     }
     return 0;
@@ -138,20 +143,24 @@ static void add_forms(struct list *list, const ZydisDecoder *decoder, struct cas
     }
 }
 
-struct case_form *case_forms(unsigned *out_n) {
+struct case_form *case_forms(unsigned bits, unsigned *out_n) {
     struct list list = {0};
     ZydisDecoder decoder;
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    if (bits == 64)
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    else
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
-    for (unsigned bits = 0; bits < 0x8000; bits++) { /* opcode, prefix, W, L, map */
-        struct case_form form = {.opcode = (uint8_t)bits,
-                                 .prefix = bits >> 8 & 3,
-                                 .w = bits >> 10 & 1,
-                                 .l = bits >> 11 & 1,
-                                 .map = bits >> 12 & 3,
-                                 .vex = bits >> 14 & 1};
-        if (form.vex ? !form.map : form.l) continue;
+    for (unsigned key = 0; key < 0x8000; key++) { /* opcode, prefix, W, L, map */
+        struct case_form form = {.opcode = (uint8_t)key,
+                                 .prefix = key >> 8 & 3,
+                                 .w = key >> 10 & 1,
+                                 .l = key >> 11 & 1,
+                                 .map = key >> 12 & 3,
+                                 .vex = key >> 14 & 1,
+                                 .bits = (uint8_t)bits};
+        if (form.vex ? !form.map : form.l || (form.w && bits == 32)) continue;
         for (unsigned is_memory = 0; is_memory < 2; is_memory++) {
             form.is_memory = is_memory;
             add_forms(&list, &decoder, form);

@@ -177,10 +177,13 @@ static unsigned put_opcode(const struct case_form *f, unsigned rex_bits, unsigne
     return n;
 }
 
-static bool decode(const uint8_t *bytes, unsigned n, ZydisDecodedInstruction *insn,
+static bool decode(unsigned bits, const uint8_t *bytes, unsigned n, ZydisDecodedInstruction *insn,
                    ZydisDecodedOperand *operands) {
     ZydisDecoder decoder;
-    ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    if (bits == 64)
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+    else
+        ZydisDecoderInit(&decoder, ZYDIS_MACHINE_MODE_LONG_COMPAT_32, ZYDIS_STACK_WIDTH_32);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_MPX, ZYAN_FALSE);
     ZydisDecoderEnableMode(&decoder, ZYDIS_DECODER_MODE_CLDEMOTE, ZYAN_FALSE);
     if (operands) return ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, n, insn, operands));
@@ -204,6 +207,12 @@ static bool is_by_parts(ZydisMnemonic mnemonic) {
     case ZYDIS_MNEMONIC_XRSTOR:
     case ZYDIS_MNEMONIC_XRSTOR64:
     case ZYDIS_MNEMONIC_FBSTP:
+    case ZYDIS_MNEMONIC_FSTP: /* of ten bytes */
+    case ZYDIS_MNEMONIC_PUSHA:
+    case ZYDIS_MNEMONIC_PUSHAD:
+    case ZYDIS_MNEMONIC_POPA:
+    case ZYDIS_MNEMONIC_POPAD:
+    case ZYDIS_MNEMONIC_BOUND:
     case ZYDIS_MNEMONIC_VMASKMOVPS:
     case ZYDIS_MNEMONIC_VMASKMOVPD:
     case ZYDIS_MNEMONIC_VPMASKMOVD:
@@ -215,10 +224,10 @@ static bool is_by_parts(ZydisMnemonic mnemonic) {
     }
 }
 
-struct case_traits case_traits(const uint8_t *bytes, unsigned n) {
+struct case_traits case_traits(unsigned bits, const uint8_t *bytes, unsigned n) {
     ZydisDecodedInstruction insn;
     struct case_traits traits = {0};
-    if (!decode(bytes, n, &insn, NULL)) return traits;
+    if (!decode(bits, bytes, n, &insn, NULL)) return traits;
     if (insn.cpu_flags) traits.undefined_flags = insn.cpu_flags->undefined;
     traits.is_repeated =
         insn.meta.category == ZYDIS_CATEGORY_STRINGOP &&
@@ -227,7 +236,8 @@ struct case_traits case_traits(const uint8_t *bytes, unsigned n) {
                        insn.mnemonic == ZYDIS_MNEMONIC_MASKMOVDQU ||
                        insn.mnemonic == ZYDIS_MNEMONIC_VMASKMOVDQU;
     traits.by_stages = insn.mnemonic == ZYDIS_MNEMONIC_DPPS || insn.mnemonic == ZYDIS_MNEMONIC_DPPD ||
-                       insn.mnemonic == ZYDIS_MNEMONIC_VDPPS || insn.mnemonic == ZYDIS_MNEMONIC_VDPPD;
+                       insn.mnemonic == ZYDIS_MNEMONIC_VDPPS || insn.mnemonic == ZYDIS_MNEMONIC_VDPPD ||
+                       insn.mnemonic == ZYDIS_MNEMONIC_VCVTPS2PH; /* it converts, then stores */
     traits.by_parts = is_by_parts(insn.mnemonic);
     return traits;
 }
@@ -295,9 +305,11 @@ static void fill_image(struct case_random *r, const ZydisDecodedInstruction *ins
 static void tame(const ZydisDecodedInstruction *insn, struct case_state *state) {
     switch (insn->mnemonic) {
     case ZYDIS_MNEMONIC_POPF:
+    case ZYDIS_MNEMONIC_POPFD:
     case ZYDIS_MNEMONIC_POPFQ: {
-        uint8_t *at = data_at(state, state->gpr[4], 8);
-        if (at) put16(at, (at[0] | at[1] << 8) & FLAGS), put16(at + 2, 0);
+        uint8_t *at = data_at(state, state->gpr[4], 2), *more = data_at(state, state->gpr[4], 4);
+        if (at) put16(at, (at[0] | at[1] << 8) & FLAGS);
+        if (more) put16(more + 2, 0);
         return;
     }
     case ZYDIS_MNEMONIC_XSAVE: /* components that the guest does not have */
@@ -317,6 +329,23 @@ static bool is_endless(const ZydisDecodedInstruction *insn) {
     return to >= 0 && to < insn->length;
 }
 
+/* What goes over 4 GiB a processor does in its own way: addresses near it are left out. */
+static bool is_near_end(uint64_t address) { return (uint32_t)(address + CASE_PAGE) < 2 * CASE_PAGE; }
+
+static bool may_wrap(const ZydisDecodedInstruction *insn, const ZydisDecodedOperand *operands,
+                     const struct case_state *state) {
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        const ZydisDecodedOperand *o = operands + i;
+        if (o->type != ZYDIS_OPERAND_TYPE_MEMORY) continue;
+        uint64_t at = o->mem.disp.has_displacement ? (uint64_t)o->mem.disp.value : 0;
+        if (o->mem.base != ZYDIS_REGISTER_NONE) at += state->gpr[ZydisRegisterGetId(o->mem.base)];
+        if (o->mem.index != ZYDIS_REGISTER_NONE && o->mem.type != ZYDIS_MEMOP_TYPE_VSIB)
+            at += state->gpr[ZydisRegisterGetId(o->mem.index)] * o->mem.scale;
+        if (is_near_end(at)) return true;
+    }
+    return is_near_end(state->gpr[4]) || is_near_end(state->gpr[5]);
+}
+
 unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t bytes[15],
                    struct case_state *out) {
     ZydisDecodedInstruction insn;
@@ -330,12 +359,16 @@ unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t 
     modrm = form->is_memory ? modrm % 0xC0 : modrm | 0xC0;
     if (form->reg < 8) modrm = (modrm & 0xC7) | form->reg << 3;
     if (form->modrm) modrm = form->modrm;
-    n += put_opcode(form, (unsigned)case_random(r) & 7, one_in(r, 2) ? 0 : (unsigned)case_random(r) & 15,
-                    made + prefixes);
+    const unsigned registers = form->bits == 64 ? 15 : 7;
+    n += put_opcode(form, (unsigned)case_random(r) & registers >> 1,
+                    one_in(r, 2) ? 0 : (unsigned)case_random(r) & registers, made + prefixes);
     made[n++] = (uint8_t)modrm;
     for (unsigned i = n; i < sizeof made; i++) made[i] = (uint8_t)case_random(r);
-    if (!decode(made, 15, &insn, operands) || insn.mnemonic != form->mnemonic || is_endless(&insn)) return 0;
+    if (!decode(form->bits, made, 15, &insn, operands) || insn.mnemonic != form->mnemonic ||
+        is_endless(&insn))
+        return 0;
     put_state(r, out);
+    out->bits = form->bits;
     for (unsigned i = 0; i < insn.operand_count; i++) {
         const ZydisDecodedOperand *o = operands + i;
         if (o->type != ZYDIS_OPERAND_TYPE_MEMORY) continue;
@@ -345,6 +378,10 @@ unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t 
         fill_image(r, &insn, o, out);
     }
     tame(&insn, out);
+    if (form->bits == 32) {
+        for (unsigned i = 0; i < 8; i++) out->gpr[i] &= UINT32_MAX;
+        if (may_wrap(&insn, operands, out)) return 0;
+    }
     memcpy(bytes, made, insn.length);
     return insn.length;
 }
@@ -352,7 +389,7 @@ unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t 
 /* The prefix of DS, which changes nothing, takes the place of REX. */
 void case_drop_rex(uint8_t *bytes, unsigned n) {
     ZydisDecodedInstruction insn;
-    if (!decode(bytes, n, &insn, NULL)) return;
+    if (!decode(64, bytes, n, &insn, NULL)) return;
     if (insn.attributes & ZYDIS_ATTRIB_HAS_REX) bytes[insn.raw.rex.offset] = 0x3E;
     if (insn.attributes & ZYDIS_ATTRIB_HAS_VEX) bytes[insn.raw.vex.offset + 1] |= 0xE0;
 }

@@ -3,7 +3,8 @@
  *
  *   code   one page: the instruction, every other byte int3
  *   data   two pages to write, one to read, none before or behind
- * Both stand at the same addresses here and in the guest; both processors run the same state in user mode. */
+ * Both stand at the same addresses here and in the guest; both processors run the same state in user mode, in a code
+ * segment of 64 or of 32 bits. */
 #ifndef ATOLL_TESTS_NATIVE_CASE_H
 #define ATOLL_TESTS_NATIVE_CASE_H
 
@@ -24,6 +25,7 @@ enum { CASE_RAN = 0xFF }; /* in `vector`: no exception */
 
 struct case_state {
     uint64_t gpr[16], rip, rflags;
+    unsigned bits; /* of the code: 64 or 32 */
     _Alignas(64) uint8_t fp[CASE_FP_BYTES];
     uint8_t data[CASE_DATA_BYTES];
     uint8_t vector; /* how it ended */
@@ -67,9 +69,10 @@ struct case_form {
     uint8_t prefix, map, opcode, reg; /* reg: of ModRM where it selects the operation, else 8 */
     uint8_t modrm;                    /* the whole ModRM where it selects the operation, else 0 */
     bool vex, w, l, is_memory;
+    uint8_t bits; /* of the code: 64 or 32 */
 };
-/* All encodings of user-mode instructions that have a row; *out_n of them, to be freed. */
-struct case_form *case_forms(unsigned *out_n);
+/* All encodings of user-mode instructions that have a row in code of `bits`; *out_n of them, to be freed. */
+struct case_form *case_forms(unsigned bits, unsigned *out_n);
 /* A case of the form: its bytes (at most 15), its state; the length, or 0: try again. */
 unsigned case_make(struct case_random *r, const struct case_form *form, uint8_t bytes[15],
                    struct case_state *out);
@@ -82,8 +85,9 @@ struct case_traits {
     bool
         is_repeated; /* a fault may come in the midst: of flags, and of counts of 32 bits, what was done is its own */
     bool may_fault; /* also where its mask lets no access through */
-    bool by_stages; /* an exception that is not masked keeps those of later stages from showing */
+    bool
+        by_stages; /* an exception keeps flags of later stages from showing, or comes behind those of earlier ones */
 };
-struct case_traits case_traits(const uint8_t *bytes, unsigned n);
+struct case_traits case_traits(unsigned bits, const uint8_t *bytes, unsigned n);
 
 #endif

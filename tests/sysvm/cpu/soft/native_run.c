@@ -11,6 +11,7 @@
 #include "tests/sysvm/cpu/soft/native_case.h"
 
 enum { STACK_BYTES = 1 << 16, SAVED_FP_MAX = 16384, LEGACY_BYTES = 512, XSTATE_MAGIC = 0x46505853 };
+enum { USER_CS32 = 0x23, USER_DS = 0x2B }; /* Linux' own, in every process */
 enum { MAGIC_AT = 464, EXTENDED_SIZE_AT = 468, HEADER_AT = 512 };
 
 static struct {
@@ -43,6 +44,7 @@ static void put_state(ucontext_t *context) {
     for (unsigned i = 0; i < 16; i++) g[gpr_of[i]] = (greg_t)run.in->gpr[i];
     g[REG_RIP] = (greg_t)run.in->rip;
     g[REG_EFL] = (greg_t)run.in->rflags;
+    if (run.in->bits == 32) g[REG_CSGSFS] = (g[REG_CSGSFS] & ~(greg_t)0xFFFF) | USER_CS32;
     memcpy(fp, run.in->fp, 24);
     memcpy(fp + 24, run.in->fp + 24, 4);
     memcpy(fp + 32, run.in->fp + 32, 384);
@@ -119,6 +121,8 @@ bool native_begin(void) {
     signal_stack = malloc(STACK_BYTES);
     stack_t stack = {.ss_sp = signal_stack, .ss_size = STACK_BYTES};
     if (!stack.ss_sp || sigaltstack(&stack, NULL) || !map_memory()) return false;
+    /* 64-bit code needs no data segments, so processes have none at first */
+    __asm__ volatile("mov %0, %%ds\n\tmov %0, %%es" : : "r"(USER_DS));
     sigfillset(&action.sa_mask);
     for (unsigned i = 0; i < sizeof signals / sizeof *signals; i++)
         if (sigaction(signals[i], &action, NULL)) return false;

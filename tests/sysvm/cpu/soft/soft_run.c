@@ -151,6 +151,7 @@ bool soft_guest_run_block(struct soft_guest *g, bool translated, bool is_cold, c
 bool soft_guest_run(struct soft_guest *g, bool translated, const uint8_t *bytes, unsigned n,
                     const struct case_state *in, struct case_state *out) {
     enum { STEPS_MAX = 1 << 20 };
+    soft_guest_set_width(g, in->bits);
     put_code(g, bytes, n);
     put_state(g, in);
     enum soft_step step = SOFT_AGAIN;

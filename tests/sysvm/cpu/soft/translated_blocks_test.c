@@ -241,7 +241,7 @@ int main(int argc, char **argv) {
     if (!c) return 2;
     c->random.state = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
     c->guest = soft_guest_new();
-    c->forms = case_forms(&c->n_forms);
+    c->forms = case_forms(64, &c->n_forms);
     if (!c->guest || !c->forms) return 2;
     for (uint64_t i = 0; i < n_blocks && failed < 8; i++) {
         if (i < KNOWN_RUNS)
