@@ -1,5 +1,4 @@
 /* sysvm/memory_huge.c: huge pages for shared memory, see memory_huge.h. */
-#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 #include "sysvm/memory_huge.h"
