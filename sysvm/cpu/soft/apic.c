@@ -258,7 +258,13 @@ static void set_deadline(struct soft_apic *apic, uint64_t value) {
 }
 
 static void set_timer_lvt(struct soft_apic *apic, uint32_t value) {
-    uint32_t before = timer_mode(apic);
+    const uint32_t before = timer_mode(apic);
+    /* A count that has come to 0 ended in the old mode, also where the clock's thread has not come to it yet. */
+    if (before == ONE_SHOT && apic->timer.is_set &&
+        apic->timer.deadline_ns <= soft_clock_now(&apic->chips->clock)) {
+        soft_timer_stop(apic->chips, &apic->timer);
+        fire(apic);
+    }
     apic->lvt[SOFT_LVT_TIMER] = value & (0xFF | MASKED | TIMER_MODE);
     const uint32_t mode = timer_mode(apic);
     if (mode == before) return;

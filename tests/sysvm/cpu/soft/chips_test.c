@@ -287,6 +287,23 @@ static void a_count_goes_on_when_its_mode_changes(void **state) {
     assert_int_equal(soft_apic_read(a, INITIAL), 0);
 }
 
+/* The guest reads 0 before the clock's thread has run. */
+static void a_count_that_has_ended_does_not_begin_again_in_a_new_mode(void **state) {
+    struct world *w = *state;
+    struct soft_apic *a = apic(w, 1);
+    soft_apic_write(a, DIVIDE, 0xB);
+    soft_apic_write(a, LVT_TIMER, 0xEC);
+    soft_apic_write(a, INITIAL, 1000000);
+    w->now = 1000000;
+    assert_int_equal(soft_apic_read(a, CURRENT), 0);
+    soft_apic_write(a, LVT_TIMER, 1 << 17 | 0xED);
+    assert_int_equal(soft_apic_acknowledge(a), 0xEC); /* as it was when the count ended */
+    soft_apic_write(a, EOI, 0);
+    move_to(w, 2500000);
+    assert_int_equal(soft_apic_read(a, CURRENT), 0);
+    assert_false(soft_apic_is_pending(a));
+}
+
 /* ---- I/O APIC ---- */
 
 static void an_edge_interrupts_once_and_a_level_until_it_is_gone(void **state) {
@@ -399,6 +416,7 @@ int main(void) {
                                        T(a_count_ends_once_or_again_and_again),
                                        T(a_deadline_of_the_time_stamp_counter_fires_also_when_it_has_passed),
                                        T(a_count_goes_on_when_its_mode_changes),
+                                       T(a_count_that_has_ended_does_not_begin_again_in_a_new_mode),
                                        T(an_edge_interrupts_once_and_a_level_until_it_is_gone),
                                        T(a_masked_level_waits_for_its_pin),
                                        T(the_8259s_reach_processor_0_by_priority),
